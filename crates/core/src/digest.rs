@@ -4,6 +4,8 @@ use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::hex::bytes_of_hex;
+
 /// A SHA-256 digest.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Digest(pub [u8; 32]);
@@ -32,10 +34,7 @@ impl Digest {
 
     /// Reads the 64 hex digits that [`fmt::Display`] writes.
     pub fn from_hex(text: &str) -> Option<Self> {
-        let pairs = text.as_bytes().chunks_exact(2);
-        let digit = |byte: u8| char::from(byte).to_digit(16).map(|value| value as u8);
-        let bytes: Option<Vec<u8>> = pairs.map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?)).collect();
-        if text.len() == 64 { Self::from_slice(&bytes?) } else { None }
+        if text.len() == 64 { Self::from_slice(&bytes_of_hex(text)?) } else { None }
     }
 
     /// The first eight hex digits, enough to tell digests apart in a log.

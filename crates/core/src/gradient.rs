@@ -28,7 +28,7 @@ impl GradientEncoding {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GradientError {
     /// The number of values is wrong.
-    #[error("a gradient of {rows} records x {bits} bits holds {expected} values, but {found} came")]
+    #[error("a gradient of {rows} records x {bits} bits needs {expected} values, but {found} arrived")]
     Values {
         /// Records expected.
         rows: usize,
@@ -40,7 +40,7 @@ pub enum GradientError {
         found: usize,
     },
     /// The number of scales is not the number of rows.
-    #[error("an int8 gradient of {rows} records holds {rows} scales, but {found} came")]
+    #[error("an int8 gradient of {rows} records needs {rows} scales, but {found} arrived")]
     Scales {
         /// Records expected.
         rows: usize,
@@ -67,7 +67,7 @@ pub enum GradientError {
     #[error("a gradient of signs holds lengths that differ between records: it has one for the whole batch")]
     Lengths,
     /// The encoding is not the agreed one.
-    #[error("gradients of this run travel as {expected:?}, but {found:?} came")]
+    #[error("this run sends gradients as {expected:?}, but {found:?} arrived")]
     Encoding {
         /// The agreed encoding.
         expected: GradientEncoding,

@@ -9,6 +9,7 @@ pub mod codes;
 pub mod digest;
 pub mod gradient;
 pub mod gradient_monitor;
+pub mod hex;
 pub mod limits;
 pub mod moments;
 pub mod name;

@@ -1,6 +1,7 @@
 //! Text that comes from elsewhere, made fit for a line of a log or of an error.
 
 use std::collections::HashSet;
+use std::fmt::Display;
 
 use unicode_normalization::UnicodeNormalization;
 
@@ -21,6 +22,31 @@ pub fn one_line(text: &str, most_bytes: usize) -> String {
 /// A figure for a person, to four places; one that would be a long row of digits has an exponent.
 pub fn figure(value: f64) -> String {
     if value.abs() < 1e6 || !value.is_finite() { format!("{value:.4}") } else { format!("{value:.4e}") }
+}
+
+/// So many things of which each is called `one`: "1 record", "2 records", "3 entries".
+pub fn counted(count: impl Display, one: &str) -> String {
+    match count.to_string().as_str() {
+        "1" => format!("1 {one}"),
+        count => format!("{count} {}", plural(one)),
+    }
+}
+
+/// How often something happened: "once", "2 times".
+pub fn times(count: impl Display) -> String {
+    match count.to_string().as_str() {
+        "1" => "once".to_string(),
+        count => format!("{count} times"),
+    }
+}
+
+/// The name of several things, each of which is called `one`.
+fn plural(one: &str) -> String {
+    match one.strip_suffix('y') {
+        Some(stem) if !stem.ends_with(['a', 'e', 'o', 'u']) => format!("{stem}ies"),
+        _ if one.ends_with(['s', 'x']) || one.ends_with("ch") || one.ends_with("sh") => format!("{one}es"),
+        _ => format!("{one}s"),
+    }
 }
 
 /// A text as a person takes it: without regard to case, to what kind of white space and how much of it there is, to how
@@ -71,6 +97,25 @@ mod tests {
         assert_eq!(respelt(&texts), 5);
         assert_eq!(respelt(&["a", "b", "a b", "ab", "\u{e4}"]), 0);
         assert_eq!(respelt::<&str>(&[]), 0);
+    }
+
+    #[test]
+    fn one_thing_is_not_called_several() {
+        for (count, one, expected) in [
+            (0, "record", "0 records"),
+            (1, "record", "1 record"),
+            (2, "record", "2 records"),
+            (21, "entry", "21 entries"),
+            (1, "entry", "1 entry"),
+            (3, "day", "3 days"),
+            (3, "class", "3 classes"),
+            (3, "batch", "3 batches"),
+            (3, "id", "3 ids"),
+        ] {
+            assert_eq!(counted(count, one), expected);
+        }
+        assert_eq!(counted("1,200", "record"), "1,200 records");
+        assert_eq!([0, 1, 2].map(times), ["0 times", "once", "2 times"]);
     }
 
     #[test]

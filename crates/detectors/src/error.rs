@@ -5,8 +5,8 @@
 pub enum DetectorError {
     /// Codes of other lengths.
     #[error(
-        "the detectors were fitted on codes of {fitted:?} bits, one length per party, but these codes have {found:?} bits: \
-         fit the detectors again on codes of this run"
+        "the detectors were fitted on codes of {fitted:?} bits (one length per party), but these codes have {found:?} \
+         bits: fit the detectors again on codes of this run"
     )]
     CodeLengths {
         /// Bits of each party's code, as fitted.
@@ -16,7 +16,8 @@ pub enum DetectorError {
     },
     /// Rows of another width.
     #[error(
-        "{what} with {found} values per row, but the detector was fitted on {fitted}: fit it again on rows of this kind"
+        "{what} have {found} values per row, but the detector was fitted on {fitted}: fit it again on rows of this \
+         kind"
     )]
     Width {
         /// What is too wide or too narrow.
@@ -27,9 +28,7 @@ pub enum DetectorError {
         found: usize,
     },
     /// Parts of rows with different numbers of records.
-    #[error(
-        "{what} with {found} rows, but the other parts have {expected} rows: pass the same records to each"
-    )]
+    #[error("{what} have {found} rows, but the other parts have {expected}: pass the same records to each")]
     Rows {
         /// What does not fit.
         what: &'static str,
@@ -56,7 +55,7 @@ pub enum DetectorError {
     },
     /// A calibration set in which no p-value can be as low as the level.
     #[error(
-        "{found} calibration rows{} cannot tell a level of {level}: at least {needed} rows are needed, of normal \
+        "{found} calibration rows{} are too few for the level {level}: at least {needed} are needed, from normal \
          records on which neither models nor detectors were fitted",
         if *per_class { " of any class" } else { "" }
     )]
@@ -72,9 +71,9 @@ pub enum DetectorError {
     },
     /// A calibration part of a run that is too small for the level.
     #[error(
-        "detectors.level = {level} needs {needed} calibration records, and {found} of the {records} records of \
-         run.calibration_fraction remain for that beside those that fit the detectors: raise the fraction to at least \
-         {of_all} records, or the level"
+        "detectors.level = {level} needs {needed} calibrating records, but only {found} of the calibration part's \
+         {records} records are left for that: raise run.calibration_fraction so that the part has at least {of_all} \
+         records, or raise the level"
     )]
     Part {
         /// The level asked for.
@@ -103,7 +102,7 @@ pub enum DetectorError {
         known: String,
     },
     /// A level or fraction outside its range.
-    #[error("{what} = {value}, expected a number above 0 and below 1")]
+    #[error("{what} = {value}, but it must be above 0 and below 1")]
     Fraction {
         /// The setting.
         what: &'static str,
@@ -121,7 +120,7 @@ pub enum DetectorError {
         known: usize,
     },
     /// A size beyond what is allowed.
-    #[error("{what}: {found}, the limit is {limit}")]
+    #[error("{what}: {found}, but the limit is {limit}")]
     Limit {
         /// What is too large or too small.
         what: &'static str,
@@ -134,10 +133,12 @@ pub enum DetectorError {
     #[error("no detector was chosen: name at least one")]
     Empty,
     /// A file that holds no detectors, or a damaged file.
-    #[error("no detectors can be read: {0}; fit them again")]
+    #[error("the file of detectors cannot be read: {0}; fit them again")]
     Format(String),
     /// A file of another version.
-    #[error("a file of detectors of version {found}, this program reads version {expected}: fit them again")]
+    #[error(
+        "the file of detectors has version {found}, but this program reads version {expected}: fit them again"
+    )]
     Version {
         /// The version that this program writes.
         expected: u32,

@@ -54,11 +54,11 @@ pub fn from_bytes<T: DeserializeOwned + Checked>(bytes: &[u8]) -> Result<T, Dete
     if found != VERSION {
         return Err(DetectorError::Version { expected: VERSION, found });
     }
-    let (content, digest) = bytes.split_last_chunk::<32>().ok_or_else(|| damaged("it is cut off"))?;
+    let (content, digest) = bytes.split_last_chunk::<32>().ok_or_else(|| damaged("it is truncated"))?;
     if Digest::of(content).0 != *digest {
-        return Err(damaged("it is cut off or damaged"));
+        return Err(damaged("it is truncated or damaged"));
     }
-    let json = content.get(line + 1..).ok_or_else(|| damaged("it is cut off"))?;
+    let json = content.get(line + 1..).ok_or_else(|| damaged("it is truncated"))?;
     // serde's messages may quote a value, so only the place is told.
     let detectors: T = serde_json::from_slice(json)
         .map_err(|error| damaged(&format!("its content is wrong at column {}", error.column())))?;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::device::is_cpu;
 use crate::gradients::{Gradient, Gradients};
-use crate::range::{RangeError, share};
+use crate::range::{RangeError, fraction};
 use crate::snapshot::{Array, Snapshot, SnapshotError, to_host};
 use crate::threads::vectorized;
 
@@ -41,7 +41,7 @@ impl Default for AdamConfig {
 impl AdamConfig {
     /// Checks every range.
     pub fn check(&self) -> Result<(), RangeError> {
-        share("adam.weight_decay", self.weight_decay)
+        fraction("adam.weight_decay", self.weight_decay)
     }
 }
 

@@ -31,7 +31,8 @@ pub struct Opened {
 pub enum DeviceError {
     /// There is no adapter, or it does not open.
     #[error(
-        "device = \"wgpu\" was asked for, but no adapter can be opened ({reason}): install a Vulkan, Metal or DirectX driver (software: Debian's mesa-vulkan-drivers), or set device = \"cpu\""
+        "device = \"wgpu\" is set, but no adapter can be opened ({reason}): install a Vulkan, Metal or DirectX driver \
+         (in software: Debian's mesa-vulkan-drivers), or set device = \"cpu\""
     )]
     NoAdapter {
         /// What the driver said.
@@ -39,7 +40,8 @@ pub enum DeviceError {
     },
     /// The program was built without the feature `wgpu`.
     #[error(
-        "device = \"wgpu\" was asked for, but this program was built without wgpu: build it with `--features wgpu`, or set device = \"cpu\""
+        "device = \"wgpu\" is set, but this program was built without wgpu: build it with `--features wgpu`, or set \
+         device = \"cpu\""
     )]
     NotBuilt,
 }
@@ -61,7 +63,7 @@ pub fn open(choice: DeviceChoice) -> Result<Opened, DeviceError> {
         DeviceChoice::Auto => match gpu::adapter() {
             Ok(adapter) if !adapter.software => Ok(adapter.opened),
             Err(DeviceError::NotBuilt) => {
-                tracing::info!("this program was built without wgpu: device = \"auto\" is the CPU");
+                tracing::info!("device = \"auto\" uses the CPU, because this program was built without wgpu");
                 Ok(cpu())
             }
             Ok(_) | Err(DeviceError::NoAdapter { .. }) => Ok(cpu()),

@@ -14,11 +14,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::adam::{Adam, AdamConfig};
 use crate::bottom::{BottomConfig, BottomError, BottomModel, Dropout, InputShape, Trace};
-use crate::hash::{HashConfig, Hashed, Statistics};
+use crate::hash::{HashConfig, Hashed, Statistics, levels};
 use crate::init::Init;
-use crate::range::{RangeError, at_least_zero, share};
+use crate::range::{RangeError, at_least_zero, fraction, positive_fraction};
+use crate::schedule::Rates;
 use crate::snapshot::{Snapshot, SnapshotError, to_host};
-use crate::training::schedule::Rates;
 
 /// Records over which statistics and thresholds are measured for good, at most.
 const FREEZE_ROWS: usize = 65_536;
@@ -45,8 +45,10 @@ impl EncoderConfig {
     /// Checks every range.
     pub fn check(&self) -> Result<(), RangeError> {
         let hash = &self.hash;
-        share("dropout", self.dropout)?;
+        fraction("dropout", self.dropout)?;
         at_least_zero("hash.noise", hash.noise)?;
+        at_least_zero("hash.first_noise", hash.first_noise.unwrap_or(0.0))?;
+        positive_fraction("hash.first_noise_fraction", hash.first_noise_fraction.unwrap_or(1.0))?;
         at_least_zero("hash.clip", hash.clip)?;
         self.adam.check()
     }
@@ -112,13 +114,18 @@ impl Encoder {
         })
     }
 
-    /// A gradient monitor looks at gradients: batches that it looks at have the noise that it needs
+    /// Says that a gradient monitor looks at gradients: batches that it looks at get the noise that it needs
     /// ([`gradient_monitor::LEAST_NOISE`]), whatever less is configured.
     pub fn expect_monitoring(&mut self) {
         self.monitored = true;
     }
 
-    /// The run has so many updates instead of those that the encoder was made for.
+    /// The hash layer's settings where the encoder is in its run.
+    fn hash_now(&self) -> HashConfig {
+        self.config.hash.at(self.rates.progress(self.adam.updates()))
+    }
+
+    /// Sets the number of updates of the run, in place of the one given at creation.
     pub fn expect_updates(&mut self, total_updates: u64) {
         self.rates = self.rates.over(total_updates);
     }
@@ -126,6 +133,11 @@ impl Encoder {
     /// The party's choices about it.
     pub fn config(&self) -> &EncoderConfig {
         &self.config
+    }
+
+    /// What leaves it.
+    pub fn cut(&self) -> CutLayer {
+        self.cut
     }
 
     /// What a code is made of; of floats, one for each sign.
@@ -148,7 +160,7 @@ impl Encoder {
     pub fn encode_selected(&mut self, selection: RowSelection, columns: Vec<f32>, rows: usize) -> Vec<f32> {
         match selection {
             RowSelection::Batch { .. } => self.encode_batch(columns, rows),
-            // Levels of an epoch's validation records tell no more than those of training records. Signs have none: their noise
+            // Levels of an epoch's validation records are blurred as those of training records are. Signs are not: their noise
             // is wide, would blur by which epoch is kept, and would hide little.
             RowSelection::Chunk { part: Part::CohortValidation, chunk } if !self.form.is_signs() => {
                 self.encode_with_noise(columns, rows, chunk)
@@ -170,12 +182,11 @@ impl Encoder {
                 let mut rng = stream(self.seed, "noise", &counters);
                 let monitored = self.monitored && gradient_monitor::looks_at(counters[0] + 1);
                 let least = if monitored { gradient_monitor::LEAST_NOISE } else { 0.0 };
-                let config = &self.config.hash;
+                let config = &self.hash_now();
                 match self.form.is_signs() {
                     true => Hashed::new(embedding, config, least, &self.statistics, &mut rng),
                     false => {
-                        let levels = (self.form, &self.statistics);
-                        Hashed::of_levels(embedding, config, least, levels, &mut rng)
+                        Hashed::of_levels(embedding, config, least, self.form, &self.statistics, &mut rng)
                     }
                 }
             }
@@ -244,10 +255,10 @@ impl Encoder {
     }
 
     /// Encodes `columns` [rows, columns] as a batch is that the encoder learns from, with dropout and noise, but with fixed
-    /// statistics; `chunk` names the draws.
+    /// statistics, to which levels add what those of a batch vary by; `chunk` names the draws.
     pub fn encode_with_noise(&self, columns: Vec<f32>, rows: usize, chunk: u32) -> Vec<f32> {
         let counters = [self.adam.updates(), u64::from(chunk)];
-        let EncoderConfig { dropout, hash: HashConfig { noise, .. }, .. } = self.config;
+        let (dropout, HashConfig { noise, .. }) = (self.config.dropout, self.hash_now());
         let mut values = match dropout > 0.0 {
             true => {
                 let drawn = stream(self.seed, "validation dropout", &counters);
@@ -257,6 +268,10 @@ impl Encoder {
             false => self.embed(columns, rows),
         };
         self.statistics.apply(&mut values, self.codes_signs());
+        if !self.form.is_signs() {
+            let mut drawn = stream(self.seed, "validation statistics", &counters);
+            levels::vary_as_in_batches(&mut values, self.rates.batch_rows(), &mut drawn);
+        }
         if noise > 0.0 {
             add_noise(&mut values, noise, &mut stream(self.seed, "validation noise", &counters));
         }

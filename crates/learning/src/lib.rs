@@ -19,6 +19,7 @@ pub mod init;
 pub mod metrics;
 pub mod network;
 pub mod range;
+pub mod schedule;
 pub mod snapshot;
 pub mod threads;
 pub mod top;

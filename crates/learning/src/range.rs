@@ -14,8 +14,13 @@ fn require(holds: bool, key: &'static str, expected: &'static str, found: f64) -
 }
 
 /// From 0 to below 1.
-pub(crate) fn share(key: &'static str, value: f32) -> Result<(), RangeError> {
+pub(crate) fn fraction(key: &'static str, value: f32) -> Result<(), RangeError> {
     require((0.0..1.0).contains(&value), key, "from 0 to below 1", f64::from(value))
+}
+
+/// Above 0, at most 1.
+pub(crate) fn positive_fraction(key: &'static str, value: f32) -> Result<(), RangeError> {
+    require(value > 0.0 && value <= 1.0, key, "above 0 and at most 1", f64::from(value))
 }
 
 /// Finite, 0 or more.
@@ -34,11 +39,13 @@ mod tests {
 
     #[test]
     fn bounds_and_what_is_no_number() {
-        assert!(share("a", 0.0).is_ok() && share("a", 1.0).is_err() && share("a", f32::NAN).is_err());
+        assert!(fraction("a", 0.0).is_ok() && fraction("a", 1.0).is_err());
+        assert!(positive_fraction("a", 1.0).is_ok() && positive_fraction("a", 0.0).is_err());
+        assert!(fraction("a", f32::NAN).is_err() && positive_fraction("a", f32::NAN).is_err());
         assert!(at_least_zero("a", 0.0).is_ok() && at_least_zero("a", f32::INFINITY).is_err());
         assert!(above_zero("a", 0.0).is_err() && above_zero("a", f64::NAN).is_err());
         assert_eq!(
-            share("dropout", 1.5).unwrap_err().to_string(),
+            fraction("dropout", 1.5).unwrap_err().to_string(),
             "dropout must be from 0 to below 1, not 1.5"
         );
     }

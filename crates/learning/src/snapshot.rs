@@ -37,7 +37,7 @@ pub enum SnapshotError {
     #[error(transparent)]
     Write(#[from] WriteError),
     /// The file is no snapshot.
-    #[error("{path} is damaged or no model file: {reason}; restore a copy of it, or train again")]
+    #[error("{path} is damaged or not a model file ({reason}): restore it from a backup, or train again")]
     Format {
         /// The file.
         path: PathBuf,
@@ -46,8 +46,8 @@ pub enum SnapshotError {
     },
     /// The file carries no digest.
     #[error(
-        "{path} carries no digest of its content, so damage to it would go unnoticed: it was written before models had one, \
-         or is damaged; restore a copy of it, or train again"
+        "{path} has no digest of its content: an earlier version wrote it, or it is damaged; restore it from a \
+         backup, or train again"
     )]
     Unverifiable {
         /// The file.
@@ -177,7 +177,7 @@ impl Snapshot {
             .ok_or_else(|| SnapshotError::Unverifiable { path: path.to_path_buf() })?;
         let snapshot = Self { arrays, text };
         if snapshot.content_digest().to_string() != digest {
-            return Err(format("its content is not what its digest says".into()));
+            return Err(format("its content does not match its digest".into()));
         }
         Ok(snapshot)
     }
@@ -309,7 +309,7 @@ mod tests {
         fs::write(&path, serialize([("mean", mean)], Some(text)).unwrap()).unwrap();
         let error = Snapshot::read(&path).unwrap_err().to_string();
         assert!(
-            error.contains("model.safetensors carries no digest") && error.contains("train again"),
+            error.contains("model.safetensors has no digest") && error.contains("train again"),
             "{error}"
         );
     }

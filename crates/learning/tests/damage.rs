@@ -7,10 +7,10 @@ use hashvfl_core::{PartyName, Plan, RunSettings, Task};
 use hashvfl_learning::bottom::{BottomConfig, InputShape, MlpConfig};
 use hashvfl_learning::device::Device;
 use hashvfl_learning::encoder::{CutLayer, Encoder, EncoderConfig};
+use hashvfl_learning::schedule::Rates;
 use hashvfl_learning::snapshot::{Snapshot, SnapshotError};
 use hashvfl_learning::top::classifier::{Classifier, TopConfig};
 use hashvfl_learning::top::loss::Labels;
-use hashvfl_learning::training::schedule::Rates;
 
 const ROWS: usize = 20;
 

@@ -8,8 +8,8 @@ use hashvfl_learning::bottom::{BottomConfig, CnnConfig, InputShape, MlpConfig, R
 use hashvfl_learning::device::{self, Device, DeviceChoice, Opened};
 use hashvfl_learning::encoder::{CutLayer, Encoder, EncoderConfig};
 use hashvfl_learning::hash::HashConfig;
+use hashvfl_learning::schedule::Rates;
 use hashvfl_learning::top::loss::{Labels, Loss, LossConfig};
-use hashvfl_learning::training::schedule::Rates;
 use hashvfl_learning::{Classifier, TopConfig};
 use rand::Rng;
 

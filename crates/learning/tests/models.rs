@@ -5,7 +5,7 @@ use hashvfl_core::{CodeForm, Part, PartyName, RowSelection, RunSettings, Task};
 use hashvfl_learning::bottom::{BottomConfig, Categories, CnnConfig, InputShape, MlpConfig, ResNet18Config};
 use hashvfl_learning::device::Device;
 use hashvfl_learning::encoder::{CutLayer, Encoder, EncoderConfig};
-use hashvfl_learning::training::schedule::Rates;
+use hashvfl_learning::schedule::Rates;
 use rand::Rng;
 
 const ROWS: usize = 32;
@@ -138,7 +138,7 @@ fn an_embedding_learns_and_is_part_of_the_snapshot() {
     let cnn = EncoderConfig { model: BottomConfig::Cnn(CnnConfig::default()), ..EncoderConfig::default() };
     let (form, rates) = (CodeForm::signs(BITS), Rates::of_run(&settings(), 20));
     let refused = Encoder::new(cnn, CutLayer::Hash, input(), form, rates, 1, &Device::flex());
-    assert!(refused.err().unwrap().to_string().contains("takes no embedding"));
+    assert!(refused.err().unwrap().to_string().contains("does not support embedded categories"));
 }
 
 #[test]
@@ -182,7 +182,8 @@ fn levels_of_validation_records_are_drawn_as_those_of_training_records() {
             let mut encoder = make();
             let plain = of_part(&mut encoder, Part::Test, 0);
             let first = of_part(&mut encoder, Part::CohortValidation, 0);
-            let is_plain = settings.bits_per_latent == 1 || noise == 0.0 && dropout == 0.0;
+            // Levels vary without noise and dropout, too: as by the statistics of batches.
+            let is_plain = settings.bits_per_latent == 1;
             assert_eq!(plain == first, is_plain, "noise {noise}, dropout {dropout}");
             let other = of_part(&mut encoder, Part::CohortValidation, 1);
             assert_eq!(first == other, plain == first, "each chunk has draws of its own");
@@ -193,4 +194,28 @@ fn levels_of_validation_records_are_drawn_as_those_of_training_records() {
             assert_eq!(of_part(&mut encoder, Part::Validation, 0), plain);
         }
     }
+}
+
+#[test]
+fn noise_that_falls_is_wide_at_first_and_the_usual_one_later() {
+    let input = InputShape { columns: 64, ..InputShape::default() };
+    // Of 20 updates, noise falls over the first 4.
+    let run = |first_noise: Option<f32>| {
+        let mut config = EncoderConfig::default();
+        config.hash.noise = 0.0;
+        (config.hash.first_noise, config.hash.first_noise_fraction) = (first_noise, Some(0.2));
+        config.check().unwrap();
+        encoder_of(config, input.clone(), 1)
+    };
+    let (mut plain, mut falling) = (run(None), run(Some(3.0)));
+    let signs = |values: Vec<f32>| values.into_iter().map(|value| value >= 0.0).collect::<Vec<_>>();
+    assert_ne!(signs(step(&mut plain, 0)), signs(step(&mut falling, 0)));
+    (1..4).for_each(|batch| drop(step(&mut falling, batch)));
+    // From here on it is the encoder that has no noise, at the same weights.
+    plain.load(&falling.snapshot()).unwrap();
+    assert_eq!(step(&mut plain, 4), step(&mut falling, 4));
+    let mut wrong = EncoderConfig::default();
+    wrong.hash.first_noise_fraction = Some(0.0);
+    let said = wrong.check().unwrap_err().to_string();
+    assert_eq!(said, "hash.first_noise_fraction must be above 0 and at most 1, not 0");
 }

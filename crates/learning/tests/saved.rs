@@ -9,12 +9,12 @@ use hashvfl_core::{
 use hashvfl_learning::bottom::{BottomConfig, InputShape, MlpConfig};
 use hashvfl_learning::device::Device;
 use hashvfl_learning::encoder::{CutLayer, Encoder, EncoderConfig};
+use hashvfl_learning::schedule::Rates;
 use hashvfl_learning::top::loss::{Labels, LossConfig};
 use hashvfl_learning::training::backend::PartyBackend;
 use hashvfl_learning::training::saved::SavedTraining;
-use hashvfl_learning::training::schedule::Rates;
 use hashvfl_learning::training::{
-    Outcome, ScreeningFn, ScreeningHook, TrainingError, TrainingOptions, train,
+    Outcome, ScreeningFn, ScreeningHook, TrainingError, TrainingOptions, Validate, train,
 };
 use hashvfl_learning::{Classifier, Snapshot, TopConfig};
 
@@ -155,7 +155,11 @@ fn classifier(plan: &Plan) -> Classifier {
 }
 
 /// The run from its beginning or from `from`: how it went, and what all sides have learned.
-fn run(from: Option<&Save>, patience: u32) -> (Outcome<PackedCodes>, Vec<Snapshot>, Vec<Save>) {
+fn run(
+    from: Option<&Save>,
+    patience: u32,
+    validate: Validate,
+) -> (Outcome<PackedCodes>, Vec<Snapshot>, Vec<Save>) {
     let mut plan = Plan::new(&settings(), RECORDS).unwrap();
     let mut parties = from.map_or_else(|| Parties::new(&plan), |save| Parties::of(&plan, save));
     let mut top = classifier(&plan);
@@ -165,7 +169,7 @@ fn run(from: Option<&Save>, patience: u32) -> (Outcome<PackedCodes>, Vec<Snapsho
     let judge: &mut ScreeningFn<'_> = &mut judge;
     let screen = Some(ScreeningHook { after_epochs: 2, judge });
     let from = from.map(|save| save.training.clone());
-    let options = TrainingOptions { patience, screen, from, observer: None };
+    let options = TrainingOptions { patience, validate, screen, from, ..TrainingOptions::default() };
     let outcome = train(&mut parties, &settings(), &mut plan, &mut top, options, &mut |_| {});
     let outcome = outcome.unwrap_or_else(|error: TrainingError<_>| panic!("{error}"));
     let mut learned = parties.snapshots().to_vec();
@@ -175,8 +179,9 @@ fn run(from: Option<&Save>, patience: u32) -> (Outcome<PackedCodes>, Vec<Snapsho
 
 #[test]
 fn a_run_that_goes_on_from_any_place_is_the_same_run() {
-    for patience in [0, 1] {
-        let (whole, learned, saves) = run(None, patience);
+    let ways = [(0, Validate::EveryEpoch), (1, Validate::EveryEpoch), (1, Validate::LastCycle)];
+    for (patience, validate) in ways {
+        let (whole, learned, saves) = run(None, patience, validate);
         let batches = Plan::new(&settings(), RECORDS).unwrap().batches();
         let epochs = whole.curve.len();
         // Behind each batch but in the second epoch, which is screened, and there behind it alone.
@@ -184,7 +189,7 @@ fn a_run_that_goes_on_from_any_place_is_the_same_run() {
         for save in &saves {
             let place = &save.training.place;
             let at = format!("patience {patience}, epoch {}, batch {}", place.epoch, place.batch);
-            let (resumed, again, _) = run(Some(save), patience);
+            let (resumed, again, _) = run(Some(save), patience, validate);
             let losses = |outcome: &Outcome<PackedCodes>| -> Vec<_> {
                 outcome.curve.iter().map(|epoch| (epoch.train_loss.to_bits(), epoch.validation)).collect()
             };
@@ -194,4 +199,36 @@ fn a_run_that_goes_on_from_any_place_is_the_same_run() {
             assert!(again == learned, "{at}: other weights, moments or memory");
         }
     }
+}
+
+#[test]
+fn validation_in_the_last_cycle_alone_changes_nothing_that_is_learned() {
+    for patience in [0, 1] {
+        let (every, learned, _) = run(None, patience, Validate::EveryEpoch);
+        let (last, again, _) = run(None, patience, Validate::LastCycle);
+        assert!(again == learned, "patience {patience}: other weights, moments or memory");
+        assert_eq!((last.best_epoch, last.test), (every.best_epoch, every.test));
+        assert_eq!(last.encoders, every.encoders);
+        // Of 6 epochs in 2 cycles, the first 3 have no figures of validation records.
+        let figures = |outcome: &Outcome<PackedCodes>| -> Vec<_> {
+            outcome.curve.iter().map(|epoch| epoch.validation).collect()
+        };
+        let (every_figures, last_figures) = (figures(&every), figures(&last));
+        assert_eq!(last_figures[..3], [None; 3]);
+        assert_eq!(last_figures[3..], every_figures[3..]);
+        let fewer = every.released.cohort_validation - last.released.cohort_validation;
+        assert_eq!((fewer, last.released.cohort_train), (3 * BITS as u64, every.released.cohort_train));
+    }
+}
+
+#[test]
+fn whoever_keeps_the_last_epoch_goes_back_to_no_other() {
+    let mut plan = Plan::new(&settings(), RECORDS).unwrap();
+    let (mut parties, mut top) = (Parties::new(&plan), classifier(&plan));
+    let options = TrainingOptions { patience: 1, keep_last: true, ..TrainingOptions::default() };
+    let outcome = train(&mut parties, &settings(), &mut plan, &mut top, options, &mut |_| {});
+    let outcome = outcome.unwrap_or_else(|error: TrainingError<_>| panic!("{error}"));
+    assert_eq!((outcome.best_epoch, outcome.curve.len()), (settings().epochs, settings().epochs as usize));
+    assert!(outcome.curve.iter().all(|epoch| epoch.validation.is_some()), "validation records are encoded");
+    assert!(parties.best.is_none(), "no party keeps another");
 }

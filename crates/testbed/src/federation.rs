@@ -18,9 +18,12 @@ pub fn fresh_folder(out: &Path, story: &str) -> anyhow::Result<PathBuf> {
     if mark.exists() {
         fs::remove_dir_all(out).with_context(|| format!("cannot replace {}", out.display()))?;
     } else if out.exists() && fs::read_dir(out).map_or(true, |mut entries| entries.next().is_some()) {
-        bail!("{} is there and no {story} made it: name another folder with --out", out.display());
+        bail!(
+            "{} exists and was not written by the {story}: choose another folder with --out",
+            out.display()
+        );
     }
-    fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
+    fs::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
     write(&mark, &format!("Written by the {story}, which replaces this folder.\n"))?;
     // Configs hold relative paths from their own folder, processes may start anywhere.
     fs::canonicalize(out).with_context(|| format!("cannot find {}", out.display()))
@@ -80,7 +83,7 @@ struct CoordinatorFile<'a> {
 /// The folder of one organisation below `out`, made if need be.
 pub fn home(out: &Path, name: &str) -> anyhow::Result<PathBuf> {
     let folder = out.join(name);
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     Ok(folder)
 }
 

@@ -17,7 +17,7 @@ use hashvfl_files::{complain, say};
 /// Ticks in which Linux counts processor time.
 const TICKS_PER_S: f64 = 100.0;
 
-/// Plays a role if the first argument names one; the binary goes on with its own story otherwise.
+/// Runs as a role if the first argument names one; otherwise returns, so that the binary continues with its own work.
 pub fn play_role() -> Option<ExitCode> {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     match arguments.first()?.to_str()? {
@@ -169,35 +169,21 @@ impl Serving {
         let mut coordinator = Process::start("serving", &arguments, &configs.coordinator, Stdio::piped())?;
         let stdout = coordinator.child.stdout.take().context("the coordinator's output")?;
         let mut events = BufReader::new(stdout);
-        let mut event = || -> anyhow::Result<Event> {
-            let mut line = String::new();
-            let read = events.read_line(&mut line).context("reading the coordinator's output")?;
-            if read == 0 {
-                coordinator.join()?;
-                bail!("the coordinator ended before all parties were there");
-            }
-            serde_json::from_str(&line).context("the coordinator's output")
-        };
         let address = loop {
-            if let Event::Listening { address } = event()? {
+            if let Event::Listening { address } = next_event(&mut events, &mut coordinator)? {
                 break address;
             }
         };
-        let start = |(name, config): &(String, PathBuf)| {
-            let text = std::fs::read_to_string(config)
-                .with_context(|| format!("cannot read {}", config.display()))?;
-            let dial = |line: &str| match line.starts_with("coordinator = ") {
-                true => format!("coordinator = \"http://{address}\"\n"),
-                false => format!("{line}\n"),
-            };
-            std::fs::write(config, text.lines().map(dial).collect::<String>())
-                .with_context(|| format!("cannot write {}", config.display()))?;
-            Process::start(&format!("{name}-serving"), &["party", "serve"], config, Stdio::null())
-        };
-        let parties = configs.parties.iter().map(start).collect::<anyhow::Result<Vec<_>>>()?;
+        let mut parties = Vec::new();
+        for (name, config) in &configs.parties {
+            rewrite(config, |text| dialling(text, address))?;
+            let what = format!("{name}-serving");
+            parties.push(Process::start(&what, &["party", "serve"], config, Stdio::null())?);
+        }
         let mut joined = 0;
         while joined < parties.len() {
-            joined += usize::from(matches!(event()?, Event::Joined { .. }));
+            let event = next_event(&mut events, &mut coordinator)?;
+            joined += usize::from(matches!(event, Event::Joined { .. }));
         }
         Ok(Self { address, coordinator, parties, _events: events })
     }
@@ -231,7 +217,7 @@ impl Serving {
         loop {
             most = most.max(peak(child.id()));
             if let Some(status) = child.try_wait().context("waiting for the process that predicts")? {
-                ensure!(status.success(), "the process that predicts ended with {status}");
+                ensure!(status.success(), "`coordinator predict` ended with {status}");
                 return Ok(most);
             }
             std::thread::sleep(std::time::Duration::from_millis(5));
@@ -266,12 +252,40 @@ fn processor_s(process: u32) -> Option<f64> {
 }
 
 fn start_parties(configs: &Configs, address: SocketAddr) -> anyhow::Result<Vec<Process>> {
-    let start = |(name, config): &(String, PathBuf)| {
-        let text = std::fs::read_to_string(config)
-            .with_context(|| format!("cannot read {}", config.display()))?
-            .replace("{coordinator}", &format!("http://{address}"));
-        std::fs::write(config, text).with_context(|| format!("cannot write {}", config.display()))?;
-        Process::start(name, &["party"], config, Stdio::null())
-    };
-    configs.parties.iter().map(start).collect()
+    let mut parties = Vec::new();
+    for (name, config) in &configs.parties {
+        rewrite(config, |text| text.replace("{coordinator}", &format!("http://{address}")))?;
+        parties.push(Process::start(name, &["party"], config, Stdio::null())?);
+    }
+    Ok(parties)
+}
+
+/// Writes a config anew, as `change` makes it.
+fn rewrite(config: &Path, change: impl FnOnce(&str) -> String) -> anyhow::Result<()> {
+    let text =
+        std::fs::read_to_string(config).with_context(|| format!("cannot read {}", config.display()))?;
+    std::fs::write(config, change(&text)).with_context(|| format!("cannot write {}", config.display()))
+}
+
+/// A party's config that names the coordinator at `address`.
+fn dialling(config: &str, address: SocketAddr) -> String {
+    let mut text = String::new();
+    for line in config.lines() {
+        match line.starts_with("coordinator = ") {
+            true => text.push_str(&format!("coordinator = \"http://{address}\"")),
+            false => text.push_str(line),
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// The next thing that a coordinator tells which waits for parties to serve.
+fn next_event(events: &mut BufReader<ChildStdout>, coordinator: &mut Process) -> anyhow::Result<Event> {
+    let mut line = String::new();
+    if events.read_line(&mut line).context("reading the coordinator's output")? == 0 {
+        coordinator.join()?;
+        bail!("the coordinator ended before all parties had joined");
+    }
+    serde_json::from_str(&line).context("the coordinator's output")
 }

@@ -7,12 +7,12 @@ use hashvfl_learning::bottom::InputShape;
 use hashvfl_learning::device::Device;
 use hashvfl_learning::encoder::{CutLayer, Encoder, EncoderConfig};
 use hashvfl_learning::metrics::Balance;
+use hashvfl_learning::schedule::Rates;
 use hashvfl_learning::threads;
 use hashvfl_learning::top::evaluation::Evaluation;
 use hashvfl_learning::top::loss::Labels;
 use hashvfl_learning::training::backend::{Embedding, PartyBackend};
 use hashvfl_learning::training::in_process::{InProcessParties, InProcessParty};
-use hashvfl_learning::training::schedule::Rates;
 use hashvfl_learning::training::{self, EpochReport, Progress, Released, TrainingOptions};
 use hashvfl_learning::{Classifier, TopConfig};
 
@@ -153,8 +153,10 @@ impl Simulation<'_> {
         let fitted = preprocessing.fit_apply(&mut columns, train, clip).context("preprocessing")?;
         let input = InputShape { columns: columns.cols(), image: side.image, ..InputShape::default() };
         let (config, device) = (side.encoder.clone(), Device::flex());
-        let rates = Rates::of_run(self.settings, plan.updates());
-        let encoder = Encoder::new(config, self.cut, input, form, rates, side.seed, &device)?;
+        let rates = Rates::of_plan(self.settings, plan);
+        let mut encoder = Encoder::new(config, self.cut, input, form, rates, side.seed, &device)?;
+        // As a party by default has it: with less noise than a monitor needs, batches that it looks at would differ.
+        encoder.expect_monitoring();
         Ok((
             InProcessParty { encoder, gather: Box::new(move |rows| columns.gather(rows)), response: None },
             fitted,
@@ -168,7 +170,7 @@ impl Simulation<'_> {
         mut plan: Plan,
         on_progress: &mut dyn FnMut(Progress),
     ) -> anyhow::Result<Simulated> {
-        let options = TrainingOptions { patience: self.top.patience, ..TrainingOptions::default() };
+        let options = TrainingOptions::of(self.top);
         let outcome = training::train(parties, self.settings, &mut plan, classifier, options, on_progress)?;
         let validation = validate(parties, classifier, &mut plan)?;
         // Unwrap safety: a training loop keeps the codes of all test records.

@@ -16,7 +16,7 @@ pub enum CodeError {
         bits: usize,
     },
     /// The byte count does not match.
-    #[error("codes of {rows} records x {bits} bits take {expected} bytes, but {found} came")]
+    #[error("codes of {rows} records x {bits} bits need {expected} bytes, but {found} arrived")]
     Length {
         /// Records expected.
         rows: usize,
@@ -28,7 +28,7 @@ pub enum CodeError {
         found: usize,
     },
     /// Unused bits at the end are set: the packing is not canonical.
-    #[error("the unused bits behind the last code are not zero")]
+    #[error("the unused bits after the last code are not zero")]
     Padding,
 }
 

@@ -25,7 +25,7 @@ use crate::settings::RunSettings;
 /// Bytes of a party's key.
 pub const KEY_BYTES: usize = 32;
 
-/// A party's way to flip bits, or to change levels. Its `Debug` shows no key.
+/// A party's randomised response, which flips bits or changes levels. Its `Debug` shows no key.
 #[derive(Clone)]
 pub struct Response {
     key: [u8; KEY_BYTES],
@@ -71,25 +71,26 @@ pub enum Place<'a> {
 
 impl Place<'_> {
     fn digest(&self) -> Digest {
-        let of = |what: &str, owner: &[u8], numbers: [u64; 2]| {
-            let [one, other] = numbers.map(u64::to_le_bytes);
-            Digest::of_parts([what.as_bytes(), owner, &one, &other])
-        };
-        let part = |part: Part| Part::ALL.iter().position(|other| *other == part).unwrap_or_default() as u64;
-        match *self {
+        let (what, owner, numbers): (&str, &[u8], [u64; 2]) = match *self {
             Self::Run { run, rows: RowSelection::Batch { epoch, batch } } => {
-                of("batch", run.as_str().as_bytes(), [epoch.into(), batch.into()])
+                ("batch", run.as_str().as_bytes(), [epoch.into(), batch.into()])
             }
-            Self::Run { run, rows: RowSelection::Chunk { part: of_part, chunk } } => {
-                of("chunk", run.as_str().as_bytes(), [part(of_part), chunk.into()])
+            Self::Run { run, rows: RowSelection::Chunk { part, chunk } } => {
+                ("chunk", run.as_str().as_bytes(), [number(part), chunk.into()])
             }
-            Self::Drawn { run, chunk } => of("drawn", run.as_str().as_bytes(), [chunk.into(), 0]),
-            Self::File { run, part: of_part, chunk } => {
-                of("file", run.as_str().as_bytes(), [part(of_part), chunk.into()])
+            Self::Drawn { run, chunk } => ("drawn", run.as_str().as_bytes(), [chunk.into(), 0]),
+            Self::File { run, part, chunk } => {
+                ("file", run.as_str().as_bytes(), [number(part), chunk.into()])
             }
-            Self::Serving { process, draw } => of("serving", process, [draw, 0]),
-        }
+            Self::Serving { process, draw } => ("serving", process.as_slice(), [draw, 0]),
+        };
+        let [one, other] = numbers.map(u64::to_le_bytes);
+        Digest::of_parts([what.as_bytes(), owner, &one, &other])
     }
+}
+
+fn number(part: Part) -> u64 {
+    Part::ALL.iter().position(|other| *other == part).unwrap_or_default() as u64
 }
 
 /// All that decides which bits of a request are flipped, beside the key.
@@ -168,15 +169,16 @@ impl Response {
         assert!(values.len().is_multiple_of(bits), "whole rows of {bits} values");
         assert!(request.ids.is_empty() || request.ids.len() == rows, "an id for each record");
         let request = request.digest();
-        let respond = |(position, values): (u64, &mut [f32])| {
+        let mut names = Vec::with_capacity(rows);
+        for (position, values) in (0_u64..).zip(values.chunks_exact_mut(bits)) {
             let position = position.to_le_bytes();
             let parts = [b"hashvfl randomised response 2".as_slice(), &self.key, &request.0, &position];
             let draw = Digest::of_parts(parts);
             self.flip(draw, values);
             // The draw itself is the seed of the flips, so its name is another digest.
-            DrawName(Digest::of_parts([b"name".as_slice(), &draw.0]))
-        };
-        (0..).zip(values.chunks_exact_mut(bits)).map(respond).collect()
+            names.push(DrawName(Digest::of_parts([b"name".as_slice(), &draw.0])));
+        }
+        names
     }
 
     fn flip(&self, draw: Digest, values: &mut [f32]) {
@@ -231,7 +233,8 @@ pub fn cost_in_words(settings: &RunSettings, form: CodeForm) -> Option<String> {
     let each = if form.is_signs() { "bit" } else { "latent" };
     let trained = draw * f64::from(settings.epochs + u32::from(settings.refits()));
     Some(format!(
-        "epsilon {latent} per {each}, {draw} per draw; over this run {draw} of a record that is encoded once, none (formal sum {trained}) of one that the bottom models are fitted on"
+        "epsilon {latent} per {each}, {draw} per draw; over this run, {draw} for a record that is encoded once, and \
+         no finite epsilon (formal sum {trained}) for a record that the bottom models are fitted on"
     ))
 }
 

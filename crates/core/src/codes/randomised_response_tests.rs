@@ -217,7 +217,8 @@ fn the_cost_is_told_a_bit_a_draw_and_over_a_run() {
     );
     let said = cost_in_words(&levels, CodeForm::signs(16)).unwrap();
     assert!(
-        said.contains("epsilon 2 per bit, 32 per draw") && said.contains("none (formal sum 512)"),
+        said.contains("epsilon 2 per bit, 32 per draw")
+            && said.contains("no finite epsilon (formal sum 512)"),
         "{said}"
     );
 }

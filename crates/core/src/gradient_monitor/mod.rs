@@ -24,9 +24,10 @@
 //!   (`earlier_codes`), as that of a coordinator does who makes codes tell records apart.
 //!
 //! What it cannot see: a coordinator that trains an honest loss on labels of its choice; hijacking under so much
-//! noise or honest gradient that less than two fifths of the gradient's power is predictable (`docs/research/gradient-monitor.md` has
-//! the curve); noise itself where codes have fewer than eight latents; and, where latents have levels, what of a gradient
-//! follows from a level in no straight line.
+//! noise or honest gradient that less than two fifths of the gradient's power is predictable
+//! (`docs/research/gradient-monitor.md` has the curve); noise itself where codes have fewer than eight latents; a pull
+//! towards codes that are more than four epochs old; and, where latents have levels, what of a gradient follows from a
+//! level in no straight line.
 //!
 //! A code is seen as the coordinator's top model sees it: a value a latent, which is +1 or -1 where latents are bits.
 
@@ -34,7 +35,7 @@ mod earlier_codes;
 mod ridge;
 mod sums;
 
-use earlier_codes::EarlierCodes;
+use earlier_codes::{EarlierCodes, MOST_LAGS};
 use ridge::ridge;
 use serde::{Deserialize, Serialize};
 use sums::Sums;
@@ -143,7 +144,7 @@ impl GradientMonitor {
             form,
             predictors,
             sums: Sums::none(bits, predictors),
-            earlier: EarlierCodes::new(bits, records, seed),
+            earlier: EarlierCodes::new(bits, records, MOST_LAGS, seed),
             noisy: false,
             signs: false,
             suspicion: 0.0,
@@ -160,9 +161,14 @@ impl GradientMonitor {
     /// rare class's gradients say that nearly all records are of another class, whatever the code. So signs are looked at
     /// around their mean over the batch. A party loses little by that: BatchNorm and thresholds take a pull on all records
     /// alike out again.
+    ///
+    /// It looks back at no more codes than a record sends within a cycle of the learning rate.
     pub fn of_run(run: &RunSettings, form: CodeForm, records: usize, seed: u64) -> Self {
         let signs = run.gradient == GradientEncoding::Sign;
-        Self { noisy: signs || run.gradient_noise.is_some(), signs, ..Self::new(form, records, seed) }
+        let lags = run.cycle_epochs().saturating_sub(1) as usize;
+        let earlier = EarlierCodes::new(form.latents(), records, lags, seed);
+        let noisy = signs || run.gradient_noise.is_some();
+        Self { noisy, signs, earlier, ..Self::new(form, 0, seed) }
     }
 
     /// Whether `other` is over codes of the same form, in a run of the same settings, so that one can go on as the other.
@@ -355,7 +361,7 @@ impl pulp::WithSimd for Look<'_> {
     fn with_simd<S: pulp::Simd>(self, _: S) {
         let Self { monitor, codes, expected, gradient, rows, power } = self;
         // Steps count alike, whatever the gradients' length.
-        let batch = Sums::of_batch(codes, expected, gradient, (monitor.bits, monitor.predictors), power);
+        let batch = Sums::of_batch(codes, expected, gradient, monitor.bits, monitor.predictors, power);
         monitor.explained = monitor.predicted(&batch) / rows as f64;
         monitor.suspicion = (monitor.suspicion + monitor.explained - DRIFT).max(0.0);
         monitor.sums.fade_and_add(&batch);

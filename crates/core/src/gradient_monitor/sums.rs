@@ -56,7 +56,8 @@ impl Sums {
         codes: &[f32],
         expected: &[f32],
         gradient: &[f32],
-        (bits, predictors): (usize, usize),
+        bits: usize,
+        predictors: usize,
         power: f64,
     ) -> Self {
         let rows = codes.len() / bits;
@@ -94,18 +95,20 @@ impl Sums {
     /// Fades, and adds those of a batch.
     #[inline(always)]
     pub fn fade_and_add(&mut self, batch: &Self) {
-        let add = |sums: &mut [f64], more: &[f64], fading: f64| {
-            sums.iter_mut().zip(more).for_each(|(sum, more)| *sum = *sum * fading + more);
-        };
-        add(&mut self.gram, &batch.gram, FADING);
-        add(&mut self.cross, &batch.cross, FADING);
-        add(&mut self.chance_gram, &batch.chance_gram, FADING);
-        add(&mut self.chance_cross, &batch.chance_cross, FADING);
-        add(&mut self.chance, &batch.chance, FADING);
-        add(&mut self.moments, &batch.moments, MOMENT_FADING);
+        fade_and_add(&mut self.gram, &batch.gram, FADING);
+        fade_and_add(&mut self.cross, &batch.cross, FADING);
+        fade_and_add(&mut self.chance_gram, &batch.chance_gram, FADING);
+        fade_and_add(&mut self.chance_cross, &batch.chance_cross, FADING);
+        fade_and_add(&mut self.chance, &batch.chance, FADING);
+        fade_and_add(&mut self.moments, &batch.moments, MOMENT_FADING);
         self.weight = self.weight * MOMENT_FADING + batch.weight;
         self.weight_squares = self.weight_squares * MOMENT_FADING.powi(2) + batch.weight_squares;
     }
+}
+
+#[inline(always)]
+fn fade_and_add(sums: &mut [f64], more: &[f64], fading: f64) {
+    sums.iter_mut().zip(more).for_each(|(sum, more)| *sum = *sum * fading + more);
 }
 
 /// Records whose products are added up in registers.
@@ -116,7 +119,7 @@ const TOGETHER: usize = 4;
 fn products(a: &[f32], a_width: usize, b: &[f32], b_width: usize) -> Vec<f64> {
     let mut sums = vec![0.0_f32; a_width * b_width];
     let (a_groups, b_groups) = (a.chunks_exact(TOGETHER * a_width), b.chunks_exact(TOGETHER * b_width));
-    add_rows((a_groups.remainder(), a_width), (b_groups.remainder(), b_width), &mut sums);
+    add_rows(a_groups.remainder(), a_width, b_groups.remainder(), b_width, &mut sums);
     for (a, b) in a_groups.zip(b_groups) {
         let (b0, b) = b.split_at(b_width);
         let (b1, b) = b.split_at(b_width);
@@ -134,7 +137,7 @@ fn products(a: &[f32], a_width: usize, b: &[f32], b_width: usize) -> Vec<f64> {
 
 /// Adds the products of rows, one row after the other.
 #[inline(always)]
-fn add_rows((a, a_width): (&[f32], usize), (b, b_width): (&[f32], usize), sums: &mut [f32]) {
+fn add_rows(a: &[f32], a_width: usize, b: &[f32], b_width: usize, sums: &mut [f32]) {
     for (column, sums) in sums.chunks_exact_mut(b_width).enumerate() {
         for (a, b) in a.chunks_exact(a_width).zip(b.chunks_exact(b_width)) {
             let a = a[column];

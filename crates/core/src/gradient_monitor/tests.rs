@@ -221,4 +221,16 @@ fn a_monitor_goes_on_with_the_noise_that_it_remembered() {
     assert_eq!(monitor.earlier_score().to_bits(), resumed.earlier_score().to_bits());
     assert_ne!(monitor.earlier_score(), 0.0);
     assert!(!monitor.fits(&GradientMonitor::new(form, ROWS + 1, 3)));
+    // A version that looked back at one code has left less in its checkpoints: they are of no use.
+    let mut before = serde_json::to_value(&monitor).unwrap();
+    before["earlier"].as_object_mut().unwrap().remove("lags").unwrap();
+    assert!(serde_json::from_value::<GradientMonitor>(before).is_err());
+}
+
+#[test]
+fn it_looks_back_at_no_more_codes_than_a_cycle_has() {
+    for (epochs, cycles, lags) in [(30, 1, 4), (30, 10, 2), (30, 15, 1), (30, 30, 1), (1, 1, 1)] {
+        let settings = RunSettings { epochs, cycles, ..run(GradientEncoding::F32, None) };
+        assert_eq!(of_run(&settings).noise().len(), ROWS * BITS * lags, "{cycles} cycles of {epochs} epochs");
+    }
 }

@@ -15,7 +15,7 @@ pub enum Refusal {
     #[error("{0}")]
     Version(String),
     /// Another run.
-    #[error("run_id is {coordinator} at the coordinator and {party} at the party: make them equal")]
+    #[error("run_id is {coordinator} at the coordinator but {party} at the party: make them equal")]
     Run {
         /// The party's.
         party: RunId,
@@ -41,11 +41,11 @@ pub enum Refusal {
         run: RunId,
     },
     /// The digest of the settings does not fit their pairs.
-    #[error("the digest of the settings does not fit their pairs: the message was damaged or forged")]
+    #[error("the digest of the settings does not match the settings: the message was damaged or forged")]
     SettingsDigest,
     /// Settings that differ.
     #[error(
-        "{key} is {coordinator} at the coordinator and {party} at the party: make them equal in both configs"
+        "{key} is {coordinator} at the coordinator but {party} at the party: make them equal in both configs"
     )]
     Settings {
         /// The key.
@@ -76,7 +76,7 @@ pub enum Refusal {
         party: PartyName,
     },
     /// It excludes records although the run allows none to be excluded, or names them in a malformed way.
-    #[error("{party} cannot leave out records: {reason}")]
+    #[error("{party} cannot exclude records: {reason}")]
     ExcludedRecords {
         /// The party.
         party: PartyName,
@@ -111,7 +111,9 @@ impl Refusal {
             Self::Settings { key, .. } => {
                 return Some(format!("was refused: its {key} is not the coordinator's"));
             }
-            Self::RecordCount { .. } | Self::RecordOrder { .. } => "its records do not fit",
+            Self::RecordCount { .. } | Self::RecordOrder { .. } => {
+                "its records differ from the label holder's"
+            }
             Self::ExcludedRecords { .. } => "the coordinator's log says why",
             Self::Unknown { .. } | Self::Duplicate { .. } => return None,
         };
@@ -276,7 +278,7 @@ mod tests {
         let refusal = open.check(&Hello { settings_digest: other.digest(), settings: other, ..hello("b") });
         let refusal = refusal.unwrap_err();
         let text = refusal.to_string();
-        assert!(text.starts_with("run.bits is 4 at the coordinator and 8 at the party"), "{text}");
+        assert!(text.starts_with("run.bits is 4 at the coordinator but 8 at the party"), "{text}");
         let told = refusal.for_others().unwrap();
         assert_eq!(told, "was refused: its run.bits is not the coordinator's", "no value");
         assert_eq!(open.missing(), [name("b")]);
@@ -301,7 +303,7 @@ mod tests {
         let check = |records, on_refusal| check_excluded(&name("a"), &excluded, records, on_refusal);
         assert_eq!(check(9, OnRefusal::LeaveOut), Ok(()));
         let text = check(9, OnRefusal::End).unwrap_err().to_string();
-        assert_eq!(text, "a cannot leave out records: run.on_refusal is \"end\"");
+        assert_eq!(text, "a cannot exclude records: run.on_refusal is \"end\"");
         assert!(matches!(check(40, OnRefusal::LeaveOut), Err(Refusal::ExcludedRecords { .. })));
     }
 }

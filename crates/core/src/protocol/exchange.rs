@@ -53,13 +53,13 @@ pub enum ResumeError {
         sent: u64,
     },
     /// As many messages came as were sent, but other ones.
-    #[error("the first {received} messages that the other side has are not those that were sent to it")]
+    #[error("the first {received} messages that the other side has are not the ones that were sent to it")]
     OtherMessages {
         /// What it has.
         received: u64,
     },
     /// Connections break again and again before a message has come.
-    #[error("{MOST_RETURNS} connections in a row broke before a message had come")]
+    #[error("{MOST_RETURNS} connections in a row broke before a message arrived")]
     InVain,
 }
 

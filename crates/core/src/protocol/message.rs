@@ -32,7 +32,8 @@ pub fn check_version(version: u32, peer: &str, own: &str) -> Result<(), String> 
         return Ok(());
     }
     let what = format!(
-        "{peer} speaks protocol version {version}, and {own} takes {OLDEST_PROTOCOL_VERSION} to {PROTOCOL_VERSION}"
+        "{peer} speaks protocol version {version}, but {own} accepts only {OLDEST_PROTOCOL_VERSION} to \
+         {PROTOCOL_VERSION}"
     );
     Err(match version > PROTOCOL_VERSION {
         true => format!("{what}: install {peer}'s release at {own}, or {own}'s at {peer}"),
@@ -123,7 +124,7 @@ messages! {
     /// What the coordinator says.
     #[derive(Debug, Clone, PartialEq)]
     pub enum FromCoordinator {
-        /// The handshake goes on: say your records under this salt.
+        /// Continues the handshake: send the digest of your records under this salt.
         Welcome {
             /// Drawn anew for every handshake.
             salt: [u8; SALT_BYTES],
@@ -206,8 +207,8 @@ messages! {
         Saved(CheckpointId),
         /// Its model counts and has its name, in answer to [`FromCoordinator::Commit`].
         Committed,
-        /// Its process is asked to end, or it has waited in vain, and it leaves within seconds: the run may go on when it is back.
-        /// It may come at any time once the party is in, also before an answer, and has none.
+        /// Its process was asked to end, or a timeout passed, and it will disconnect within seconds; the run may continue
+        /// when it reconnects. Sent at any time after the party was accepted, even before an answer; it has no answer itself.
         Leaving,
         /// The head of its audit log after the run, behind the last answer.
         Head(AuditHead),
@@ -335,7 +336,7 @@ impl Request {
             Self::Calibrate => (
                 ExpectedAnswer::CalibrationPValues,
                 Phase::AfterFreeze,
-                "tell p-values of calibration records",
+                "send p-values of calibration records",
             ),
             Self::Command(command) => match command {
                 Command::Checkpoint(_) => {

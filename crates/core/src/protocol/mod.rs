@@ -6,7 +6,8 @@
 //! | training | [`message`], with the table of requests | [`coordinator`] | [`party`] |
 //! | serving | [`serving_party`] | [`serving_coordinator`] | [`serving_party`] |
 //!
-//! A training's stream outlives its connections: [`exchange`] says what is repeated on a new one.
+//! A training's stream outlives its connections: [`exchange`] says what is repeated on a new one, and [`vain`] when nobody waits
+//! any more for a side that is silent each time.
 
 #[macro_use]
 mod messages;
@@ -21,3 +22,4 @@ pub mod serving_coordinator;
 pub mod serving_party;
 #[cfg(test)]
 mod serving_properties;
+pub mod vain;

@@ -151,7 +151,7 @@ impl State {
             Self::Waiting => "waiting for the run to begin",
             Self::Ready => "waiting for a request",
             Self::AwaitingGradient { .. } => "waiting for a gradient",
-            Self::Restored => "waiting for the freeze, which alone may follow a restore",
+            Self::Restored => "waiting for the freeze (nothing else may follow a restore)",
             Self::InDoubt => "waiting to hear that all have written their models",
             Self::Done => "finished",
             Self::Left => "gone",
@@ -292,7 +292,7 @@ impl PartySession {
     /// Where the run is, is saved while the bottom model learns, behind a batch that was not saved yet.
     fn save(&mut self, id: CheckpointId) -> Result<Work, PartyError> {
         if self.frozen || self.next_batch == (0, 0) || self.saved == Some(self.next_batch) {
-            return Err(forbidden("save where the run is", "once behind each batch, before the freeze"));
+            return Err(forbidden("save where the run is", "once after each batch, before the freeze"));
         }
         self.saved = Some(self.next_batch);
         Ok(Work::Save(id))
@@ -372,7 +372,7 @@ impl PartySession {
     fn begin(&mut self, excluded: &ExcludedRecords) -> Result<(), PartyError> {
         excluded.check(self.plan.records())?;
         if self.settings.on_refusal == OnRefusal::End && !excluded.is_empty() {
-            return Err(forbidden("leave out records", "with run.on_refusal = \"leave-out\""));
+            return Err(forbidden("exclude records", "with run.on_refusal = \"leave-out\""));
         }
         if !excluded.holds(&self.excluded) {
             return Err(forbidden("begin", "without the records that this party's policy refuses"));

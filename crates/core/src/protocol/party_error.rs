@@ -61,13 +61,13 @@ pub enum PartyError {
         source: GradientError,
     },
     /// The records that the run goes on without are none of this table.
-    #[error("the coordinator began the run: {0}")]
+    #[error("the coordinator started the run with invalid exclusions: {0}")]
     ExcludedRecords(#[from] ExcludedRecordsError),
     /// Too few records are left.
     #[error("without the records that the parties' policies refuse, {0}")]
     TooFewLeft(PlanError),
     /// The checkpoint is of another run.
-    #[error("the checkpoint is of another run, or of other records: start with --fresh to throw it away")]
+    #[error("the checkpoint belongs to another run or to other records: start with --fresh to discard it")]
     OtherPlace,
     /// The coordinator refused this party.
     #[error("the coordinator refused: {0}")]

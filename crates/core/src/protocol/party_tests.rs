@@ -110,7 +110,7 @@ fn p_values_of_calibration_records_are_asked_for_once_of_a_frozen_party() {
     let refused = |mut session: PartySession, step| {
         let error = session.receive(calibrate(step)).unwrap_err().to_string();
         let start =
-            "the coordinator asked to tell p-values of calibration records, which this run allows only ";
+            "the coordinator asked to send p-values of calibration records, which this run allows only ";
         error.strip_prefix(start).unwrap().to_string()
     };
     let mut session = frozen(0.3);
@@ -170,7 +170,7 @@ fn only_the_freeze_follows_a_restore() {
     ] {
         let error = restored().receive(other).unwrap_err();
         assert!(matches!(error, PartyError::Unexpected { .. }), "{error}");
-        assert!(error.to_string().contains("the freeze, which alone may follow a restore"), "{error}");
+        assert!(error.to_string().contains("the freeze (nothing else may follow a restore)"), "{error}");
     }
     let mut session = restored();
     assert_eq!(session.receive(request(6, Request::Freeze)), Ok(Work::Freeze { step: 6 }));
@@ -321,7 +321,7 @@ fn a_run_is_saved_once_behind_each_batch_and_goes_on_from_there() {
     let save = || FromCoordinator::Save(CheckpointId([3; 16]));
     let refused = |session: &PartySession| {
         let error = session.clone().receive(save()).unwrap_err().to_string();
-        assert!(error.contains("only once behind each batch"), "{error}");
+        assert!(error.contains("only once after each batch"), "{error}");
     };
     let mut session = joined();
     refused(&session);

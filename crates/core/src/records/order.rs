@@ -8,7 +8,7 @@ use crate::digest::Digest;
 
 /// What the first line says.
 pub const MARK: &str = "hashvfl-order-2";
-/// What it said before order files had a digest. No single flipped bit makes one mark of the other.
+/// The mark of order files without a digest. A single flipped bit cannot turn one mark into the other.
 pub const MARK_WITHOUT_DIGEST: &str = "hashvfl-order-1";
 
 /// Hex digits of the digest, and the end of its line.

@@ -1,9 +1,9 @@
 //! Which records every step is about: splits and batches from the seed and row numbers alone.
 //!
 //! Coordinator and parties derive the same plan, so no request names a record, and a coordinator cannot ask
-//! for a batch of its own choice. Records that a run goes on without are named once, before it begins. Labels play no
-//! part: a stratified order would tell them to the parties. The seed of a split may be chosen by them, which tells the
-//! parties no more than the logarithm of the number of seeds that were tried.
+//! for a batch of its own choice. Records that a run goes on without are named once, before it begins. Labels are not used: a
+//! stratified order would reveal them to the parties. The seed may be chosen by looking at the labels, which reveals at most
+//! the logarithm of the number of seeds tried.
 
 use serde::{Deserialize, Serialize};
 
@@ -62,6 +62,13 @@ pub enum RowSelection {
     },
 }
 
+impl RowSelection {
+    /// Whether a cycle of the learning rate begins with these rows: with the first batch of its first epoch.
+    pub fn begins_cycle(self, settings: &RunSettings) -> bool {
+        matches!(self, Self::Batch { epoch, batch: 0 } if epoch.is_multiple_of(settings.cycle_epochs()))
+    }
+}
+
 /// Most records of an evaluation chunk.
 pub const CHUNK_ROWS: usize = 1024;
 
@@ -86,7 +93,7 @@ pub enum PlanError {
         least: usize,
     },
     /// A peer asked for rows that are not there.
-    #[error("there is no {what} {index}; the last is {last}")]
+    #[error("{what} {index} does not exist; the last is {last}")]
     Beyond {
         /// "epoch", "batch" or "chunk".
         what: &'static str,
@@ -267,13 +274,6 @@ impl Plan {
 
     /// The rows of a request.
     pub fn rows(&mut self, rows: RowSelection) -> Result<Vec<u32>, PlanError> {
-        let below = |what, index: u32, count: u32| {
-            if index < count {
-                Ok(())
-            } else {
-                Err(PlanError::Beyond { what, index, last: count.saturating_sub(1) })
-            }
-        };
         match rows {
             RowSelection::Batch { epoch, batch } => {
                 let batches = self.batches();
@@ -301,6 +301,11 @@ impl Plan {
         });
         &self.shuffled_epoch.insert((epoch, order)).1
     }
+}
+
+/// That there is an epoch, batch or chunk `index` among `count`.
+fn below(what: &'static str, index: u32, count: u32) -> Result<(), PlanError> {
+    if index < count { Ok(()) } else { Err(PlanError::Beyond { what, index, last: count.saturating_sub(1) }) }
 }
 
 #[cfg(test)]

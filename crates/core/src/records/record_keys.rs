@@ -30,7 +30,7 @@ pub struct RecordKeys<R> {
 /// Records of a list that a table lacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the table lacks {lacking} of the {records} records that the run was about: restore them, or erase what is kept of them"
+    "the table lacks {lacking} of the run's {records} records: restore them, or erase what is kept about them"
 )]
 pub struct Lacking {
     /// How many.

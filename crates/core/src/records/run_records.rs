@@ -16,7 +16,7 @@ type Tag = [u8; TAG_BYTES];
 
 /// Why bytes are no records of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the kept records of a run are cut off or damaged")]
+#[error("the stored list of the run's records is truncated or damaged")]
 pub struct RunRecordsError;
 
 /// The salt of [`digest_of_run`].

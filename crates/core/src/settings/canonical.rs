@@ -73,10 +73,12 @@ pub fn own_code(text: &str, party: &PartyName) -> Option<CodeForm> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum OtherSettings {
     /// They differ.
-    #[error("it is of a run under other settings than those of the config: restore the config of that run")]
+    #[error("it belongs to a run with other settings than the config's: restore the config of that run")]
     Unlike,
     /// They are the same, and its flips are those of an earlier version.
-    #[error("this run's flips were drawn from content alone, which bounds nothing: train it again")]
+    #[error(
+        "this run drew its flips from the records' content alone, so no epsilon holds for it: train again"
+    )]
     DrawnFromContent,
 }
 
@@ -94,7 +96,7 @@ pub enum PairsError {
     #[error("a setting holds a character that ends a line or changes the direction of text")]
     Text,
     /// A key stands twice.
-    #[error("a key stands twice in the settings")]
+    #[error("a key occurs twice in the settings")]
     Duplicate,
 }
 

@@ -6,6 +6,7 @@ mod canonical;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 pub use batch_rows::BatchRows;
 pub use canonical::{Difference, OtherSettings, PairsError, Settings, own_code, parse_own_code};
@@ -16,7 +17,6 @@ use crate::limits::{
     MAX_BATCH_ROWS, MAX_BITS, MAX_BITS_PER_LATENT, MAX_MESSAGE_BYTES, MAX_PARTIES, MAX_VALUE_BYTES,
 };
 use crate::name::PartyName;
-use crate::records::plan::RowSelection;
 
 /// What the model predicts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -216,30 +216,10 @@ pub struct SettingError {
 impl RunSettings {
     /// The required settings with defaults for the rest.
     pub fn new(parties: Vec<PartyName>, task: Task, bits: usize, epochs: u32) -> Self {
-        Self {
-            parties,
-            task,
-            bits,
-            bits_per_latent: defaults::bits_per_latent(),
-            codes: BTreeMap::new(),
-            epochs,
-            batch_rows: defaults::batch_rows(),
-            learning_rate: defaults::learning_rate(),
-            schedule: defaults::schedule(),
-            cycles: defaults::cycles(),
-            gradient: defaults::gradient(),
-            gradient_noise: None,
-            seed: 0,
-            row_order: defaults::row_order(),
-            test_fraction: defaults::test_fraction(),
-            validation_fraction: defaults::validation_fraction(),
-            cohort_fraction: defaults::cohort_fraction(),
-            refit: false,
-            randomised_response: None,
-            calibration_fraction: 0.0,
-            party_dropout: 0.0,
-            on_refusal: OnRefusal::End,
-        }
+        let required = json!({ "parties": [], "task": task, "bits": bits, "epochs": epochs });
+        // Unwrap safety: these are all settings without a default, as tests show.
+        let settings: Self = serde_json::from_value(required).expect("the required settings");
+        Self { parties, ..settings }
     }
 
     /// Checks every range.
@@ -374,11 +354,6 @@ impl RunSettings {
     /// Epochs of each cycle of the learning rate.
     pub fn cycle_epochs(&self) -> u32 {
         self.epochs / self.cycles
-    }
-
-    /// Whether a cycle of the learning rate begins with the batch `rows`: with the first one of its first epoch.
-    pub fn begins_cycle(&self, rows: RowSelection) -> bool {
-        matches!(rows, RowSelection::Batch { epoch, batch: 0 } if epoch.is_multiple_of(self.cycle_epochs()))
     }
 
     /// Whether only a cohort of the records takes part in joint training.

@@ -209,7 +209,7 @@ mod tests {
         let calibration = Calibration::new(vec![0.0; 98]).unwrap();
         let error = calibration.check_level(0.01).unwrap_err();
         assert!(
-            error.to_string().contains("98 calibration rows cannot tell a level of 0.01: at least 99"),
+            error.to_string().contains("98 calibration rows are too few for the level 0.01: at least 99"),
             "{error}"
         );
         assert!(Calibration::new(vec![0.0; 99]).unwrap().check_level(0.01).is_ok());
@@ -222,7 +222,7 @@ mod tests {
         assert_eq!(calibration.silent_classes(5, 0.01), 0);
         let error = classes.check_level(0.01).unwrap_err().to_string();
         assert!(
-            error.contains("20 calibration rows of any class cannot tell a level of 0.01: at least 99"),
+            error.contains("20 calibration rows of any class are too few for the level 0.01: at least 99"),
             "{error}"
         );
     }

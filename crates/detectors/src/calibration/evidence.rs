@@ -117,8 +117,8 @@ impl Checked for Evidence {
 }
 
 /// The combined score of each row, from the coordinator's `own` logarithms of fractions and what each of `parties` sent;
-/// higher is stranger. p-values that were rounded up weigh as the mean of those that are rounded so: by their upper ends a
-/// coordinator's own fractions would go before all flags.
+/// higher is stranger. p-values that were rounded up weigh as the mean of those that are rounded so: with their upper ends, the
+/// coordinator's own fractions would outrank every flag.
 ///
 /// # Panics
 /// If a party has p-values of fewer rows.

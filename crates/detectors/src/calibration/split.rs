@@ -91,9 +91,9 @@ pub fn resolution(rows: &[u32], level: f64) -> Option<String> {
     let enough = (DECIDING as f64 / level - 1.0 - 1e-9).ceil();
     let of_all = (enough / (1.0 - FIT - SCALE)).ceil();
     Some(format!(
-        "{calibrating} of the {records} calibration records calibrate, so no p-value is below {least:.4}, and flags at level \
-         {level} hang on the {deciding} strangest of them: the flagged fraction varies much from run to run; {of_all} \
-         calibration records (run.calibration_fraction) or a level of {:.2} tell more",
+        "only {calibrating} of the {records} records of the calibration part calibrate, so no p-value is below \
+         {least:.4}, and flags at level {level} depend on the {deciding} strangest of them: the flagged fraction will \
+         vary a lot from run to run. Use at least {of_all} records (run.calibration_fraction), or a level of {:.2}",
         (DECIDING as f64 * least * 100.0).ceil() / 100.0
     ))
 }
@@ -124,8 +124,11 @@ mod tests {
         assert_eq!(Split::of(&[]), Split { fit: &[][..], scale: &[][..], calibrate: &[][..] });
         assert!(check(&rows, 0.02).is_ok());
         let error = check(&rows, 0.01).unwrap_err().to_string();
-        assert!(error.contains("needs 99 calibration records, and 62 of the 208"), "{error}");
-        assert!(error.contains("at least 330 records"), "{error}");
+        assert!(
+            error.contains("needs 99 calibrating records, but only 62 of the calibration part's 208"),
+            "{error}"
+        );
+        assert!(error.contains("has at least 330 records"), "{error}");
         assert_eq!(shared_calibration(&rows), calibrate);
         assert!(matches!(check(&rows[..150], 0.2), Err(DetectorError::TooFewRows { needed: 200, .. })));
     }
@@ -134,12 +137,12 @@ mod tests {
     fn a_level_on_which_few_rows_decide_is_told_with_what_would_be_enough() {
         let rows: Vec<u32> = (0..968).collect();
         let told = resolution(&rows, 0.01).unwrap();
-        assert!(told.contains("290 of the 968 calibration records calibrate"), "{told}");
+        assert!(told.starts_with("only 290 of the 968 records of the calibration part calibrate"), "{told}");
         assert!(
-            told.contains("no p-value is below 0.0034, and flags at level 0.01 hang on the 2 strangest"),
+            told.contains("no p-value is below 0.0034, and flags at level 0.01 depend on the 2 strangest"),
             "{told}"
         );
-        assert!(told.contains("1664 calibration records"), "{told}");
+        assert!(told.contains("at least 1664 records"), "{told}");
         assert!(told.contains("a level of 0.02"), "{told}");
         assert_eq!(resolution(&rows, 0.05), None);
         assert_eq!(resolution(&rows[..50], 0.01), None, "refused, not warned of");

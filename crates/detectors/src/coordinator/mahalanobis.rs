@@ -98,7 +98,7 @@ mod tests {
             CoordinatorRows::new(&codes, &[0; 3], Values::new("features", &tests[..3], 1).unwrap()).unwrap();
         let error = detector.score(&narrow).unwrap_err().to_string();
         assert!(
-            error.contains("features with 1 values per row, but the detector was fitted on 2"),
+            error.contains("features have 1 values per row, but the detector was fitted on 2"),
             "{error}"
         );
     }

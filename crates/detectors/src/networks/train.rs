@@ -2,7 +2,7 @@
 
 use hashvfl_core::random::{shuffle, stream};
 use hashvfl_learning::Network;
-use hashvfl_learning::training::schedule::Rates;
+use hashvfl_learning::schedule::Rates;
 
 /// Rows of a batch.
 pub const BATCH: usize = 128;

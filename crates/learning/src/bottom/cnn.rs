@@ -25,8 +25,6 @@ pub struct CnnConfig {
     pub channels: Vec<usize>,
     /// Side of every kernel; inputs are padded by half of it.
     pub kernel: usize,
-    /// Stride of every convolution.
-    pub stride: usize,
     /// Whether a 2 x 2 maximum follows each convolution.
     pub pool: bool,
     /// Units of the hidden layer behind the convolutions, 0 for none.
@@ -35,7 +33,7 @@ pub struct CnnConfig {
 
 impl Default for CnnConfig {
     fn default() -> Self {
-        Self { channels: vec![16, 32], kernel: 3, stride: 1, pool: true, hidden: 0 }
+        Self { channels: vec![16, 32], kernel: 3, pool: true, hidden: 0 }
     }
 }
 
@@ -43,8 +41,7 @@ impl CnnConfig {
     /// A new model from an image [channels, height, width] to `bits` outputs.
     pub fn init(&self, image: [usize; 3], bits: usize, init: &mut Init) -> Result<Cnn, BottomError> {
         check_units(&self.channels)?;
-        let in_range =
-            (1..=15).contains(&self.kernel) && (1..=4).contains(&self.stride) && self.hidden <= 65_536;
+        let in_range = (1..=15).contains(&self.kernel) && self.hidden <= 65_536;
         if !in_range || self.channels.is_empty() {
             return Err(BottomError::Layer);
         }
@@ -52,8 +49,7 @@ impl CnnConfig {
         let mut convolutions = Vec::new();
         for &outputs in &self.channels {
             let padding = self.kernel / 2;
-            let spec =
-                ConvSpec { inputs, outputs, kernel: self.kernel, stride: self.stride, padding, bias: true };
+            let spec = ConvSpec { inputs, outputs, kernel: self.kernel, stride: 1, padding, bias: true };
             convolutions.push(init.conv(spec));
             let shrink = if self.pool { 2 } else { 1 };
             (height, width) = (spec.output_side(height) / shrink, spec.output_side(width) / shrink);
@@ -210,8 +206,7 @@ impl Cnn {
         let mut layers = Vec::new();
         for conv in &self.convolutions {
             let [outputs, inputs, kernel, _] = conv.weight.dims();
-            let spec =
-                ConvSpec { inputs, outputs, kernel, stride: conv.stride[0], padding: kernel / 2, bias: true };
+            let spec = ConvSpec { inputs, outputs, kernel, stride: 1, padding: kernel / 2, bias: true };
             let convolution = Convolution::new(spec, sides, if self.pool { 2 } else { 1 });
             let weights = Weights {
                 kernels: swap(&to_host(conv.weight.val().inner()), inputs, kernel * kernel),
@@ -325,8 +320,8 @@ mod tests {
         let config = CnnConfig::default();
         check(&config, [1, 28, 14]);
         check(&CnnConfig { channels: vec![3, 5, 7], ..config.clone() }, [3, 11, 9]);
-        check(&CnnConfig { channels: vec![4, 6], kernel: 5, stride: 2, pool: false, hidden: 0 }, [2, 12, 13]);
-        check(&CnnConfig { channels: vec![4, 6], kernel: 4, stride: 3, pool: false, hidden: 3 }, [1, 20, 7]);
+        check(&CnnConfig { channels: vec![4, 6], kernel: 5, pool: false, hidden: 0 }, [2, 12, 13]);
+        check(&CnnConfig { channels: vec![4, 6], kernel: 4, pool: false, hidden: 3 }, [1, 20, 7]);
         check(&CnnConfig { kernel: 1, ..config }, [2, 6, 4]);
     }
 }

@@ -143,8 +143,9 @@ impl Convolution {
                 vectorized(
                     #[inline(always)]
                     || {
-                        for (products, pair) in products.chunks_exact_mut(self.products()).zip(per_image) {
-                            self.unpool(pair, &mut biases, products);
+                        let products = products.chunks_exact_mut(self.products());
+                        for (products, (gradient, winners)) in products.zip(per_image) {
+                            self.unpool(gradient, winners, &mut biases, products);
                         }
                     },
                 );
@@ -247,7 +248,7 @@ impl Convolution {
 
     /// The reverse of [`Self::pool`] for a gradient; adds to the biases' gradient.
     #[inline(always)]
-    fn unpool(&self, (gradient, winners): (&[f32], &[u32]), biases: &mut [f32], products: &mut [f32]) {
+    fn unpool(&self, gradient: &[f32], winners: &[u32], biases: &mut [f32], products: &mut [f32]) {
         let channels = self.spec.outputs;
         for (at, window) in self.windows() {
             let gradient = &gradient[at * channels..][..channels];

@@ -19,7 +19,7 @@ pub use resnet18::ResNet18Config;
 use crate::gradients::Gradients;
 use crate::init::Init;
 
-/// The `[encoder.model]` table of a party, which no other side learns.
+/// The `[encoder.model]` table of a party; it stays private to the party.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum BottomConfig {
@@ -63,11 +63,12 @@ pub struct InputShape {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BottomError {
     /// An image model on columns that are no image.
-    #[error("model.kind = \"{0}\" needs images: give the data's image shape, or use kind = \"mlp\"")]
+    #[error("model.kind = \"{0}\" needs images: set `image` in [columns], or use kind = \"mlp\"")]
     NoImage(&'static str),
     /// Positions of categories and a model of images.
     #[error(
-        "model.kind = \"{0}\" takes no embedding of categories: use kind = \"mlp\", or embedding = 0 in [types]"
+        "model.kind = \"{0}\" does not support embedded categories: use kind = \"mlp\", or set embedding = 0 in \
+         [types]"
     )]
     NoEmbedding(&'static str),
     /// An image that the model's layers shrink to nothing.
@@ -81,7 +82,7 @@ pub enum BottomError {
         width: usize,
     },
     /// A layer of no or too many units.
-    #[error("model layers must have 1 to 65536 units or channels, kernels 1 to 15, strides 1 to 4")]
+    #[error("model layers must have 1 to 65536 units or channels, kernels 1 to 15")]
     Layer,
 }
 

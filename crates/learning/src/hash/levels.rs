@@ -83,6 +83,16 @@ fn signs(form: CodeForm, values: &[f32], thresholds: &[f32]) -> Vec<f32> {
     signs
 }
 
+/// Moves normalised `values` as far as the statistics of a batch of so many `rows` would: mean and deviation of normal values vary
+/// by chance. It is drawn, since what the other records of a batch decide would tell of them in this record's code.
+pub fn vary_as_in_batches(values: &mut [f32], rows: usize, rng: &mut ChaCha8Rng) {
+    let mut draws = vec![0.0; values.len()];
+    add_noise(&mut draws, (rows.max(1) as f32).sqrt().recip(), rng);
+    for (value, draw) in values.iter_mut().zip(draws) {
+        *value += draw * (1.0 + *value * *value / 2.0).sqrt();
+    }
+}
+
 impl Statistics {
     /// Thresholds of each latent.
     fn of_latents(&self, form: CodeForm) -> std::slice::ChunksExact<'_, f32> {
@@ -102,7 +112,8 @@ impl Hashed {
         embedding: Vec<f32>,
         config: &HashConfig,
         noise: f32,
-        (form, statistics): (CodeForm, &Statistics),
+        form: CodeForm,
+        statistics: &Statistics,
         rng: &mut ChaCha8Rng,
     ) -> (Self, Vec<f32>) {
         let noise = config.noise.max(noise);

@@ -46,8 +46,8 @@ fn each_bit_is_set_half_the_time_in_training_whatever_the_values_are() {
     let statistics = Statistics::measure(&values, form);
     for noise in [0.0, 0.1] {
         let config = HashConfig { noise, ..HashConfig::default() };
-        let levels = (form, &statistics);
-        let (_, signs) = Hashed::of_levels(values.clone(), &config, 0.0, levels, &mut stream(2, "test", &[]));
+        let (_, signs) =
+            Hashed::of_levels(values.clone(), &config, 0.0, form, &statistics, &mut stream(2, "test", &[]));
         // Noise moves values of a group out of it, and fills what lies between.
         let limit = if noise > 0.0 { 0.12 } else { 0.05 };
         for bit in 0..form.bits() {
@@ -94,13 +94,34 @@ fn training_without_noise_and_fixed_statistics_agree() {
     let (form, values) = (CodeForm::new(3, 3), rows_of(&columns(4_096)));
     let config = HashConfig { noise: 0.0, ..HashConfig::default() };
     let statistics = Statistics::measure(&values, form);
-    let levels = (form, &statistics);
-    let (_, trained) = Hashed::of_levels(values.clone(), &config, 0.0, levels, &mut stream(0, "t", &[]));
+    let (_, trained) =
+        Hashed::of_levels(values.clone(), &config, 0.0, form, &statistics, &mut stream(0, "t", &[]));
     let mut normalised = values;
     statistics.apply(&mut normalised, false);
     let fixed = statistics.to_levels(form, &normalised);
     let differ = trained.iter().zip(&fixed).filter(|(a, b)| a != b).count();
     assert!(differ < 8, "{differ} bits");
+}
+
+/// The deviation of what a batch's own statistics make of a value, over batches of normal values.
+#[test]
+fn values_vary_as_the_statistics_of_batches_do() {
+    let (rows, batches) = (64, 4_000);
+    let mut draws = vec![0.0; rows * batches];
+    add_noise(&mut draws, 1.0, &mut stream(1, "t", &[]));
+    for value in [0.0_f32, 1.0, -2.0] {
+        let of_batch = |batch: &[f32]| {
+            let mean = batch.iter().sum::<f32>() / rows as f32;
+            let variance = batch.iter().map(|v| (v - mean).powi(2)).sum::<f32>() / rows as f32;
+            (value - mean) / variance.sqrt() - value
+        };
+        let squares = |moves: &[f32]| moves.iter().map(|by| by * by).sum::<f32>() / moves.len() as f32;
+        let expected = squares(&draws.chunks(rows).map(of_batch).collect::<Vec<_>>()).sqrt();
+        let mut varied = vec![value; 20_000];
+        vary_as_in_batches(&mut varied, rows, &mut stream(2, "t", &[]));
+        let found = squares(&varied.iter().map(|other| other - value).collect::<Vec<_>>()).sqrt();
+        assert!((found / expected - 1.0).abs() < 0.1, "{value}: {found} {expected}");
+    }
 }
 
 /// Uneven thresholds, as of a skewed latent.
@@ -154,8 +175,8 @@ fn the_gradient_is_that_of_the_smooth_levels_of_the_batch() {
         let levels = normalised.iter().map(|v| f64::from(expected_level(form, thresholds, *v, width)));
         levels.zip(&weights).map(|(level, weight)| level * f64::from(*weight)).sum()
     };
-    let levels = (form, &statistics);
-    let (hashed, _) = Hashed::of_levels(values.clone(), &config, 0.0, levels, &mut stream(0, "t", &[]));
+    let (hashed, _) =
+        Hashed::of_levels(values.clone(), &config, 0.0, form, &statistics, &mut stream(0, "t", &[]));
     let found = hashed.backward(weights.clone());
     for at in 0..values.len() {
         let moved = |by: f32| {
@@ -179,8 +200,8 @@ fn expected_levels_are_means_over_the_noise() {
         let mut rng = stream(0, "t", &[]);
         let mut expected = Vec::new();
         for _ in 0..2_000 {
-            let levels = (form, &statistics);
-            let (hashed, signs) = Hashed::of_levels(values.clone(), &config, least, levels, &mut rng);
+            let (hashed, signs) =
+                Hashed::of_levels(values.clone(), &config, least, form, &statistics, &mut rng);
             expected = hashed.expected_levels(form, &statistics);
             means.iter_mut().zip(form.decode(&signs).iter()).for_each(|(mean, v)| *mean += v / 2_000.0);
         }

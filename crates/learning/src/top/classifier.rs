@@ -15,12 +15,13 @@ use crate::adam::{Adam, AdamConfig};
 use crate::bottom::{BottomError, Dropout, Mlp, MlpConfig};
 use crate::gradients::Gradients;
 use crate::init::Init;
-use crate::range::{RangeError, above_zero, at_least_zero, share};
+use crate::range::{RangeError, above_zero, at_least_zero, fraction};
+use crate::schedule::Rates;
 use crate::snapshot::{Snapshot, SnapshotError, to_host};
 use crate::top::evaluation::Evaluation;
 use crate::top::loss::{Labels, Loss, LossConfig};
 use crate::top::predictor::OutputKind;
-use crate::training::schedule::Rates;
+use crate::training::Validate;
 
 /// The `[top]` table of the coordinator. The defaults are the recipe of `docs/research/accuracy.md`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -36,6 +37,9 @@ pub struct TopConfig {
     pub adam: AdamConfig,
     /// Epochs without a better validation metric after which training stops; 0 never stops early.
     pub patience: u32,
+    /// After which epochs validation records are encoded and judged.
+    #[serde(skip_serializing_if = "Validate::is_default")]
+    pub validate: Validate,
     /// Epochs of fitting on stored codes, where the run refits.
     pub refit_epochs: u32,
     /// Peak learning rate of that.
@@ -50,6 +54,7 @@ impl Default for TopConfig {
             loss: LossConfig::default(),
             adam: AdamConfig::default(),
             patience: 0,
+            validate: Validate::default(),
             refit_epochs: 15,
             refit_learning_rate: 1e-3,
         }
@@ -59,10 +64,9 @@ impl Default for TopConfig {
 impl TopConfig {
     /// Checks every range.
     pub fn check(&self) -> Result<(), RangeError> {
-        share("dropout", self.dropout)?;
-        share("loss.label_smoothing", self.loss.label_smoothing)?;
+        fraction("dropout", self.dropout)?;
         at_least_zero("loss.consistency", self.loss.consistency)?;
-        share("loss.distillation", self.loss.distillation)?;
+        fraction("loss.distillation", self.loss.distillation)?;
         above_zero("refit_epochs", f64::from(self.refit_epochs))?;
         above_zero("refit_learning_rate", self.refit_learning_rate)?;
         self.adam.check()
@@ -173,7 +177,7 @@ impl Classifier {
     pub fn backward(&mut self, parts: &[Vec<f32>], rows: &[u32]) -> Step {
         let parts = self.values(parts);
         let mut draws = stream(self.seed, "party dropout", &[self.adam.updates()]);
-        let absent = absent(self.party_dropout, (parts.len(), rows.len()), &mut draws);
+        let absent = absent(self.party_dropout, parts.len(), rows.len(), &mut draws);
         let input = match &absent {
             Some(absent) => {
                 let mut present: Vec<Vec<f32>> = parts.iter().map(|part| part.to_vec()).collect();
@@ -270,7 +274,8 @@ impl Classifier {
     pub fn refit(
         &mut self,
         gather: &dyn Fn(&[u32]) -> Vec<Vec<f32>>,
-        (train, validation): (&[u32], &[u32]),
+        train: &[u32],
+        validation: &[u32],
         batch_rows: usize,
         task: Task,
     ) -> Result<u32, SnapshotError> {
@@ -396,7 +401,7 @@ pub(crate) fn join(parts: &[impl AsRef<[f32]>], rows: usize, device: &Device) ->
 
 /// For each party, which of the records it is away from: with probability `rate` each, but never all parties from one
 /// record. None at a rate of 0, for which nothing is drawn.
-fn absent(rate: f64, (parties, rows): (usize, usize), draws: &mut ChaCha8Rng) -> Option<Vec<Vec<bool>>> {
+fn absent(rate: f64, parties: usize, rows: usize, draws: &mut ChaCha8Rng) -> Option<Vec<Vec<bool>>> {
     if rate <= 0.0 || parties < 2 {
         return None;
     }
@@ -453,8 +458,8 @@ mod tests {
     #[test]
     fn a_party_is_left_out_as_often_as_set_and_never_all_of_them() {
         let mut draws = stream(0, "test", &[]);
-        assert!(absent(0.0, (2, 10), &mut draws).is_none() && absent(0.5, (1, 10), &mut draws).is_none());
-        let absent = absent(0.3, (3, 10_000), &mut draws).unwrap();
+        assert!(absent(0.0, 2, 10, &mut draws).is_none() && absent(0.5, 1, 10, &mut draws).is_none());
+        let absent = absent(0.3, 3, 10_000, &mut draws).unwrap();
         for party in &absent {
             let share = party.iter().filter(|away| **away).count() as f64 / 1e4;
             assert!((share - 0.29).abs() < 0.02, "{share}");

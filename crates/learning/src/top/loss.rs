@@ -255,11 +255,10 @@ impl Loss {
         match &self.labels {
             Labels::Classes { count: classes, index } => {
                 let actual: Vec<u32> = rows.iter().map(|row| index[*row as usize]).collect();
-                let mut predicted = Vec::with_capacity(rows.len());
-                for (logits, class) in outputs.chunks_exact(*classes).zip(&actual) {
-                    let best = (0..*classes).max_by(|a, b| logits[*a].total_cmp(&logits[*b])).unwrap_or(0);
-                    predicted.push(best as u32);
-                    let top = f64::from(logits[best]);
+                // As they are served.
+                let predicted = OutputKind::Classes(*classes).classes(outputs);
+                for ((logits, class), best) in outputs.chunks_exact(*classes).zip(&actual).zip(&predicted) {
+                    let top = f64::from(logits[*best as usize]);
                     let sum: f64 = logits.iter().map(|v| (f64::from(*v) - top).exp()).sum();
                     evaluation.loss += (sum.ln() + top - f64::from(logits[*class as usize])) / count;
                 }
@@ -301,7 +300,8 @@ pub fn softmax(values: &mut [f32]) {
 pub struct LossConfig {
     /// How classes weigh.
     pub class_weights: ClassWeights,
-    /// Share of a label's weight that is spread over all classes, from 0 to below 1.
+    /// Share of a label's weight that is spread over all classes, from 0 to below 1. No key of a config file.
+    #[serde(skip)]
     pub label_smoothing: f32,
     /// Share of a training record's target that is what the top model said of it in earlier cycles (`run.cycles`), 0
     /// for none, to below 1.
@@ -317,6 +317,14 @@ mod tests {
     fn classes(consistency: f32) -> Loss {
         let labels = Labels::Classes { count: 3, index: vec![0, 1, 2, 2] };
         Loss::new(labels, &[0, 1, 2, 3], LossConfig { consistency, ..LossConfig::default() }, 8)
+    }
+
+    #[test]
+    fn of_equal_outputs_the_first_counts_as_where_they_are_served() {
+        let loss = classes(0.0);
+        let outputs = [0.5, 0.5, 0.5, 0.0, 1.0, 1.0];
+        assert_eq!(loss.evaluate(&outputs, &[0, 1]).accuracy, Some(1.0));
+        assert_eq!(OutputKind::Classes(3).classes(&outputs), [0, 1]);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::top::classifier::Classifier;
 use crate::top::evaluation::Evaluation;
 use crate::training::backend::{Embedding, PartyBackend};
 use crate::training::saved::{SavedTraining, TrainingPlace};
+use crate::training::validate::{Validate, is_in_last_cycle};
 use crate::training::{EpochReport, Progress, ScreeningHook, ScreeningPoint, StepObserver, TrainingError};
 
 /// Codes of an epoch that are kept for screening, one table a party; none where it is not screened.
@@ -22,6 +23,9 @@ pub(super) struct Joint<'a, 'w, P> {
     pub settings: &'a RunSettings,
     pub plan: &'a mut Plan,
     pub classifier: &'a mut Classifier,
+    pub validates: Validate,
+    /// Whether the last epoch is kept, whichever did best.
+    pub keeps_last: bool,
     pub observer: Option<&'w mut StepObserver<'w>>,
 }
 
@@ -168,7 +172,8 @@ impl<P: PartyBackend> Joint<'_, '_, P> {
         mut report: EpochReport,
         place: &mut TrainingPlace,
     ) -> Result<EpochReport, TrainingError<P::Error>> {
-        if !self.plan.part(Part::CohortValidation).is_empty() {
+        let due = self.validates.follows(report.epoch, self.settings);
+        if due && !self.plan.part(Part::CohortValidation).is_empty() {
             report.validation = Some(self.evaluate(Part::CohortValidation)?);
             place.validations += 1;
         }
@@ -196,8 +201,8 @@ impl<P: PartyBackend> Joint<'_, '_, P> {
         best: &mut Option<Snapshot>,
     ) -> Result<(), TrainingError<P::Error>> {
         let settings = self.settings;
-        let in_last_cycle = report.epoch + settings.cycle_epochs() > settings.epochs;
-        let Some(validation) = report.validation.filter(|_| in_last_cycle) else { return Ok(()) };
+        let counts = is_in_last_cycle(report.epoch, settings) && !self.keeps_last;
+        let Some(validation) = report.validation.filter(|_| counts) else { return Ok(()) };
         if place.best.is_none_or(|best| validation.is_better(&best, settings.task)) {
             (place.best, place.best_epoch) = (Some(validation), report.epoch);
             *best = Some(self.classifier.snapshot());

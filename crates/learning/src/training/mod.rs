@@ -17,17 +17,19 @@ pub mod checkpoints;
 pub mod in_process;
 mod joint;
 pub mod saved;
-pub mod schedule;
+mod validate;
 
 use hashvfl_core::{Digest, Part, Plan, RowSelection, RunSettings};
 use serde::{Deserialize, Serialize};
 
 use crate::snapshot::SnapshotError;
-use crate::top::classifier::Classifier;
+use crate::top::classifier::{Classifier, TopConfig};
 use crate::top::evaluation::Evaluation;
 use crate::training::backend::{Embedding, PartyBackend};
 use crate::training::joint::Joint;
 use crate::training::saved::SavedTraining;
+
+pub use validate::Validate;
 
 /// One epoch of the joint phase.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -36,7 +38,8 @@ pub struct EpochReport {
     pub epoch: u32,
     /// Mean training loss over the epoch's batches.
     pub train_loss: f64,
-    /// Evaluation on the cohort's validation records; absent where there are none.
+    /// Evaluation on the cohort's validation records; absent where there are none, and after epochs that are not validated
+    /// ([`Validate`]).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub validation: Option<Evaluation>,
     /// Seconds of the epoch's batches, without the evaluation.
@@ -132,7 +135,8 @@ pub enum TrainingError<E> {
     Screening(Box<dyn std::error::Error + Send + Sync>),
     /// A loss is not finite: training has diverged.
     #[error(
-        "epoch {epoch}: the loss is not finite: lower run.learning_rate, or look for extreme values in the columns"
+        "epoch {epoch}: the loss is not finite: lower run.learning_rate on all sides, or look for extreme values in \
+         the columns"
     )]
     Diverged {
         /// The epoch, from 1.
@@ -145,12 +149,23 @@ pub enum TrainingError<E> {
 pub struct TrainingOptions<'a> {
     /// Epochs without a better validation metric after which training stops; 0 never stops early.
     pub patience: u32,
+    /// After which epochs validation records are encoded.
+    pub validate: Validate,
     /// What judges training records.
     pub screen: Option<ScreeningHook<'a>>,
     /// Where the run goes on; from its beginning without.
     pub from: Option<SavedTraining>,
     /// What looks on, and changes nothing: an attack that learns along with the run.
     pub observer: Option<&'a mut StepObserver<'a>>,
+    /// Whether the models of the last epoch are kept, whatever validation records say: for runs whose coordinator cheats.
+    pub keep_last: bool,
+}
+
+impl TrainingOptions<'_> {
+    /// Those of a coordinator with this `[top]` table.
+    pub fn of(top: &TopConfig) -> Self {
+        Self { patience: top.patience, validate: top.validate, ..Self::default() }
+    }
 }
 
 /// Runs the whole training loop.
@@ -165,9 +180,16 @@ pub fn train<P: PartyBackend>(
     options: TrainingOptions<'_>,
     on_progress: &mut dyn FnMut(Progress),
 ) -> Result<Outcome<P::Embedding>, TrainingError<P::Error>> {
-    let TrainingOptions { patience, mut screen, from, observer } = options;
-    let mut joint =
-        Joint { parties: &mut *parties, settings, plan: &mut *plan, classifier: &mut *classifier, observer };
+    let TrainingOptions { patience, validate, mut screen, from, observer, keep_last } = options;
+    let mut joint = Joint {
+        parties: &mut *parties,
+        settings,
+        plan: &mut *plan,
+        classifier: &mut *classifier,
+        validates: validate,
+        keeps_last: keep_last,
+        observer,
+    };
     let joint = joint.learn(patience, screen.as_mut(), from, on_progress)?;
     on_progress(Progress::Phase("freeze"));
     let encoders = parties.freeze().map_err(TrainingError::Parties)?;
@@ -240,7 +262,7 @@ fn refit(
     let (train, validation) = (plan.part(Part::Train), plan.part(Part::Validation));
     let before = classifier.snapshot();
     let old = classifier.evaluate_stored(gather, validation);
-    classifier.refit(gather, (train, validation), plan.batch_rows(), settings.task)?;
+    classifier.refit(gather, train, validation, plan.batch_rows(), settings.task)?;
     let new = classifier.evaluate_stored(gather, validation);
     if !settings.encodes_once() && !validation.is_empty() && !new.is_better(&old, settings.task) {
         classifier.load(&before)

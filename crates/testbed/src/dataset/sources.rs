@@ -83,7 +83,10 @@ impl Sources {
         let mut parties = Vec::new();
         for (name, source) in &self.parties {
             let table = load(source)?;
-            ensure!(table.ids == ids, "{name}'s table holds other ids than the labels, or in another order");
+            ensure!(
+                table.ids == ids,
+                "the table of {name} does not hold the same ids as the labels in the same order"
+            );
             let image = table.image.map(|image| [image.channels, image.height, image.width]);
             parties.push(Columns { name, matrix: table.matrix, image });
         }
@@ -147,7 +150,8 @@ pub(super) fn file(folder: &Path, name: &str) -> anyhow::Result<PathBuf> {
     let path = folder.join(name);
     ensure!(
         path.is_file(),
-        "{} is not there: --data names the folder of the data sets, with a folder such as credit-default/ for each",
+        "{} does not exist: --data must name the folder of the data sets, with one folder for each, such as \
+         credit-default/",
         path.display()
     );
     std::fs::canonicalize(&path).with_context(|| format!("cannot find {}", path.display()))
@@ -160,6 +164,6 @@ mod tests {
     #[test]
     fn a_missing_file_is_named() {
         let error = Sources::vehicle(Path::new("/nowhere")).err().unwrap().to_string();
-        assert!(error.contains("/nowhere/vehicle/guest.csv is not there: --data"), "{error}");
+        assert!(error.contains("/nowhere/vehicle/guest.csv does not exist: --data"), "{error}");
     }
 }

@@ -1,34 +1,51 @@
-//! Learning rates over the updates of a run.
+//! Learning rates over the updates of a run, and how far it is.
 
 use std::f64::consts::PI;
 
-use hashvfl_core::RunSettings;
 use hashvfl_core::settings::Schedule;
+use hashvfl_core::{Plan, RunSettings};
 
-/// The learning rates of a run, from its agreed settings.
+/// The learning rates of a run, from its agreed settings, and the size of its batches.
 #[derive(Debug, Clone, Copy)]
 pub struct Rates {
     schedule: Schedule,
     peak: f64,
     cycles: u64,
     updates: u64,
+    batch_rows: usize,
 }
 
 impl Rates {
     /// Those of a run of `updates` updates.
     pub fn of_run(settings: &RunSettings, updates: u64) -> Self {
         let (schedule, peak) = (settings.schedule, settings.learning_rate);
-        Self { schedule, peak, cycles: u64::from(settings.cycles), updates }
+        let batch_rows = settings.batch_rows.most();
+        Self { schedule, peak, cycles: u64::from(settings.cycles), updates, batch_rows }
+    }
+
+    /// Those of a run as it is planned.
+    pub fn of_plan(settings: &RunSettings, plan: &Plan) -> Self {
+        Self { batch_rows: plan.batch_rows(), ..Self::of_run(settings, plan.updates()) }
     }
 
     /// One cycle up to `peak` and down over `updates` updates.
     pub fn one_cycle(peak: f64, updates: u64) -> Self {
-        Self { schedule: Schedule::OneCycle, peak, cycles: 1, updates }
+        Self { schedule: Schedule::OneCycle, peak, cycles: 1, updates, batch_rows: 1 }
     }
 
     /// The same rates over so many updates.
     pub fn over(self, updates: u64) -> Self {
         Self { updates, ..self }
+    }
+
+    /// Records of a batch, at most.
+    pub fn batch_rows(&self) -> usize {
+        self.batch_rows
+    }
+
+    /// How much of the run is behind when `updates` are done, from 0 to 1.
+    pub fn progress(&self, updates: u64) -> f64 {
+        (updates as f64 / self.updates.max(1) as f64).min(1.0)
     }
 
     /// That of update `update` (from 0): cycles are of one length, and each is the schedule anew.
@@ -78,5 +95,6 @@ mod tests {
         }
         assert_eq!(three.at(300), one.at(100));
         assert_eq!(three.over(600).at(200), one.at(0));
+        assert_eq!([0, 150, 300, 900].map(|updates| three.progress(updates)), [0.0, 0.5, 1.0, 1.0]);
     }
 }
