@@ -6,13 +6,6 @@ use std::fmt;
 pub(crate) const WHOLE: f64 = (1_u64 << 53) as f64;
 /// Digits with which any float of 64 bits can be written.
 const FLOAT_DIGITS: usize = 17;
-/// Texts that usually stand for a missing value, as programs and people write them.
-pub(crate) const MISSING: [&str; 38] = [
-    "NA", "N/A", "n/a", "na", "N.A.", "n.a.", "#N/A", "#NA", "<NA>", "NaN", "nan", "NaT", "NULL", "Null",
-    "null", "(null)", "\\N", "None", "none", "NONE", "nil", "?", "-", "--", ".", "unknown", "Unknown",
-    "UNKNOWN", "missing", "Missing", "MISSING", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#NULL!",
-    "#NULL",
-];
 /// The minus sign of typesetters, which spreadsheets and statistical offices write in place of the hyphen.
 pub(crate) const MINUS: char = '\u{2212}';
 
@@ -41,16 +34,17 @@ impl CellFault {
     /// What to do about a cell of a column.
     pub(crate) fn remedy(self) -> &'static str {
         match self {
-            Self::Empty => "fill it, list the column in `ignore`, or set missing = \"fill\"",
+            Self::Empty => "fill in the value, list the column in `ignore`, or set missing = \"fill\"",
             Self::NotANumber => {
-                "clean the file, list the column in `ignore`, declare it a category in [types], or list what stands for a missing value in `null_values`"
+                "correct the file, list the column in `ignore`, declare it a category in [types], or add the text to \
+                 `null_values` if it stands for a missing value"
             }
-            Self::TooManyCategories => "list the column in `ignore`: it is an id or free text",
+            Self::TooManyCategories => "list the column in `ignore`: it looks like an id or free text",
             Self::TooManyDigits => {
                 "subtract a constant in the file, declare the column a category in [types], or list it in `ignore`"
             }
             Self::NotFinite | Self::NotUtf8 | Self::OtherType | Self::ControlCharacter => {
-                "clean the file, or list the column in `ignore`"
+                "correct the file, or list the column in `ignore`"
             }
         }
     }
@@ -60,9 +54,9 @@ impl fmt::Display for CellFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Empty => "an empty cell",
-            Self::NotANumber => "text that is no number",
-            Self::NotFinite => "a value that is not finite in 32 bits",
-            Self::TooManyDigits => "a number of more digits than 64 bits hold",
+            Self::NotANumber => "text that is not a number",
+            Self::NotFinite => "a value that is not finite, or too large for a 32-bit float",
+            Self::TooManyDigits => "a number with more digits than a 64-bit float can hold",
             Self::ControlCharacter => "a text with a line break or another control character",
             Self::NotUtf8 => "bytes that are not UTF-8",
             Self::TooManyCategories => "more categories than a column may have",
@@ -116,7 +110,7 @@ pub(crate) fn is_number(text: &str) -> bool {
 
 /// Whether a text, which is a number beyond [`WHOLE`], has digits that the number does not have. One with an exponent is
 /// what a float looks like, and so is one of no more digits than floats are written with.
-fn loses_digits(text: &str, number: f64) -> bool {
+pub(crate) fn loses_digits(text: &str, number: f64) -> bool {
     let digits = text.trim_start_matches(['+', '-']).trim_start_matches('0');
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
     let fraction = fraction.trim_end_matches('0');
@@ -159,11 +153,6 @@ pub(crate) fn category_text(text: &str) -> &str {
     }
     // Zero is one, with whatever sign.
     if digits == "0" { digits } else { whole }
-}
-
-/// Whether a text, without the spaces around it, usually stands for a missing value, in letters of any case.
-pub(crate) fn stands_for_missing(text: &str) -> bool {
-    MISSING.iter().any(|marker| marker.eq_ignore_ascii_case(text))
 }
 
 #[cfg(test)]
@@ -224,19 +213,6 @@ mod tests {
             assert_eq!(parse_id(text.as_bytes()), Err(CellFault::ControlCharacter), "{text:?}");
         }
         assert_eq!(parse_id(b" "), Err(CellFault::Empty));
-    }
-
-    #[test]
-    fn what_stands_for_a_missing_value_does_so_in_any_case() {
-        for text in [
-            "NA", "na", "n/a", "NaN", "null", "?", "-", "\\N", "\\n", "(null)", "(NULL)", "nil", "NaT",
-            "#VALUE!", "#DIV/0!", "#REF!", "unknown", "#NA",
-        ] {
-            assert!(stands_for_missing(text), "{text}");
-        }
-        for text in ["Nathan", "0", "no", "nano", ""] {
-            assert!(!stands_for_missing(text), "{text}");
-        }
     }
 
     #[test]

@@ -4,12 +4,14 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use hashvfl_core::text;
+
 use crate::cell::CellFault;
 use crate::limits::{MAX_COLUMNS, MAX_ROWS, MAX_VALUES};
 
 /// How two ids that look alike can differ, in a few words for a person.
-pub const WAYS_OF_WRITING: &str =
-    "ids are compared letter by letter: 7, 7.0 and 007 are three, and so are a, A and `a b`";
+pub const WAYS_OF_WRITING: &str = "ids are compared character by character: 7, 7.0 and 007 are three different ids, and so \
+                                   are a, A and `a b`";
 
 /// How the records of a file are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +62,7 @@ impl Spot<'_> {
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
     /// The configuration names no file.
-    #[error("`paths` is empty, expected at least one file; name the files to read")]
+    #[error("`paths` is empty; list at least one file")]
     NoPaths,
     /// A file is missing or not readable.
     #[error("cannot open {}: {reason}; check `paths` and the file's permissions", path.display())]
@@ -71,7 +73,7 @@ pub enum TableError {
         reason: io::Error,
     },
     /// A file opened and then failed, for instance a damaged gzip file.
-    #[error("cannot read {} to its end: {reason}; the file may be damaged", path.display())]
+    #[error("cannot read all of {}: {reason}; the file may be damaged", path.display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -85,8 +87,14 @@ pub enum TableError {
         path: PathBuf,
     },
     /// The header is repeated among the records.
-    #[error("{place}: the header is repeated, as when files are concatenated; remove this line")]
+    #[error("{place}: the header is repeated, as happens when files are concatenated; remove this line")]
     HeaderAgain {
+        /// Where.
+        place: Place,
+    },
+    /// A byte-order mark within a file, where a record begins.
+    #[error("{place}: a byte-order mark, as happens when files are concatenated; remove these three bytes")]
+    MarkWithin {
         /// Where.
         place: Place,
     },
@@ -103,7 +111,7 @@ pub enum TableError {
         help: String,
     },
     /// A file is of another kind than text with commas.
-    #[error("{} is {what}, expected text with commas between its cells; {remedy}", path.display())]
+    #[error("{} is {what}, but a CSV file with commas was expected; {remedy}", path.display())]
     OtherKind {
         /// The file.
         path: PathBuf,
@@ -114,8 +122,8 @@ pub enum TableError {
     },
     /// Cells are not separated by commas.
     #[error(
-        "the first line of {} has {found} between its cells, expected commas; save it as CSV with commas between \
-         cells, and with points in numbers", path.display()
+        "the first line of {} has {found} between its cells instead of commas; save the file as CSV with commas \
+         between cells and points as decimal separators", path.display()
     )]
     OtherSeparator {
         /// The file.
@@ -125,18 +133,27 @@ pub enum TableError {
     },
     /// The first line holds numbers, so that it is probably a record.
     #[error(
-        "the first line of {} looks like a record, expected a header with the names of the \
-         columns; add one as the first line (names that are numbers must count up: 0, 1, 2)",
+        "the first line of {} looks like a record, but must be a header with the column names; add a header as the \
+         first line (names that are numbers must count up: 0, 1, 2)",
         path.display()
     )]
     HeaderLooksLikeData {
         /// The file.
         path: PathBuf,
     },
+    /// Nothing tells which column holds the ids.
+    #[error(
+        "no column of {} has the name of an id, as id, customer_id and customerId are: name the column of record ids with --id",
+        path.display()
+    )]
+    NoIdNamed {
+        /// The file.
+        path: PathBuf,
+    },
     /// Nothing tells whether the first line names columns.
     #[error(
-        "nothing tells whether the first line of {} is a header or a record: no name is one of an id, and none is a word \
-         over numbers; write a header as the first line, with the name id over the ids", path.display()
+        "cannot tell whether the first line of {} is a header or a record: it has no typical id name, and no word above a \
+         column of numbers; if it is a header, pass --header; else write one above it", path.display()
     )]
     HeaderUnclear {
         /// The file.
@@ -160,8 +177,7 @@ pub enum TableError {
     },
     /// Two columns have one name.
     #[error(
-        "columns {first} and {second} of {} have the same name, expected each name once; \
-         rename one in the header", path.display()
+        "columns {first} and {second} of {} have the same name; rename one of them in the header", path.display()
     )]
     DuplicateColumn {
         /// The file.
@@ -173,8 +189,7 @@ pub enum TableError {
     },
     /// A column to be loaded has no name (an exported row number, often).
     #[error(
-        "column {number} of {} has no name; name it in the header, or leave it out by adding \"\" \
-         to `ignore`", path.display()
+        "column {number} of {} has no name; name it in the header, or exclude it by adding \"\" to `ignore`", path.display()
     )]
     UnnamedColumn {
         /// The file.
@@ -210,22 +225,22 @@ pub enum TableError {
     },
     /// Nothing but ids (and ignored columns) remains.
     #[error(
-        "{} has no column left to load after `id` and `ignore`, expected at least one", path.display()
+        "{} has no column left to load after `id` and `ignore`; at least one is needed", path.display()
     )]
     NoColumns {
         /// The file.
         path: PathBuf,
     },
     /// There is a header and nothing below, or nothing at all.
-    #[error("{} holds no records, expected at least one; check that this is the right file", path.display())]
+    #[error("{} holds no records; check that this is the right file", path.display())]
     Empty {
         /// The first file.
         path: PathBuf,
     },
     /// A record has another number of cells than the header.
     #[error(
-        "{place}: {found} cells, expected {expected} as in the header; look for a missing or \
-         unquoted comma"
+        "{place}: {}, but the header has {expected}; look for a missing or unquoted comma",
+        text::counted(.found, "cell")
     )]
     Ragged {
         /// Where.
@@ -263,8 +278,9 @@ pub enum TableError {
     /// Numbers would become categories: a column's first value is a text and most of its others are not, or they are stored as
     /// texts.
     #[error(
-        "column {column:?} holds {numbers} distinct numbers and {texts} texts, of which each would become a category; list what \
-         stands for a missing value in `null_values`, or declare the column in [types]"
+        "column {column:?} holds {} and {}, so each number would become a category; add texts that stand for a missing \
+         value to `null_values`, or declare the column's type in [types]",
+        text::counted(.numbers, "distinct number"), text::counted(.texts, "distinct text")
     )]
     Mixed {
         /// The column's name.
@@ -284,10 +300,16 @@ pub enum TableError {
         /// What is wrong with the cell.
         fault: CellFault,
     },
+    /// A list names no record.
+    #[error("{} holds no ids, expected one in each line: nothing was done", path.display())]
+    NoIds {
+        /// The list.
+        path: PathBuf,
+    },
     /// A list names records that are unknown.
     #[error(
-        "{count} ids are not those of any known record, the first at {first}; {otherwise} of them are known in another \
-         spelling ({WAYS_OF_WRITING}); correct the list: nothing was done"
+        "{} not among the known records, the first at {first}; {otherwise} of them match in another spelling \
+         ({WAYS_OF_WRITING}). Nothing was done; correct the list", text::counted(.count, "id")
     )]
     UnknownIds {
         /// How many.
@@ -299,8 +321,8 @@ pub enum TableError {
     },
     /// Some ids occur more than once.
     #[error(
-        "{count} records repeat the id of an earlier record, expected every id once; the first \
-         pair is at {first} and {second}; keep one of each"
+        "{} with the id of an earlier record; the first pair is at {first} and {second}; keep one record per id",
+        text::counted(.count, "record")
     )]
     DuplicateIds {
         /// How many records repeat an earlier id.
@@ -311,7 +333,7 @@ pub enum TableError {
         second: Place,
     },
     /// A file is not an order file, or is damaged.
-    #[error("{} is not a valid order file: {reason}; restore a copy of it, or align again", path.display())]
+    #[error("{} is not a valid order file ({reason}): restore it from a backup, or align again", path.display())]
     Order {
         /// The file.
         path: PathBuf,
@@ -339,8 +361,8 @@ pub enum TableError {
     },
     /// The table is beyond this crate's limits.
     #[error(
-        "{} brings the table to {rows} rows of {columns} columns, expected at most {MAX_ROWS} rows, \
-         {MAX_COLUMNS} columns and {MAX_VALUES} values; select fewer columns or split the records",
+        "with {}, the table has {rows} rows and {columns} columns, but at most {MAX_ROWS} rows, {MAX_COLUMNS} columns \
+         and {MAX_VALUES} values are allowed; select fewer columns or split the records",
         path.display()
     )]
     TooLarge {
@@ -352,13 +374,18 @@ pub enum TableError {
         columns: u64,
     },
     /// Memory does not hold the table.
-    #[error("no memory for a table of {values} values of 4 bytes; use a larger machine or fewer columns")]
+    #[error(
+        "not enough memory for a table of {values} values of 4 bytes each; use `cache`, fewer columns or a larger \
+         machine"
+    )]
     OutOfMemory {
         /// Values asked for.
         values: u64,
     },
     /// A cache cannot be written or read.
-    #[error("the cache {}: {reason}; check its folder and the room on its disk, or remove it", path.display())]
+    #[error(
+        "cannot use the cache {}: {reason}; check its folder and the free disk space, or remove it", path.display()
+    )]
     Cache {
         /// The file.
         path: PathBuf,
@@ -366,26 +393,32 @@ pub enum TableError {
         reason: String,
     },
     /// A file was written while it was read.
-    #[error("{} or a file beside it changed while it was read; try again when nobody writes to them", path.display())]
+    #[error(
+        "{}, or another file of the table, changed while it was read; try again when nothing writes to them",
+        path.display()
+    )]
     ChangedWhileRead {
         /// The first file.
         path: PathBuf,
     },
     /// `cache` is set for a source that cannot be cached.
     #[error(
-        "cache is for tables of format \"csv\", \"parquet\" and \"sql\"; images and arrays are read into memory: leave it out"
+        "`cache` is only for tables of format \"csv\", \"parquet\" and \"sql\"; images and arrays are read into \
+         memory: remove it"
     )]
     NotCached,
     /// Another file has the cache's name.
-    #[error("cache = {path:?} is there already and is no cache, and is not overwritten: name another file")]
+    #[error(
+        "cache = {path:?} already exists and is not a cache, so it was not overwritten: choose another file"
+    )]
     NoCache {
         /// The file.
         path: PathBuf,
     },
     /// `image` does not fit the columns.
     #[error(
-        "`image` has {channels} channels of {height} x {width}, expected their product to be the \
-         {columns} columns loaded; correct `image`, `columns` or `ignore`"
+        "`image` has {channels} channels of {height} x {width} pixels, whose product must equal the {columns} loaded \
+         columns; correct `image`, `columns` or `ignore`"
     )]
     ImageShape {
         /// Channels, as configured.
@@ -399,8 +432,8 @@ pub enum TableError {
     },
     /// A source handed on another number of values than its ids and columns need.
     #[error(
-        "{values} values were read for {ids} records of {columns} columns; a file may have changed while it was read: try again \
-         when nobody writes to it"
+        "read {values} values for {ids} records of {columns} columns; a file may have changed meanwhile: try again \
+         when nothing writes to it"
     )]
     Shape {
         /// Ids of records.

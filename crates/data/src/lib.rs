@@ -10,14 +10,17 @@
 //! name the file, the line and the column instead.
 
 mod cell;
+mod date;
 mod encoding;
 mod error;
 mod ids;
 mod inspection;
 mod labels;
 mod limits;
+mod missing;
 mod names;
 mod resolution;
+mod shape;
 mod source;
 mod store;
 mod table;
@@ -47,6 +50,7 @@ pub use limits::{MAX_CLASSES, MAX_COLUMNS, MAX_ROWS, MAX_VALUES};
 pub use source::csv::CsvColumns;
 pub use source::csv::ids::CsvIds;
 pub use source::csv::labels::CsvLabels;
+pub use source::csv::numbered::load_numbered;
 pub use source::csv::text::{CsvFault, CsvTextError, csv_error, open_csv};
 pub use source::fingerprint::fingerprint;
 pub use source::idx::format::IdxError;

@@ -55,7 +55,7 @@ fn help(names: &[String], wanted: &str) -> String {
     let close: Vec<String> = close.take(MAX_SHOWN).map(|(_, at): (_, usize)| at.to_string()).collect();
     if close.is_empty() {
         return format!(
-            "none of its {} columns has a name like it; correct the setting, or write a header as the first line",
+            "none of its {} columns has a similar name; correct the setting, or add a header as the first line",
             names.len()
         );
     }
@@ -104,7 +104,7 @@ mod tests {
             ("id,incomes,age", "incme", "that of column 2"),
             ("ID,incomes", "id", "that of column 1"),
             ("key,id1,ie", "id", "that of column 2 and of column 3"),
-            ("key,incomes", "id", "none of its 2 columns has a name like it"),
+            ("key,incomes", "id", "none of its 2 columns has a similar name"),
             ("39,State-gov,77516", "id", "looks like a record"),
         ] {
             let message = find(path, &names(header), "id", wanted).unwrap_err().to_string();

@@ -83,7 +83,10 @@ pub async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let endpoint = create_grpc_client_endpoint(url, None)?.tls_config(tls.client())?;
     let connection = endpoint.connect().await;
     let connection = connection.with_context(|| {
-        format!("cannot connect to the scheduler at {}: is it up, and of the same --ca?", arguments.scheduler)
+        format!(
+            "cannot connect to the scheduler at {}: is it running, and does it have the same --ca?",
+            arguments.scheduler
+        )
     })?;
     let scheduler = SchedulerGrpcClient::new(connection)
         .max_encoding_message_size(MESSAGE_BYTES)

@@ -213,7 +213,7 @@ fn nobody_waits_for_ever() {
     let limited = format!("{}timeout_s = 3\n", cluster.engine(""));
     let message = cluster.refused(&cluster.source(JOIN, &limited));
     assert!(
-        message.contains("nothing came within timeout_s = 3") || message.contains("could not run"),
+        message.contains("no records arrived within timeout_s = 3 s") || message.contains("could not run"),
         "{message}"
     );
     // An executor that comes later serves the next query; when it is killed, that is said.
@@ -223,7 +223,7 @@ fn nobody_waits_for_ever() {
     cluster.executors.clear();
     let message = cluster.refused(&cluster.source(JOIN, &limited));
     assert!(
-        message.contains("nothing came within timeout_s = 3") || message.contains("could not run"),
+        message.contains("no records arrived within timeout_s = 3 s") || message.contains("could not run"),
         "{message}"
     );
     let engine = cluster.engine("");
@@ -235,5 +235,5 @@ fn nobody_waits_for_ever() {
     .unwrap();
     source.resolve(cluster.folder.path());
     let message = load(&source).unwrap_err().to_string();
-    assert!(message.contains("is the scheduler up"), "{message}");
+    assert!(message.contains("is the scheduler running"), "{message}");
 }

@@ -8,8 +8,10 @@ use crate::cell::{
 };
 use crate::encoding::treatment::{ColumnType, Faulty, Missing, Treatment};
 use crate::error::{Place, TableError};
-use crate::inspection::survey::shape::is_quantity;
 use crate::resolution::Resolution;
+use crate::shape::is_quantity;
+use crate::table::sink::RowSink;
+use hashvfl_core::text::{counted, respelt};
 use tracing::warn;
 
 /// Most categories of one column; a position among them is exact in an f32.
@@ -236,50 +238,73 @@ impl ColumnBuilder {
         }
     }
 
-    /// Warns of what may be codes, where nobody said that they are numbers.
-    fn warn_of_codes(&self) {
-        if self.inferred && self.leading_zeros > 0 {
-            let (name, count) = (&self.name, self.leading_zeros);
-            warn!(
-                "column {name:?}: {count} numbers begin with 0; if they are codes, declare it a category in [types]"
-            );
-        }
-    }
-
-    /// What the column holds. A column without any value holds numbers. Numbers that become equal in 32 bits, too few to
-    /// refuse the column, are told in the log, and so are codes that were taken for numbers.
+    /// What the column holds. A column without any value holds numbers. What a person is to know of it goes to the log: numbers
+    /// that become equal in 32 bits, too few to refuse the column, codes that were taken for numbers, and categories that are
+    /// written with numbers or in several spellings.
     ///
     /// # Errors
     /// When many of its numbers become equal in 32 bits, or nobody declared categories and most of what became such are numbers,
     /// and faults are refused.
     pub fn finish(self) -> Result<Content, TableError> {
+        let (content, told) = self.finish_and_tell()?;
+        told.iter().for_each(|told| warn!("{told}"));
+        Ok(content)
+    }
+
+    /// The same, with what a person is to know.
+    fn finish_and_tell(self) -> Result<(Content, Vec<String>), TableError> {
         match self.content {
             Some(Building::Category(seen)) => {
-                if self.inferred && self.faulty == Faulty::Refuse {
-                    check_categories(&self.name, &seen)?;
-                    if let Some(told) = told_of_quantities(&self.name, &seen) {
-                        warn!("{told}");
+                let mut told = Vec::new();
+                if self.faulty == Faulty::Refuse {
+                    if self.inferred {
+                        check_categories(&self.name, &seen)?;
+                        told.extend(told_of_quantities(&self.name, &seen));
                     }
+                    told.extend(told_of_spellings(&self.name, &seen));
                 }
                 let mut names = vec![String::new(); seen.len()];
                 seen.into_iter().for_each(|(name, code)| names[code as usize] = name);
-                Ok(Content::Category(names))
+                Ok((Content::Category(names), told))
             }
             Some(Building::Number(ref resolution)) => match resolution.lost() {
                 Some((distinct, left)) if self.faulty == Faulty::Refuse => {
                     Err(TableError::Collapsed { column: self.name, distinct, left })
                 }
                 _ => {
-                    if let Some(rounding) = resolution.rounding() {
-                        warn!("column {:?}: {rounding}", self.name);
-                    }
-                    self.warn_of_codes();
-                    Ok(Content::Number)
+                    let rounding = resolution.rounding();
+                    let rounding = rounding.map(|rounding| format!("column {:?}: {rounding}", self.name));
+                    Ok((Content::Number, rounding.into_iter().chain(self.told_of_codes()).collect()))
                 }
             },
-            None => Ok(Content::Number),
+            None => Ok((Content::Number, Vec::new())),
         }
     }
+
+    /// What may be codes, where nobody said that they are numbers.
+    fn told_of_codes(&self) -> Option<String> {
+        let (name, count) = (&self.name, self.leading_zeros);
+        (self.inferred && count > 0).then(|| {
+            format!(
+                "column {name:?} has {} with a leading 0; if they are codes rather than quantities, declare it a \
+                 category in [types]",
+                counted(count, "number")
+            )
+        })
+    }
+}
+
+/// What `columns` hold, as [`ColumnBuilder::finish`] says it; `sink` hears what a person is to know.
+pub(crate) fn finish_all(
+    columns: impl IntoIterator<Item = ColumnBuilder>,
+    sink: &mut dyn RowSink,
+) -> Result<Vec<Content>, TableError> {
+    let finish = |column: ColumnBuilder| -> Result<Content, TableError> {
+        let (content, told) = column.finish_and_tell()?;
+        told.into_iter().for_each(|told| sink.tell(told));
+        Ok(content)
+    };
+    columns.into_iter().map(finish).collect()
 }
 
 /// Fails where numbers became categories of a column that nobody declared to be of such: for a text beside them, or stored as
@@ -301,9 +326,22 @@ fn told_of_quantities(name: &str, seen: &HashMap<String, u32>) -> Option<String>
     let quantities = seen.keys().filter(|text| is_quantity(text)).count();
     (quantities > 0 && 2 * (numbers + quantities) >= seen.len()).then(|| {
         format!(
-            "column {name:?}: {quantities} of {} categories are ranges, pairs, percentages, dates or the like, whose order is lost: \
-             write them as numbers, or declare the column a category in [types]",
+            "column {name:?}: {quantities} of {} categories look like ranges, pairs, percentages or dates, whose \
+             order a category loses: write them as numbers, or declare the column a category in [types] to confirm",
             seen.len()
+        )
+    })
+}
+
+/// How many categories are another one in another spelling, as `TRUE`, `True` and `true` are.
+fn told_of_spellings(name: &str, seen: &HashMap<String, u32>) -> Option<String> {
+    let names: Vec<&String> = seen.keys().collect();
+    let respelt = respelt(&names);
+    (respelt > 0).then(|| {
+        format!(
+            "column {name:?}: {respelt} of {} categories differ from another one only in spelling, such as case and \
+             spaces; write each in one way",
+            names.len()
         )
     })
 }
@@ -319,147 +357,4 @@ impl fmt::Debug for Content {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn column(treatment: &Treatment, cells: &[&str]) -> (Result<Vec<f32>, CellFault>, Content) {
-        let mut column = ColumnBuilder::new("a", treatment);
-        let values = cells.iter().map(|cell| column.push_cell(cell.as_bytes(), treatment)).collect();
-        (values, column.finish().unwrap())
-    }
-
-    #[test]
-    fn the_first_value_decides_the_type() {
-        let treatment = Treatment { missing: Missing::Fill, ..Treatment::default() };
-        let (values, content) = column(&treatment, &["", " 2 ", "3"]);
-        assert!(values.unwrap()[0].is_nan());
-        assert_eq!(content, Content::Number);
-        let (values, content) = column(&treatment, &["b", "7", "b"]);
-        assert_eq!(values, Ok(vec![0.0, 1.0, 0.0]));
-        assert_eq!(content, Content::Category(vec!["b".into(), "7".into()]));
-        assert_eq!(column(&treatment, &["7", "b"]).0, Err(CellFault::NotANumber));
-        assert_eq!(column(&treatment, &["inf"]).0, Err(CellFault::NotFinite));
-    }
-
-    #[test]
-    fn one_text_at_the_top_makes_no_categories_of_numbers_in_silence() {
-        let treatment = Treatment::default();
-        let finish = |treatment: &Treatment, first: &str| {
-            let mut column = ColumnBuilder::new("a", treatment);
-            column.push_cell(first.as_bytes(), treatment).unwrap();
-            for row in 0..40 {
-                column.push_cell(row.to_string().as_bytes(), treatment).unwrap();
-            }
-            column.finish()
-        };
-        let message = finish(&treatment, "secret").unwrap_err().to_string();
-        assert!(message.contains("column \"a\" holds 40 distinct numbers and 1 texts"), "{message}");
-        assert!(message.contains("[types]") && !message.contains("secret"), "{message}");
-        let types = toml::from_str("a = \"category\"").unwrap();
-        assert!(finish(&Treatment { types, ..Treatment::default() }, "secret").is_ok());
-    }
-
-    #[test]
-    fn categories_that_are_written_with_numbers_are_told() {
-        let told = |cells: &[&str]| {
-            let seen = cells.iter().zip(0..).map(|(cell, code)| ((*cell).to_owned(), code)).collect();
-            told_of_quantities("a", &seen)
-        };
-        for cells in
-            [&["18-25", "26-35", "65+"][..], &["1", "2", "3+"], &["5 %", "7 %"], &["2024-01-31", "clerk"]]
-        {
-            let message = told(cells).unwrap();
-            assert!(message.contains("column \"a\"") && message.contains("[types]"), "{message}");
-            assert!(!message.contains("18") && !message.contains("clerk"), "{message}");
-        }
-        assert!(told(&["18-25", "26-35"]).unwrap().contains("2 of 2 categories"));
-        assert_eq!(told(&["clerk", "cook", "7"]), None);
-        assert_eq!(told(&["1-2", "north", "south"]), None);
-    }
-
-    #[test]
-    fn numbers_that_are_stored_as_texts_make_no_categories_in_silence() {
-        let finish = |kind: ColumnType, treatment: &Treatment, cells: &[String]| {
-            let mut column = ColumnBuilder::of_kind("a", kind, treatment);
-            for cell in cells {
-                column.push_cell(cell.as_bytes(), treatment).unwrap();
-            }
-            column.finish()
-        };
-        let many: Vec<String> = (0..13).map(|row| format!("{row}.5")).collect();
-        let below_zero: Vec<String> = (1..4).map(|row| format!("\u{2212}{row}")).collect();
-        let codes: Vec<String> = (1..4).map(|row| row.to_string()).collect();
-        let plain = Treatment::default();
-        for cells in [&many, &below_zero] {
-            let message = finish(ColumnType::Category, &plain, cells).unwrap_err().to_string();
-            assert!(message.contains("and 0 texts") && message.contains("[types]"), "{message}");
-            assert!(finish(ColumnType::Number, &plain, cells).is_ok());
-            let types = toml::from_str("a = \"category\"").unwrap();
-            assert!(
-                finish(ColumnType::Category, &Treatment { types, ..Treatment::default() }, cells).is_ok()
-            );
-            let marked = Treatment { faulty: Faulty::Mark, ..Treatment::default() };
-            assert!(finish(ColumnType::Category, &marked, cells).is_ok(), "a trained model fixed the type");
-        }
-        assert!(finish(ColumnType::Category, &plain, &codes).is_ok());
-    }
-
-    #[test]
-    fn a_number_that_is_none_is_no_category() {
-        let types = toml::from_str("a = \"category\"").unwrap();
-        let treatment = Treatment { types, ..Treatment::default() };
-        let mut column = ColumnBuilder::new("a", &treatment);
-        assert_eq!(column.push_number(f64::NAN), Err(CellFault::NotFinite));
-        assert_eq!(column.push_number(2.0), Ok(0.0));
-    }
-
-    #[test]
-    fn declared_types_and_markers_of_missing_values_come_first() {
-        let types = toml::from_str("a = \"category\"").unwrap();
-        let treatment = Treatment { types, null_values: vec!["NA".into()], ..Treatment::default() };
-        let (values, content) = column(&treatment, &["2", "1", "2"]);
-        assert_eq!(values, Ok(vec![0.0, 1.0, 0.0]));
-        assert_eq!(content.kind(), ColumnType::Category);
-        assert_eq!(column(&treatment, &["2", "NA"]).0, Err(CellFault::Empty));
-        assert_eq!(format!("{content:?}"), "2 categories");
-    }
-
-    #[test]
-    fn numbers_that_fall_together_in_32_bits_are_refused_and_named() {
-        let treatment = Treatment::default();
-        let pushed = |from: f64, treatment: &Treatment| {
-            let mut column = ColumnBuilder::new("since", treatment);
-            for second in 0..100 {
-                let cell = (from + f64::from(second)).to_string();
-                column.push_cell(cell.as_bytes(), treatment).unwrap();
-            }
-            column.finish()
-        };
-        let message = pushed(1.7e9, &treatment).unwrap_err().to_string();
-        assert!(message.contains("\"since\": 100 distinct numbers become 2 in 32 bits"), "{message}");
-        assert!(!message.contains("1700"), "{message}");
-        assert!(pushed(1.7e7, &treatment).is_err() && pushed(1.6e7, &treatment).is_ok());
-        let types = toml::from_str("since = \"category\"").unwrap();
-        assert!(pushed(1.7e9, &Treatment { types, ..treatment }).is_ok());
-    }
-
-    #[test]
-    fn a_number_is_one_category_however_it_is_written() {
-        let types = toml::from_str("a = \"category\"").unwrap();
-        let treatment = Treatment { types, ..Treatment::default() };
-        let (values, content) = column(&treatment, &["1.0", "1", "01", "+1", "x"]);
-        assert_eq!(values, Ok(vec![0.0, 0.0, 1.0, 0.0, 2.0]));
-        assert_eq!(content, Content::Category(vec!["1".into(), "01".into(), "x".into()]));
-    }
-
-    #[test]
-    fn what_is_marked_is_no_missing_value() {
-        let treatment = Treatment { faulty: Faulty::Mark, ..Treatment::default() };
-        let (values, _) = column(&treatment, &["1", "", "x"]);
-        let faulty: Vec<bool> = values.unwrap().into_iter().map(is_faulty).collect();
-        assert_eq!(faulty, [false, true, true]);
-        let filled = Treatment { missing: Missing::Fill, ..treatment };
-        let missing = column(&filled, &["1", ""]).0.unwrap()[1];
-        assert!(missing.is_nan() && !is_faulty(missing));
-    }
-}
+mod tests;

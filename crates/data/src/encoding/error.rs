@@ -8,14 +8,17 @@ use crate::table::matrix::MatrixError;
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum PreprocessError {
     /// There is nothing to fit on.
-    #[error("no training rows to fit on, expected at least one; check the split")]
+    #[error(
+        "no training records to fit the columns on; use more records, or smaller validation and test fractions in \
+         [run]"
+    )]
     NoRows,
     /// A training row does not exist.
     #[error(transparent)]
     Rows(#[from] MatrixError),
     /// The table lacks columns that were fitted on, or has others.
     #[error(
-        "the table's columns are not those of training: {problem}; load the same columns as for training"
+        "the table's columns differ from those of training: {problem}; load the same columns as for training"
     )]
     Columns {
         /// Which columns, by name.
@@ -23,7 +26,7 @@ pub enum PreprocessError {
     },
     /// A column holds another type than at training.
     #[error(
-        "column {column:?} holds {found}, at training it held {expected}; load the same columns as for training"
+        "column {column:?} holds {found}, but held {expected} in training; load the same columns as for training"
     )]
     ColumnType {
         /// The column's name.
@@ -35,8 +38,8 @@ pub enum PreprocessError {
     },
     /// Pixels of another type than at training.
     #[error(
-        "the pixels are {}, at training they were {}: one picture would become other values; save the arrays as the type of \
-         training", words(.found), words(.expected)
+        "the pixels are {}, but were {} in training, so the same picture would give different values; save the arrays \
+         with the type used in training", words(.found), words(.expected)
     )]
     Pixels {
         /// What they were.
@@ -45,14 +48,15 @@ pub enum PreprocessError {
         found: PixelValues,
     },
     /// Every training row misses its value.
-    #[error("column {column:?} has no value in any training record; leave the column out")]
+    #[error("column {column:?} has no value in any training record; exclude it with `ignore`")]
     AllMissing {
         /// The column's name.
         column: String,
     },
     /// Nearly every training row has a category of its own.
     #[error(
-        "column {column:?} has {categories} categories in {rows} training records: that is an id or free text; leave the column out, or set min_count in its type"
+        "column {column:?} has {categories} categories in {rows} training records, so it looks like an id or free \
+         text; exclude it with `ignore`, or set min_count in [types]"
     )]
     NearlyUnique {
         /// The column's name.
@@ -64,7 +68,8 @@ pub enum PreprocessError {
     },
     /// The encoded table would be too wide.
     #[error(
-        "the columns become {width} columns of numbers, expected at most {MAX_COLUMNS}; leave embedding away in the types of columns with many categories"
+        "encoding gives {width} columns of numbers, but at most {MAX_COLUMNS} are allowed; in [types], remove \
+         embedding = 0 from columns with many categories"
     )]
     TooWide {
         /// Columns of numbers.
@@ -72,7 +77,8 @@ pub enum PreprocessError {
     },
     /// A category that no training row had.
     #[error(
-        "column {column:?}, record {record}: a category that no training record had, and unseen = \"error\"; check the record, or set unseen = \"accept\""
+        "column {column:?}, record {record}: a category that no training record had, which unseen = \"error\" \
+         refuses; check the record, or set unseen = \"accept\""
     )]
     NewCategory {
         /// The column's name.
@@ -82,7 +88,8 @@ pub enum PreprocessError {
     },
     /// A missing value in a column that missed none in training.
     #[error(
-        "column {column:?}, record {record}: a missing value where no training record missed one, and unseen = \"error\"; check the record, or set unseen = \"accept\""
+        "column {column:?}, record {record}: a missing value in a column without missing values in training, which \
+         unseen = \"error\" refuses; check the record, or set unseen = \"accept\""
     )]
     NewMissing {
         /// The column's name.
@@ -91,19 +98,19 @@ pub enum PreprocessError {
         record: usize,
     },
     /// `clip` is out of range.
-    #[error("clip = {clip}, expected a finite number above 0; 10 is usual")]
+    #[error("clip = {clip}: expected a finite number above 0, such as 10")]
     Clip {
         /// The setting.
         clip: f32,
     },
     /// `clip` is set and nothing is standardised.
     #[error(
-        "clip is set but preprocessing is \"none\", expected \"standardize\" or \"quantile\": clip counts standard \
-         deviations; remove one of the two"
+        "clip is set but preprocessing is \"none\": clip is in standard deviations and needs preprocessing = \
+         \"standardize\", \"quantile\" or \"auto\"; remove clip or change preprocessing"
     )]
     ClipWithoutScale,
     /// `clip_quantile` is out of range.
-    #[error("clip_quantile = {share}, expected a number above 0 and below 0.5; 0.001 is usual")]
+    #[error("clip_quantile = {share}: expected a number above 0 and below 0.5, such as 0.001")]
     ClipQuantile {
         /// The setting.
         share: f64,
@@ -112,13 +119,15 @@ pub enum PreprocessError {
     #[error("{0}")]
     Cache(String),
     /// What was stored with the model is damaged.
-    #[error("the model file's preprocessing is damaged; restore the file from a checkpoint")]
+    #[error(
+        "the model file's preprocessing is damaged; restore the model file from a backup, or train again"
+    )]
     Stored,
 }
 
 fn words(pixels: &PixelValues) -> &'static str {
     match pixels {
-        PixelValues::Bytes => "bytes, of which 0 to 255 become 0 to 1",
-        PixelValues::Numbers => "numbers that are taken as they are",
+        PixelValues::Bytes => "bytes (0 to 255 are scaled to 0 to 1)",
+        PixelValues::Numbers => "numbers (used without scaling)",
     }
 }

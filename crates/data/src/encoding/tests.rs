@@ -86,9 +86,9 @@ fn what_no_training_row_had_is_handled_as_configured() {
 
     let refuse = Treatment { unseen: Unseen::Error, ..accept };
     for (text, expected) in [
-        ("id,age,job\n1,2,cook\n2,,cook\n", "column \"age\", record 2: a missing value where no"),
+        ("id,age,job\n1,2,cook\n2,,cook\n", "column \"age\", record 2: a missing value in a column without"),
         ("id,age,job\n1,2,spy\n", "column \"job\", record 1: a category that no"),
-        ("id,age,job\n1,2,\n2,2,cook\n", "column \"job\", record 1: a missing value where no"),
+        ("id,age,job\n1,2,\n2,2,cook\n", "column \"job\", record 1: a missing value in a column without"),
     ] {
         let message = later(text, &refuse).unwrap_err().to_string();
         assert!(message.contains(expected) && !message.contains("spy"), "{message}");
@@ -125,15 +125,15 @@ fn columns_that_are_missing_new_or_of_another_type_are_named() {
         ("id,age\n1,2\n", "column \"job\" is missing"),
         ("id,age,job,pay\n1,2,cook,3\n", "column \"pay\" was not there"),
         ("id,job,age\n1,cook,2\n", "in another order"),
-        ("id,age,job\n1,x,cook\n", "column \"age\" holds categories, at training it held numbers"),
-        ("id,age,job\n1,2,3\n", "column \"job\" holds numbers, at training it held categories"),
+        ("id,age,job\n1,x,cook\n", "column \"age\" holds categories, but held numbers in training"),
+        ("id,age,job\n1,2,3\n", "column \"job\" holds numbers, but held categories in training"),
     ] {
         let message = encoding.encode(table(text, &plain), &plain).unwrap_err().to_string();
         assert!(message.contains(expected), "{message}");
     }
     let declared = toml::from_str("age = \"category\"").unwrap();
     let message = encoding.types(&declared).unwrap_err().to_string();
-    assert!(message.contains("at training it held numbers"), "{message}");
+    assert!(message.contains("but held numbers in training"), "{message}");
     assert_eq!(encoding.types(&Types::new()).unwrap()["job"].kind, ColumnType::Category);
 }
 
@@ -171,6 +171,7 @@ fn what_was_stored_comes_back_checked() {
         assert!(text.contains(from));
         assert_eq!(Encoding::from_text(&text.replacen(from, to, 1)), Err(PreprocessError::Stored));
     }
+    assert!(PreprocessError::Stored.to_string().contains("restore the model file from a backup"));
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::fmt;
 use serde::de::{self, MapAccess, Visitor, value::MapAccessDeserializer};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::cell::category_text;
 use crate::encoding::scale::Preprocessing;
+use crate::missing::{is_marked, is_marked_number};
 
 /// Types of columns by name. A column without an entry gets its type from its first value.
 pub type Types = BTreeMap<String, ColumnRules>;
@@ -148,20 +148,19 @@ impl Treatment {
 
     /// Whether a cell of this text, without the spaces around it, is a missing value.
     pub(crate) fn is_null(&self, text: &[u8]) -> bool {
-        text.is_empty()
-            || self.null_values.iter().any(|null| null.as_bytes() == text || is_same_number(null, text))
+        if self.null_values.is_empty() && text.first().is_some_and(u8::is_ascii_graphic) {
+            return false;
+        }
+        std::str::from_utf8(text).is_ok_and(|text| {
+            // White space of any kind is none.
+            text.trim().is_empty() || self.null_values.iter().any(|marker| is_marked(marker, text))
+        })
     }
 
     /// Whether a number that no text stands for in its file is a missing value.
     pub(crate) fn is_null_number(&self, number: f64) -> bool {
-        !self.null_values.is_empty() && self.is_null(number.to_string().as_bytes())
+        self.null_values.iter().any(|marker| is_marked_number(marker, number))
     }
-}
-
-/// Whether both are the same whole number, as -999 and -999.0 are.
-fn is_same_number(null: &str, text: &[u8]) -> bool {
-    null.ends_with(|letter: char| letter.is_ascii_digit())
-        && std::str::from_utf8(text).is_ok_and(|text| category_text(text) == category_text(null))
 }
 
 /// The table form of [`ColumnRules`].
@@ -209,10 +208,12 @@ impl Detailed {
     fn checked(self) -> Result<ColumnRules, String> {
         let Self { kind, missing, unseen, fill, embedding, min_count } = self;
         if kind == ColumnType::Number && (embedding.is_some() || min_count.is_some()) {
-            return Err("embedding and min_count are for kind = \"category\"".into());
+            return Err("embedding and min_count are only for kind = \"category\"".into());
         }
         if kind == ColumnType::Category && fill.is_some() {
-            return Err("fill is for kind = \"number\": a missing category is a category".into());
+            return Err(
+                "fill is only for kind = \"number\": a missing category becomes a category of its own".into(),
+            );
         }
         if embedding.is_some_and(|width| width > MAX_EMBEDDING) {
             return Err(format!("embedding must be 0 to {MAX_EMBEDDING}"));
@@ -261,14 +262,16 @@ mod tests {
 
     #[test]
     fn a_number_that_stands_for_a_missing_value_does_so_however_it_is_written() {
-        let treatment = Treatment { null_values: vec!["-999".into(), "9.5".into()], ..Treatment::default() };
-        for text in ["-999", "-999.0", "-999.00", "9.5"] {
+        let null_values = ["-999", "9.5", "1e20"].map(str::to_owned).to_vec();
+        let treatment = Treatment { null_values, ..Treatment::default() };
+        for text in ["-999", "-999.0", "-999.00", "9.5", "9.50", "1e+20", "\u{a0}", ""] {
             assert!(treatment.is_null(text.as_bytes()), "{text}");
         }
-        for text in ["999", "-9990", "-999.5", "09.5", "-0999"] {
+        for text in ["999", "-9990", "-999.5", "09.5", "-0999", "1e21"] {
             assert!(!treatment.is_null(text.as_bytes()), "{text}");
         }
-        assert!(treatment.is_null_number(-999.0) && treatment.is_null_number(9.5));
+        assert!(treatment.is_null_number(-999.0) && treatment.is_null_number(f64::from(1e20_f32)));
         assert!(!treatment.is_null_number(999.0) && !Treatment::default().is_null_number(-999.0));
+        assert!(Treatment::default().is_null("\u{a0}".as_bytes()) && !treatment.is_null(b"\xff"));
     }
 }

@@ -32,7 +32,7 @@ impl KeyColumns {
     /// When there is none, one is named twice, or there are more than 16.
     pub fn new(names: Vec<String>) -> Result<Self, String> {
         if !(1..=MAX_KEY_COLUMNS).contains(&names.len()) {
-            return Err(format!("`id` names {} columns, expected 1 to {MAX_KEY_COLUMNS}", names.len()));
+            return Err(format!("`id` names {} columns, but must name 1 to {MAX_KEY_COLUMNS}", names.len()));
         }
         match names.iter().enumerate().find(|(at, name)| names[..*at].contains(name)) {
             Some((_, name)) => Err(format!("`id` names column {name:?} twice")),
@@ -104,7 +104,7 @@ mod tests {
             toml::from_str::<ColumnsSource>(&format!("format = \"csv\"\npaths = [\"a.csv\"]\nid = {id}"))
         };
         for (id, expected) in [
-            ("[]", "names 0 columns, expected 1 to 16"),
+            ("[]", "names 0 columns, but must name 1 to 16"),
             ("[\"a\", \"b\", \"a\"]", "names column \"a\" twice"),
             ("3", "the name of a column, or a list of names"),
         ] {
@@ -155,13 +155,16 @@ mod tests {
         };
         let empty = refused("secret,0,,5\n", "");
         assert!(empty.contains("line 2, column \"branch\": expected a record id"), "{empty}");
-        assert!(refused("secret,0,b,5\nsecret,1,b,6\n", "").starts_with("1 records repeat"));
-        assert!(refused("k,0,b,5\n", "ignore = [\"branch\"]").contains("by `id` and by `ignore`"));
-        assert!(refused("k,0,b,5\n", "columns = [\"account\"]").contains("by `id` and by `columns`"));
+        assert!(
+            refused("secret,0,b,5\nsecret,1,b,6\n", "")
+                .starts_with("1 record with the id of an earlier record")
+        );
+        assert!(refused("k,0,b,5\n", "ignore = [\"branch\"]").contains("in both `id` and `ignore`"));
+        assert!(refused("k,0,b,5\n", "columns = [\"account\"]").contains("in both `id` and `columns`"));
         let message = load_labels(
             &toml::from_str(&format!("{}column = \"branch\"", keyed(head))).unwrap(),
             hashvfl_core::Task::Binary,
         );
-        assert!(message.unwrap_err().to_string().contains("\"branch\" is named by `id` and by `column`"));
+        assert!(message.unwrap_err().to_string().contains("`id` and `column` both name \"branch\""));
     }
 }

@@ -9,12 +9,14 @@ use tracing::warn;
 
 /// The most digits to which an id is padded with zeros.
 const MOST_DIGITS: usize = 16;
+/// Bytes of an id, at most, that is tried in other ways of writing: a client of the coordinator chooses its ids.
+const MOST_BYTES: usize = 256;
 
 /// Returns what `find` finds for each id of the file at `path`, which has one id per line, in the file's order. Empty lines are
 /// ignored.
 ///
 /// # Errors
-/// When the file cannot be read, or nothing is found for an id: how many, and on which line the first is.
+/// When the file cannot be read or holds no id, or nothing is found for an id: how many, and on which line the first is.
 pub fn read_found<T>(path: &Path, find: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, TableError> {
     let failed = |reason| TableError::Read { path: path.to_path_buf(), reason };
     let mut text = String::new();
@@ -44,12 +46,17 @@ pub fn read_found<T>(path: &Path, find: impl Fn(&str) -> Option<T>) -> Result<Ve
     }
     match first {
         Some(first) => Err(TableError::UnknownIds { count: unknown, otherwise, first }),
+        None if found.is_empty() => Err(TableError::NoIds { path: path.to_path_buf() }),
         None => Ok(found),
     }
 }
 
-/// The same id as spreadsheets and other programs may have written it.
+/// The same id as spreadsheets and other programs may have written it: a few ways, each hardly longer than itself. None of an id
+/// of more than 256 bytes.
 pub fn written_otherwise(id: &str) -> Vec<String> {
+    if id.len() > MOST_BYTES {
+        return Vec::new();
+    }
     let id = id.trim().trim_matches('"');
     let mut ways = vec![id.to_owned(), id.to_lowercase(), id.to_uppercase(), id.replace(' ', "")];
     let (whole, fraction) = id.split_once('.').unwrap_or((id, ""));
@@ -57,8 +64,8 @@ pub fn written_otherwise(id: &str) -> Vec<String> {
     if is_whole && fraction.bytes().all(|digit| digit == b'0') {
         let bare = whole.trim_start_matches('0');
         let bare = if bare.is_empty() { "0" } else { bare };
-        ways.extend([format!("{bare}.0"), format!("{whole}.0")]);
-        ways.extend((bare.len()..=MOST_DIGITS.max(whole.len())).map(|width| format!("{bare:0>width$}")));
+        ways.extend([bare.to_owned(), whole.to_owned(), format!("{bare}.0"), format!("{whole}.0")]);
+        ways.extend((bare.len()..=MOST_DIGITS).map(|width| format!("{bare:0>width$}")));
     }
     ways
 }
@@ -83,6 +90,20 @@ mod tests {
         assert!(error.contains("2 ids") && error.contains("line 2"), "{error}");
         assert!(!error.contains("secret"), "{error}");
         assert!(read_found(Path::new("nowhere.txt"), find).is_err());
+    }
+
+    #[test]
+    fn a_list_of_no_ids_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ids.txt");
+        for text in ["", "\n \t\r\n", "\u{feff}", "\u{feff}\n\n"] {
+            fs::write(&path, text).unwrap();
+            let message = read_found(&path, |_| Some(0)).unwrap_err().to_string();
+            assert!(
+                message.contains("ids.txt holds no ids") && message.contains("nothing was done"),
+                "{message}"
+            );
+        }
     }
 
     #[test]
@@ -113,9 +134,22 @@ mod tests {
         let find = |id: &str| ["7", "008", "9.0", "K1", "a b"].iter().position(|known| *known == id);
         fs::write(&path, "7.0\n8\n09\nk1\n\"7\"\nnowhere\n").unwrap();
         let message = read_found(&path, find).unwrap_err().to_string();
-        assert!(message.starts_with("6 ids are not those of any known record"), "{message}");
-        assert!(message.contains("5 of them are known in another spelling"), "{message}");
+        assert!(message.starts_with("6 ids not among the known records"), "{message}");
+        assert!(message.contains("5 of them match in another spelling"), "{message}");
         assert!(!message.contains("nowhere"), "{message}");
+    }
+
+    #[test]
+    fn a_long_id_has_few_other_ways_of_writing() {
+        for id in ["0".repeat(1_000_000), "9".repeat(70_000), "x".repeat(MOST_BYTES + 1)] {
+            assert!(written_otherwise(&id).is_empty(), "{} bytes", id.len());
+        }
+        for id in ["0".repeat(MOST_BYTES), format!("{}7", "0".repeat(199)), "9".repeat(100), "7".to_owned()] {
+            let ways = written_otherwise(&id);
+            assert!(ways.len() <= 8 + MOST_DIGITS, "{} ways", ways.len());
+            assert!(ways.iter().all(|way| way.len() <= MOST_DIGITS.max(id.len() + 2)), "{} bytes", id.len());
+        }
+        assert!(written_otherwise(&format!("{}7", "0".repeat(199))).contains(&"7".to_owned()));
     }
 
     proptest! {

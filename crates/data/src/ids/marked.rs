@@ -1,12 +1,13 @@
-//! Records of a table that is served: one without an id of its own stops none of the others.
+//! Records of a served table: a record without a unique id does not stop the others.
 
 use std::collections::HashSet;
 
-use tracing::warn;
+use hashvfl_core::text::counted;
 
 use crate::encoding::treatment::Faulty;
 use crate::error::TableError;
 use crate::ids::id_source::IdSource;
+use crate::table::sink::RowSink;
 
 /// What becomes of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,19 +60,21 @@ impl MarkedIds {
     }
 
     /// Says once what was found, in numbers alone.
-    pub(crate) fn tell(&self) {
-        tell(self.without, self.repeats, self.repeated.len() as u64);
+    pub(crate) fn tell(&self, sink: &mut dyn RowSink) {
+        tell(self.without, self.repeats, self.repeated.len() as u64, sink);
     }
 }
 
 /// Says how many records have no id, and how many share so many `ids`.
-pub(crate) fn tell(without: u64, repeats: u64, ids: u64) {
+pub(crate) fn tell(without: u64, repeats: u64, ids: u64, sink: &mut dyn RowSink) {
     if without > 0 {
-        warn!("{without} records have no id and are left out: nobody can ask for them");
+        sink.tell(format!("{} without an id cannot be served", counted(without, "record")));
     }
     if repeats > 0 {
-        warn!(
-            "{repeats} records share {ids} ids, expected every id once: these ids are refused; keep one record of each"
-        );
+        sink.tell(format!(
+            "{} share {}: requests for such ids are refused; keep one record per id",
+            counted(repeats, "record"),
+            counted(ids, "id")
+        ));
     }
 }

@@ -45,10 +45,12 @@ impl Order {
         let mut file = Vec::new();
         input::open(path)?.read_to_end(&mut file).map_err(|reason| input::read_error(path, reason))?;
         let lines = match mark(&file).as_deref() {
-            Some(order::MARK) => order::verified(&file).ok_or_else(|| damaged("it is damaged or cut off"))?,
+            Some(order::MARK) => {
+                order::verified(&file).ok_or_else(|| damaged("it is damaged or truncated"))?
+            }
             Some(order::MARK_WITHOUT_DIGEST) => {
                 warn!(
-                    "{} was written before order files carried a digest: damage to it would go unnoticed",
+                    "{} was written by an earlier version, without a digest, so damage to it would go unnoticed",
                     path.display()
                 );
                 // Without a digest nothing else would find a quote that swallows records.
@@ -58,11 +60,11 @@ impl Order {
             _ => return Err(damaged("its first line is not that of an order file")),
         };
         let mut reader = csv_of(lines);
-        let mut lines = reader.records().skip(1).map(|line| line.map_err(|_| damaged("it is no CSV")));
-        let mut head = || lines.next().unwrap_or(Err(damaged("it ends in its head")));
+        let mut lines = reader.records().skip(1).map(|line| line.map_err(|_| damaged("it is not CSV")));
+        let mut head = || lines.next().unwrap_or(Err(damaged("it ends within its header")));
         let fingerprint = match head()?.get(0).unwrap_or_default() {
             "-" => None,
-            text => Some(Digest::from_hex(text).ok_or_else(|| damaged("its fingerprint is no SHA-256"))?),
+            text => Some(Digest::from_hex(text).ok_or_else(|| damaged("its fingerprint is not a SHA-256"))?),
         };
         let mut order = Self { ids: Vec::new(), own: Vec::new(), fingerprint };
         for line in lines {
@@ -250,10 +252,10 @@ mod tests {
         for (text, expected) in [
             ("", "first line"),
             ("id\nk1\n", "first line"),
-            ("hashvfl-order-1\n", "ends in its head"),
-            ("hashvfl-order-1\nzz\n", "no SHA-256"),
+            ("hashvfl-order-1\n", "ends within its header"),
+            ("hashvfl-order-1\nzz\n", "not a SHA-256"),
             ("hashvfl-order-1\n-\nk1,k2,k3\n", "more than two cells"),
-            ("hashvfl-order-2\n-\nk1\n", "damaged or cut off"),
+            ("hashvfl-order-2\n-\nk1\n", "damaged or truncated"),
             ("hashvfl-order-1\n-\nk1\n\"k2\nk3\n", "line 4: a quoted cell begins here"),
         ] {
             std::fs::write(&path, text).unwrap();

@@ -1,5 +1,7 @@
 //! Why labels could not be loaded.
 
+use hashvfl_core::text;
+
 use crate::cell::CellFault;
 use crate::error::{Place, TableError};
 use crate::limits::MAX_CLASSES;
@@ -12,8 +14,9 @@ pub enum LabelError {
     Table(#[from] TableError),
     /// Records have no label.
     #[error(
-        "{count} records have no label in column {column:?}, the first at {first}: an empty cell, or a text that stands for a \
-         missing value, as NA, None and ? do; remove these records, or rename a class that is called so"
+        "{} without a label in column {column:?}, the first at {first}: the cell is empty or holds a text that stands \
+         for a missing value, such as NA, None or ?; remove these records, or rename the class if that text is a \
+         class name", text::counted(.count, "record")
     )]
     Missing {
         /// How many.
@@ -58,7 +61,9 @@ pub enum LabelError {
         column: String,
     },
     /// The number of classes does not fit the task.
-    #[error("the labels have {found} classes, expected {expected}; correct `column` or `task`")]
+    #[error(
+        "the labels have {}, but need {expected}; correct `column` or `task`", text::counted(.found, "class")
+    )]
     ClassCount {
         /// What the task needs.
         expected: &'static str,
@@ -66,7 +71,7 @@ pub enum LabelError {
         found: usize,
     },
     /// `id` and `column` name the same column.
-    #[error("column {name:?} is named by `id` and by `column`; name the column of the labels")]
+    #[error("`id` and `column` both name {name:?}; set `column` to the label column")]
     LabelIsId {
         /// The name, as configured.
         name: String,

@@ -5,8 +5,9 @@ use std::fmt;
 use crate::labels::classes::ClassColumn;
 use hashvfl_core::Task;
 
-use crate::cell::{CellFault, parse_number, parse_text, stands_for_missing};
+use crate::cell::{CellFault, parse_number, parse_text};
 use crate::labels::error::LabelError;
+use crate::missing::stands_for_missing;
 use crate::resolution::Resolution;
 
 /// One target for each record.
@@ -60,13 +61,15 @@ impl TargetColumn {
     }
 
     /// Adds one record's label. Returns false if it is one class too many. A text that stands for a missing value counts as an
-    /// empty cell.
+    /// empty cell, and an infinite number is no class.
     pub(crate) fn push(&mut self, cell: &[u8]) -> Result<bool, CellFault> {
         let text = parse_text(cell)?;
         if stands_for_missing(text) {
             return Err(CellFault::Empty);
         }
         match self {
+            // No program writes one for a class.
+            Self::Classes(_) if text.parse::<f64>().is_ok_and(f64::is_infinite) => Err(CellFault::NotFinite),
             Self::Classes(classes) => Ok(classes.push(text)),
             Self::Real(values, resolution) => {
                 let number = parse_number(cell)?;
@@ -94,7 +97,7 @@ impl TargetColumn {
                 let (written, distinct) = (classes.written(), classes.distinct());
                 (written > distinct).then(|| {
                     format!(
-                        "{distinct} classes are written in {written} ways: numbers of one value are one class"
+                        "{distinct} classes occur in {written} spellings: equal numbers count as one class"
                     )
                 })
             }

@@ -47,7 +47,7 @@ fn numbers_of_one_value_are_one_class_and_that_is_told() {
     let labels = load_text("id,y\nk1,1.0\nk2,0\nk3,+1\n", "binary").unwrap();
     assert_eq!(
         labels.note.clone().unwrap(),
-        "2 classes are written in 3 ways: numbers of one value are one class"
+        "2 classes occur in 3 spellings: equal numbers count as one class"
     );
     assert_eq!(classes(labels), (vec!["0".into(), "+1".into()], vec![1, 0, 1]));
     assert!(load_text("id,y\nk1,1\nk2,0\n", "binary").unwrap().note.is_none());
@@ -79,17 +79,35 @@ fn faults_are_named_with_their_place() {
         ("key,y\n1,2\n", "binary", "no column \"id\", which `id` names"),
         ("id,y,y\n1,2,2\n", "binary", "columns 2 and 3"),
         ("id,y\n", "binary", "holds no records"),
-        ("id,y\n1,secret\n2,other\n3,third\n", "binary", "3 classes, expected exactly 2"),
-        ("id,y\n1,secret\n", "binary", "1 classes, expected exactly 2"),
-        ("id,y\n1,secret\n", "multiclass", "1 classes, expected at least 2"),
-        ("id,y\n1,a\n2, \n3,\n", "binary", "2 records have no label in column \"y\", the first at"),
-        ("id,y\n1,a\n2,NA\n3,b\n4,n/a\n", "binary", "2 records have no label in column \"y\", the first at"),
+        ("id,y\n1,secret\n2,other\n3,third\n", "binary", "3 classes, but need exactly 2"),
+        ("id,y\n1,secret\n", "binary", "1 class, but need exactly 2"),
+        ("id,y\n1,secret\n", "multiclass", "1 class, but need at least 2"),
+        ("id,y\n1,a\n2, \n3,\n", "binary", "2 records without a label in column \"y\", the first at"),
+        (
+            "id,y\n1,a\n2,NA\n3,b\n4,n/a\n",
+            "binary",
+            "2 records without a label in column \"y\", the first at",
+        ),
         (
             "id,y\n1,a\n2,\\N\n3,b\n4,#DIV/0!\n5,(null)\n6,nil\n7,NaT\n",
             "binary",
-            "5 records have no label in column \"y\", the first at",
+            "5 records without a label in column \"y\", the first at",
         ),
-        ("id,y\n1,0.5\n2,nan\n", "regression", "y.csv, line 3: an empty cell, or a text that stands for"),
+        (
+            "id,y\n1,a\n2,-nan\n3,b\n4,1.#QNAN\n5,#N/A N/A\n6,#NV\n7,\u{a0}\n8,NA\u{a0}\n9,\u{2013}\n",
+            "multiclass",
+            "7 records without a label in column \"y\", the first at",
+        ),
+        (
+            "id,y\n1,a\n2,-inf\n3,b\n",
+            "multiclass",
+            "line 3, column \"y\": expected a class, found a value that",
+        ),
+        (
+            "id,y\n1,0.5\n2,nan\n",
+            "regression",
+            "y.csv, line 3: the cell is empty or holds a text that stands for",
+        ),
         (
             "id,y\n1,1700000001\n2,1700000002\n3,1700000003\n",
             "regression",
@@ -99,11 +117,11 @@ fn faults_are_named_with_their_place() {
         (
             "id,y\n1,10000000000000000000.50\n",
             "regression",
-            "found a number of more digits than 64 bits hold",
+            "found a number with more digits than a 64-bit float can hold",
         ),
         ("id,y\n1,inf\n", "regression", "line 2, column \"y\": expected a number, found a value"),
-        ("id,y\nsecret,0\nsecret,1\n", "binary", "1 records repeat"),
-        ("id,y\n1\n", "binary", "line 2: 1 cells, expected 2"),
+        ("id,y\nsecret,0\nsecret,1\n", "binary", "1 record with the id of an earlier record"),
+        ("id,y\n1\n", "binary", "line 2: 1 cell, but the header has 2"),
         (&too_many, "multiclass", "line 10002, column \"y\": more than 10000 classes"),
     ] {
         let message = load_text(text, task).unwrap_err();
@@ -119,7 +137,7 @@ fn the_label_is_not_the_id() {
     std::fs::write(&path, "id,y\n1,2\n").unwrap();
     let source = LabelsSource::Csv(CsvLabels { paths: vec![path], id: "id".into(), column: "id".to_owned() });
     let message = load_labels(&source, Task::Binary).unwrap_err().to_string();
-    assert!(message.contains("by `id` and by `column`"), "{message}");
+    assert!(message.contains("`id` and `column` both name"), "{message}");
 }
 
 #[test]
@@ -134,7 +152,7 @@ fn idx_labels_are_bytes() {
     for (bytes, expected) in [
         (&bytes[..10], "ends after 2 of the 3 records"),
         (&[0, 0, 8, 1, 0, 0, 0, 0], "holds no records"),
-        (&[0, 0, 8, 3, 0, 0, 0, 0], "has 3 dimensions, expected 1"),
+        (&[0, 0, 8, 3, 0, 0, 0, 0], "has 3 dimensions, but 1 were expected"),
     ] {
         let message = load_bytes(bytes, Task::Multiclass).unwrap_err();
         assert!(message.contains(expected), "{message}");

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::encoding::content::Content;
 use crate::error::TableError;
-use crate::table::sink::Frame;
+use crate::table::sink::{Frame, RowSink};
 use crate::table::size::check_size;
 use crate::table::{ImageShape, PixelValues};
 
@@ -29,7 +29,7 @@ pub struct Crop {
 pub enum ImageError {
     /// Images of two sizes.
     #[error(
-        "{place}: images of {} pixels, expected {} as in the first; load only images of one size together",
+        "{place}: an image of {} pixels, but the first has {}; load only images of the same size together",
         size(found),
         size(expected)
     )]
@@ -43,8 +43,8 @@ pub enum ImageError {
     },
     /// The crop is empty or reaches beyond the image.
     #[error(
-        "`crop` takes {} x {} pixels from row {}, column {}, expected at least one pixel and all \
-         within the images of {height} x {width}; correct `crop`",
+        "`crop` takes {} x {} pixels from row {}, column {}, but must take at least one pixel within images of \
+         {height} x {width}; correct `crop`",
         crop.height, crop.width, crop.top, crop.left
     )]
     Crop {
@@ -67,6 +67,16 @@ fn size(shape: &ImageShape) -> String {
     match shape.channels {
         1 => format!("{} x {}", shape.height, shape.width),
         channels => format!("{channels} channels of {} x {}", shape.height, shape.width),
+    }
+}
+
+/// Says how many of so many images are marked, since they cannot be used.
+pub(crate) fn tell_unusable(unusable: u64, images: u64, sink: &mut dyn RowSink) {
+    if unusable > 0 {
+        sink.tell(format!(
+            "{unusable} of {images} images cannot be used: damaged, with an alpha channel, of another size than the first, or with \
+             a pixel that is not a number"
+        ));
     }
 }
 

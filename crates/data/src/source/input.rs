@@ -15,7 +15,14 @@ const UTF_16_MARKS: [[u8; 2]; 2] = [[0xff, 0xfe], [0xfe, 0xff]];
 
 /// Opens a file, and decompresses it if it begins like gzip or its name ends in `.gz`.
 pub(crate) fn open(path: &Path) -> Result<Box<dyn Read>, TableError> {
-    let file = File::open(path).map_err(|reason| TableError::Open { path: path.to_owned(), reason })?;
+    let failed = |reason| TableError::Open { path: path.to_owned(), reason };
+    let file = File::open(path).map_err(failed)?;
+    let kind = file.metadata().map_err(failed)?.file_type();
+    if !kind.is_file() && !kind.is_dir() {
+        return Err(failed(std::io::Error::other(
+            "it is a pipe or a device, and tables are read more than once",
+        )));
+    }
     let mut bytes = BufReader::with_capacity(BUFFER_BYTES, file);
     let begins_like_gzip =
         bytes.fill_buf().map_err(|reason| read_error(path, reason))?.starts_with(&GZIP_MAGIC);
@@ -70,7 +77,8 @@ pub(crate) fn remark_on_ends(paths: &[PathBuf]) -> Result<Vec<String>, TableErro
     match open_ended {
         0 => Ok(Vec::new()),
         count => Ok(vec![format!(
-            "the last line of {count} of {} files has no line break, as where a file was cut off: is it whole?",
+            "the last line of {count} of {} files has no line break, which may mean that a file was truncated: check \
+             that it is complete",
             paths.len()
         )]),
     }
@@ -142,6 +150,13 @@ mod tests {
         let message = open(Path::new("/nowhere/a.csv")).err().unwrap().to_string();
         assert!(message.contains("cannot open /nowhere/a.csv"), "{message}");
         assert!(message.contains("check `paths`"), "{message}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_can_be_read_only_once_is_refused() {
+        let message = open(Path::new("/dev/null")).err().unwrap().to_string();
+        assert!(message.contains("a pipe or a device"), "{message}");
     }
 
     #[test]

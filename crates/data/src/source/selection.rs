@@ -26,7 +26,7 @@ impl Selection<'_> {
         for name in self.ignore {
             let at = names::find(path, names, "ignore", name)?;
             if key.contains(&at) {
-                return Err(named_twice(name, "is named by `id` and by `ignore`"));
+                return Err(named_twice(name, "is named in both `id` and `ignore`"));
             }
             ignored.insert(at);
         }
@@ -55,16 +55,26 @@ impl Selection<'_> {
         for name in treatment.types.keys() {
             if !selected.iter().any(|&at| names[at] == *name) {
                 names::find(path, names, "types", name)?;
-                return Err(named_twice(name, "is named by [types] and not loaded"));
+                return Err(named_twice(name, "is named in [types] but not loaded"));
             }
         }
         Ok(())
     }
 }
 
-/// The positions of the columns of ids among `names`.
+/// The positions of the columns of ids among `names`, each of which is there once: with two of a name, nobody knows which holds
+/// the ids.
 pub(crate) fn find_key(path: &Path, names: &[String], id: &KeyColumns) -> Result<Vec<usize>, TableError> {
-    id.names().iter().map(|name| names::find(path, names, "id", name)).collect()
+    let mut key = Vec::with_capacity(id.names().len());
+    for name in id.names() {
+        let at = names::find(path, names, "id", name)?;
+        if let Some(later) = names[at + 1..].iter().position(|other| other == name) {
+            let (first, second) = (at + 1, at + later + 2);
+            return Err(TableError::DuplicateColumn { path: path.to_owned(), first, second });
+        }
+        key.push(at);
+    }
+    Ok(key)
 }
 
 /// Fails when a name occurs twice.
@@ -131,13 +141,13 @@ fn select_named(
     for name in wanted {
         let at = names::find(path, names, "columns", name)?;
         if key.contains(&at) {
-            return Err(named_twice(name, "is named by `id` and by `columns`"));
+            return Err(named_twice(name, "is named in both `id` and `columns`"));
         }
         if ignored.contains(&at) {
-            return Err(named_twice(name, "is named by `columns` and by `ignore`"));
+            return Err(named_twice(name, "is named in both `columns` and `ignore`"));
         }
         if !seen.insert(at) {
-            return Err(named_twice(name, "is named twice by `columns`"));
+            return Err(named_twice(name, "is named twice in `columns`"));
         }
         selected.push(at);
     }

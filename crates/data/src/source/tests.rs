@@ -8,6 +8,17 @@ fn parse(text: &str) -> Result<ColumnsSource, String> {
     toml::from_str(text).map_err(|error| error.to_string())
 }
 
+/// The id of each record that is met, `None` where it has none of its own.
+pub(crate) fn visited(source: &ColumnsSource) -> Vec<Option<String>> {
+    let mut ids = Vec::new();
+    let outcome: Result<(), crate::TableError> = source.ids().visit_each(|id| {
+        ids.push(id.map(str::to_owned));
+        Ok(())
+    });
+    outcome.unwrap();
+    ids
+}
+
 #[test]
 fn a_configuration_survives_a_round_trip() {
     for text in [

@@ -6,6 +6,7 @@ mod contents;
 use std::path::Path;
 
 use hashvfl_core::{Digest, TableRow};
+use tracing::warn;
 
 use crate::encoding::Encoding;
 use crate::encoding::error::PreprocessError;
@@ -204,6 +205,8 @@ fn fill(source: &dyn RowSource, treatment: &Treatment, cache: &Path) -> Result<(
     if let Some(found) = known
         && let Some(reader) = open_filled(source, treatment, cache, found)?
     {
+        // Who reads it again hears the same of it.
+        reader.told.iter().for_each(|told| warn!("{told}"));
         return Ok((reader, found));
     }
     if !is_free(cache).map_err(|reason| TableError::Open { path: cache.to_owned(), reason })? {
@@ -216,12 +219,12 @@ fn fill(source: &dyn RowSource, treatment: &Treatment, cache: &Path) -> Result<(
         return Err(TableError::ChangedWhileRead { path: source.files()[0].clone() });
     }
     let Some(key) = key(source, treatment, &frame, found) else {
-        return Err(unusable(cache, "types differ from those declared"));
+        return Err(unusable(cache, "its column types differ from the declared ones"));
     };
     writer.finish(frame, key)?;
     match open_filled(source, treatment, cache, found)? {
         Some(reader) => Ok((reader, found)),
-        None => Err(unusable(cache, "it was written and is not whole")),
+        None => Err(unusable(cache, "it was written but is incomplete")),
     }
 }
 

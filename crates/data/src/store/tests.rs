@@ -78,6 +78,33 @@ fn what_is_cached_is_what_is_held() {
 }
 
 #[test]
+fn what_is_told_of_the_records_is_told_by_the_cache_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, cache) = (folder.path().join("bank.csv"), folder.path().join("bank.cache"));
+    fs::write(&path, "id,zip,job\nk1,007,Cook\n,8,cook\nk2,123,smith\nk2,9,smith\n").unwrap();
+    let config = format!("format = \"csv\"\npaths = [{path:?}]\nid = \"id\"");
+    let source: ColumnsSource = toml::from_str(&config).unwrap();
+    let served = Treatment { faulty: Faulty::Mark, ..filled() };
+    RecordStore::load(&source, None, &served, Some(&cache)).unwrap();
+    let told = Reader::open(&cache).unwrap().unwrap().told;
+    assert_eq!(told.len(), 3, "{told:?}");
+    for (line, expected) in
+        told.iter().zip(["1 record without an id", "2 records share 1 id:", "with a leading 0"])
+    {
+        assert!(line.contains(expected), "{told:?}");
+    }
+    fs::write(&path, "id,zip,job\nk1,007,Cook\nk2,123,cook\n").unwrap();
+    RecordStore::load(&source, None, &filled(), Some(&cache)).unwrap();
+    let told = Reader::open(&cache).unwrap().unwrap().told;
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(
+        told[0].contains("1 number with a leading 0") && told[1].contains("only in spelling"),
+        "{told:?}"
+    );
+    assert!(!told.concat().to_lowercase().contains("cook"), "{told:?}");
+}
+
+#[test]
 fn a_cache_is_used_again_until_anything_changes() {
     let folder = tempfile::tempdir().unwrap();
     let source = bank(&folder);
@@ -133,7 +160,7 @@ fn faults_are_those_of_a_table_in_memory() {
 
     let folder = folder.path().join("nowhere/bank.cache");
     let error = RecordStore::load(&source, None, &filled(), Some(&folder)).err().unwrap().to_string();
-    assert!(error.starts_with("the cache ") && error.contains("room on its disk"), "{error}");
+    assert!(error.starts_with("cannot use the cache ") && error.contains("free disk space"), "{error}");
     let images = ColumnsSource::Npy(crate::NpyColumns { paths: vec!["a.npy".into()], crop: None });
     assert!(RecordStore::load(&images, None, &filled(), Some(&cache)).is_err());
 }

@@ -14,7 +14,7 @@ pub struct Matrix {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MatrixError {
     /// The number of values is not rows x columns.
-    #[error("{found} values for a matrix of {rows} x {cols}; give rows x columns values")]
+    #[error("{found} values for a matrix of {rows} x {cols}; pass rows x columns values")]
     Length {
         /// Rows asked for.
         rows: usize,

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use tracing::warn;
+
 use crate::encoding::content::Content;
 use crate::error::TableError;
 use crate::table::matrix::Matrix;
@@ -31,6 +33,9 @@ pub trait RowSink {
     /// # Errors
     /// When there is no room for it.
     fn push(&mut self, row: &[f32]) -> Result<(), TableError>;
+
+    /// Takes a line about what was read that a person is to know, without a cell, for the log.
+    fn tell(&mut self, told: String);
 }
 
 /// In memory, row by row.
@@ -55,6 +60,10 @@ impl RowSink for Vec<f32> {
         }
         self.extend_from_slice(row);
         Ok(())
+    }
+
+    fn tell(&mut self, told: String) {
+        warn!("{told}");
     }
 }
 

@@ -30,8 +30,11 @@ fn written(names: &[&str], records: &[Vec<String>], quote_all: bool, returns: bo
 /// Whether nothing about the file needs a refusal.
 fn is_clean(ids: &[String], figures: &[String], words: &[String]) -> bool {
     let distinct: HashSet<&str> = ids.iter().map(|id| ascii_trimmed(id)).collect();
+    // The words are the first cells of their records.
+    let marked = words.iter().any(|cell| cell.starts_with('\u{feff}'));
     let lines = ids.iter().chain(figures).chain(words).any(|cell| cell.contains(['\n', '\r']));
     !lines
+        && !marked
         && distinct.len() == ids.len()
         && ids.iter().all(|id| is_id(id))
         && figures.iter().all(|cell| number(cell).is_some())

@@ -11,6 +11,8 @@ pub fn texts() -> impl Strategy<Value = String> {
         1 => "[a\n\r\t\"]{0,4}",
         1 => "(é|e\u{301}|ß|\u{200b}|\u{feff}|日){1,2}",
         1 => prop::sample::select(vec!["", " ", "NA", "1", "1.0", "+1", "01", "-0", "0", "1e3", "nan"]).prop_map(String::from),
+        1 => prop::sample::select(vec!["-nan", "+NaN", "1.#QNAN", "-1.#IND", "nan(ind)", "#N/A N/A", "#NV", "\u{a0}", "NA\u{a0}", "\u{2014}", "..", "-inf"])
+            .prop_map(String::from),
     ]
 }
 
@@ -44,7 +46,7 @@ pub fn number(cell: &str) -> Option<f32> {
 /// The category that a cell is; `None` for a missing one.
 pub fn category(cell: &str) -> Option<String> {
     let cell = ascii_trimmed(cell);
-    if cell.is_empty() {
+    if cell.trim().is_empty() {
         return None;
     }
     let unsigned = cell.strip_prefix('+').unwrap_or(cell);

@@ -3,7 +3,8 @@
 use std::fs::{self, File};
 use std::path::Path;
 
-use hashvfl_data::Table;
+use hashvfl_core::Task;
+use hashvfl_data::{LabelsSource, Table, Target, load_labels};
 use proptest::prelude::*;
 
 use crate::expected::bits_of;
@@ -135,6 +136,73 @@ proptest! {
         let planes: Vec<f32> =
             (0..channels).flat_map(|channel| values.iter().skip(channel).step_by(channels).copied().collect::<Vec<_>>()).collect();
         prop_assert_eq!(table.matrix.row(0), &planes[..]);
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(200))]
+
+    #[test]
+    fn idx_labels_come_back_and_damaged_ones_keep_their_number(
+        labels in prop::collection::vec(any::<u8>(), 2..12),
+        at in any::<prop::sample::Index>(),
+        bit in 0_u8..8,
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("labels");
+        let mut whole = vec![0, 0, 8, 1];
+        whole.extend((labels.len() as u32).to_be_bytes());
+        whole.extend(&labels);
+        let source: LabelsSource = toml::from_str(&format!("format = \"idx\"\npaths = [{path:?}]")).unwrap();
+        let load = |bytes: &[u8]| {
+            fs::write(&path, bytes).unwrap();
+            load_labels(&source, Task::Multiclass).map_err(|error| error.to_string())
+        };
+        let several = labels.iter().any(|label| *label != labels[0]);
+        match load(&whole) {
+            Ok(found) => {
+                let Target::Classes { names, index } = &found.target else { panic!("classes") };
+                let found: Vec<u8> = index.iter().map(|class| names[*class as usize].parse().unwrap()).collect();
+                prop_assert_eq!(&found, &labels);
+            }
+            Err(message) => prop_assert!(!several, "{}", message),
+        }
+        let at = at.index(whole.len());
+        prop_assert!(load(&whole[..at]).is_err());
+        let mut flipped = whole.clone();
+        flipped[at] ^= 1 << bit;
+        if let Ok(found) = load(&flipped) {
+            prop_assert_eq!(found.ids.len(), labels.len());
+        }
+    }
+
+    #[test]
+    fn parts_of_numpy_images_come_back(
+        bytes in prop::collection::vec(any::<u8>(), 24),
+        channels in 1_usize..3,
+        top in 0_usize..3,
+        left in 0_usize..2,
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.npy");
+        // Three rows of two pixels.
+        let records = bytes.len() / (6 * channels);
+        fs::write(&path, npy("|u1", &format!("{records}, {channels}, 3, 2"), &bytes)).unwrap();
+        let crop = format!("crop = {{ top = {top}, left = {left}, height = {}, width = {} }}", 3 - top, 2 - left);
+        let table = read(&format!("format = \"npy\"\npaths = [{path:?}]\n{crop}"), "").unwrap();
+        prop_assert_eq!(table.ids.len(), records);
+        let pixel = |record: usize, channel: usize, row: usize, column: usize| {
+            f32::from(bytes[((record * channels + channel) * 3 + row) * 2 + column]) / 255.0
+        };
+        for record in 0..records {
+            let mut expected = Vec::new();
+            for channel in 0..channels {
+                for row in top..3 {
+                    expected.extend((left..2).map(|column| pixel(record, channel, row, column)));
+                }
+            }
+            prop_assert_eq!(table.matrix.row(record), &expected[..]);
+        }
     }
 }
 

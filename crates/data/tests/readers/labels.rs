@@ -8,7 +8,15 @@ use crate::cases;
 use crate::expected::{ascii_trimmed, numbers, texts};
 
 /// Words that stand for a missing label.
-pub const MISSING: [&str; 8] = ["", "na", "n/a", "nan", "null", "none", "?", "-"];
+pub const MISSING: [&str; 20] = [
+    "", "na", "n/a", "nan", "-nan", "+nan", "nan(ind)", "1.#qnan", "-1.#ind", "null", "none", "?", "-", "..",
+    "\u{2014}", "#n/a", "#n/a n/a", "#nv", "#div/0!", "\u{a0}",
+];
+
+/// Whether a label is such a word, whatever white space is around it.
+pub fn is_missing(label: &str) -> bool {
+    MISSING.iter().any(|word| word.trim() == label.trim().to_lowercase())
+}
 
 /// What makes two labels one class: their number, where they have one that 64 bits hold for certain, otherwise their text.
 pub fn class(label: &str) -> String {
@@ -46,7 +54,7 @@ proptest! {
     #[test]
     fn classes_are_those_of_the_file(labels in prop::collection::vec(prop_oneof![texts(), numbers()], 2..12)) {
         let Ok(Target::Classes { names, index }) = load(&labels, Task::Multiclass) else { return Ok(()) };
-        prop_assert!(!labels.iter().any(|label| MISSING.contains(&ascii_trimmed(label).to_lowercase().as_str())));
+        prop_assert!(!labels.iter().any(|label| is_missing(label)));
         for (one, label) in labels.iter().enumerate() {
             prop_assert_eq!(class(&names[index[one] as usize]), class(label));
             for (other, second) in labels.iter().enumerate() {

@@ -1,6 +1,8 @@
 //! Every reader against files that another writer made: what is read back is what was written, or the file is refused. Files
 //! that were cut off or changed by a byte never lose a record in silence. The cases are the same at each run.
 
+#[cfg(feature = "sql")]
+mod arithmetic;
 mod csv_tables;
 mod expected;
 mod id_lists;
@@ -8,6 +10,7 @@ mod images;
 mod labels;
 mod parquet_labels;
 mod parquet_tables;
+mod parquet_types;
 #[cfg(feature = "sql")]
 mod queries;
 

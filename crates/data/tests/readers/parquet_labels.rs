@@ -12,11 +12,11 @@ use parquet::schema::parser::parse_message_type;
 use proptest::prelude::*;
 
 use crate::cases;
-use crate::expected::{ascii_trimmed, texts};
-use crate::labels::{MISSING, class};
+use crate::expected::texts;
+use crate::labels::{class, is_missing};
 
 /// Writes a label of the Parquet type `kind` for each record; `None` is a null.
-fn write<T: DataType>(path: &Path, kind: &str, labels: &[Option<T::T>]) {
+pub fn write<T: DataType>(path: &Path, kind: &str, labels: &[Option<T::T>]) {
     let schema = format!("message m {{ REQUIRED BYTE_ARRAY id (STRING); OPTIONAL {kind}; }}");
     let schema = Arc::new(parse_message_type(&schema).unwrap());
     let mut writer = SerializedFileWriter::new(File::create(path).unwrap(), schema, Arc::default()).unwrap();
@@ -75,7 +75,7 @@ proptest! {
         };
         let labels: Option<Vec<String>> = labels.into_iter().collect();
         let Some(labels) = labels else { panic!("a null was taken for a class") };
-        prop_assert!(!labels.iter().any(|label| MISSING.contains(&ascii_trimmed(label).to_lowercase().as_str())));
+        prop_assert!(!labels.iter().any(|label| is_missing(label)));
         check_classes(&target, &labels)?;
     }
 

@@ -64,7 +64,7 @@ fn of_all(location: &Path, format: &str, more: &str) -> String {
 /// Whether what column `at` of the table says of row `row` is what a cell says, be it taken for a number or a category.
 fn says(table: &Table, at: usize, row: usize, cell: &str) -> bool {
     let found = table.matrix.row(row)[at];
-    if ascii_trimmed(cell).is_empty() {
+    if cell.trim().is_empty() {
         return found.is_nan();
     }
     match table.contents[at].kind() {

@@ -1,14 +1,11 @@
 //! Whether the first line of a table holds names or a record: its records tell.
 
-use super::shape::Shape;
+use super::id::names_an_id;
 use super::{Oddity, Surveyed};
-use crate::cell::{is_number, stands_for_missing};
+use crate::cell::is_number;
 use crate::encoding::treatment::ColumnType;
-
-/// Words that tell an id's column wherever they stand in its name.
-const ID_WORDS: [&str; 4] = ["id", "ids", "uuid", "guid"];
-/// Words that do so alone, or behind an underscore: cells of text hold them too.
-const LAST_ID_WORDS: [&str; 6] = ["key", "index", "nr", "number", "code", "name"];
+use crate::missing::stands_for_missing;
+use crate::shape::Shape;
 
 /// What the first line of a table holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,17 +36,6 @@ impl FirstLine {
     }
 }
 
-/// Whether a name says by itself that it is one: of an id. `David` and `Key West` do not.
-fn names_an_id(name: &str) -> bool {
-    let lower = name.to_lowercase();
-    let mut words = lower.split(|letter: char| !letter.is_alphanumeric());
-    let last = lower.rsplit('_').next().unwrap_or_default();
-    let before_id = name.strip_suffix("Id").or_else(|| name.strip_suffix("ID"));
-    words.any(|word| ID_WORDS.contains(&word))
-        || LAST_ID_WORDS.contains(&last)
-        || before_id.is_some_and(|before| before.ends_with(|letter: char| letter.is_ascii_lowercase()))
-}
-
 /// Whether the name of a column of dates, percentages and the like is one of them.
 fn looks_like(column: &Surveyed) -> bool {
     let shape = Shape::of(&column.name);
@@ -59,6 +45,7 @@ fn looks_like(column: &Surveyed) -> bool {
         Some(Oddity::Money) => shape == Shape::Money,
         Some(Oddity::Measures) => shape == Shape::Measure,
         Some(Oddity::Dates) => shape == Shape::Date,
+        Some(Oddity::OtherDigits) => shape == Shape::OtherDigits,
         Some(Oddity::Mixed { .. }) => is_number(&column.name),
         None => false,
     }

@@ -1,23 +1,24 @@
 //! A look at every record of a CSV file: the types of its columns, and where values are missing, from which `init`
 //! writes a first configuration.
 
-mod date;
 mod first_line;
-pub(crate) mod shape;
+mod id;
+mod markers;
 mod tally;
 mod task;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::cell::MISSING;
+use hashvfl_core::text::counted;
+
 use crate::encoding::content::FEW_NUMBERS;
 use crate::encoding::treatment::{ColumnRules, ColumnType, Missing, Treatment};
 use crate::error::TableError;
 use crate::names::{self, looks_like_data};
 use crate::source::csv::file::CsvFiles;
-use crate::source::csv::header::guess_id;
 use crate::source::selection::check_names_differ;
+use markers::Markers;
 use tally::Tally;
 
 pub use first_line::FirstLine;
@@ -32,6 +33,8 @@ const FEW_CATEGORIES: usize = 100;
 pub struct Hints {
     /// The columns that are a record's id together; none: to be guessed.
     pub id: Vec<String>,
+    /// Columns that are no id: the label, and what is not to be used.
+    pub not_id: Vec<String>,
     /// Texts that stand for a missing value, beside usual ones.
     pub null_values: Vec<String>,
 }
@@ -39,8 +42,10 @@ pub struct Hints {
 /// What the records of a CSV file say about its columns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Survey {
-    /// The columns that are a record's id together: those named, or a guess.
+    /// The columns that are a record's id together: those named, or a guess; none where nothing tells.
     pub id: Vec<String>,
+    /// Distinct values of the id, where that is one column and they are not more than [`MOST_DISTINCT`].
+    pub ids: Option<usize>,
     /// Whether the first line holds the names of columns.
     pub first_line: FirstLine,
     /// Records in the file.
@@ -70,6 +75,8 @@ pub struct Surveyed {
     pub leading_zeros: u64,
     /// Of a column of little else: records whose value is a range or a pair of numbers.
     pub ranges: u64,
+    /// Of numbers that are whole or have a fraction of just three digits: how many have one. The point may stand between thousands.
+    pub thousands: u64,
     /// Distinct texts that are another one of them in another spelling: in case, white space, composed letters or characters
     /// that do not show.
     pub respelt: usize,
@@ -90,6 +97,8 @@ pub enum Oddity {
     Measures,
     /// Dates or times.
     Dates,
+    /// Numbers in digits of another script.
+    OtherDigits,
     /// Numbers, and some texts.
     Mixed {
         /// How many texts.
@@ -115,12 +124,13 @@ impl fmt::Display for Oddity {
         match self {
             Self::Percents => f.write_str("numbers with a percent sign"),
             Self::Commas => f.write_str("numbers with commas or other signs in them"),
-            Self::Money => f.write_str("numbers with a sign of money"),
+            Self::Money => f.write_str("numbers with a currency sign"),
             Self::Measures => f.write_str("numbers with a unit"),
             Self::Dates => f.write_str("dates or times"),
-            Self::Mixed { texts: 1, first_line } => write!(f, "numbers, and text on line {first_line}"),
+            Self::OtherDigits => f.write_str("numbers in digits of another script than 0 to 9"),
+            Self::Mixed { texts: 1, first_line } => write!(f, "numbers, but text on line {first_line}"),
             Self::Mixed { texts, first_line } => {
-                write!(f, "numbers, and text in {texts} records, first on line {first_line}")
+                write!(f, "numbers, but text in {texts} records, first on line {first_line}")
             }
         }
     }
@@ -158,17 +168,29 @@ impl Surveyed {
     pub fn remarks(&self) -> Vec<String> {
         let mut remarks = Vec::new();
         if self.leading_zeros > 0 {
-            remarks
-                .push(format!("{} of them begin with 0: \"category\" if they are codes", self.leading_zeros));
+            remarks.push(format!(
+                "{} of them with a leading 0: use \"category\" if they are codes",
+                self.leading_zeros
+            ));
         } else if let Some(distinct) = self.distinct.filter(|_| self.may_be_codes()) {
-            remarks.push(format!("{distinct} whole numbers: \"category\" if they are codes"));
+            remarks.push(format!("{distinct} whole numbers: use \"category\" if they are codes"));
+        }
+        if self.thousands > 0 {
+            remarks.push(format!(
+                "{} of them have a fraction of three digits, and all others none: if that point stands between thousands, write them \
+                 without it",
+                self.thousands
+            ));
         }
         if self.ranges > 0 {
-            remarks.push(format!("{} ranges or pairs of numbers, whose order is lost", self.ranges));
+            remarks.push(format!(
+                "{} with ranges or pairs of numbers, whose order is lost",
+                counted(self.ranges, "value")
+            ));
         }
         if self.respelt > 0 {
             remarks.push(format!(
-                "{} of them differ from another in spelling alone, such as case and spaces",
+                "{} of them differ from another only in spelling, such as case and spaces",
                 self.respelt
             ));
         }
@@ -195,6 +217,14 @@ impl Survey {
         }
     }
 
+    /// Fails where no column is named as the id and none is likely to be one.
+    ///
+    /// # Errors
+    /// If so.
+    pub fn check_id(&self, path: &Path) -> Result<(), TableError> {
+        if self.id.is_empty() { Err(TableError::NoIdNamed { path: path.to_owned() }) } else { Ok(()) }
+    }
+
     /// The treatment under which every column loads: types as found, missing values filled in.
     pub fn treatment(&self) -> Treatment {
         let rules = |column: &Surveyed| (column.name.clone(), ColumnRules::from(column.kind));
@@ -216,25 +246,32 @@ pub fn survey(path: &Path, hints: &Hints) -> Result<Survey, TableError> {
     let paths: [PathBuf; 1] = [path.to_owned()];
     let files = CsvFiles::open(&paths)?;
     check_names_differ(path, files.names())?;
-    let id = if hints.id.is_empty() { vec![guess_id(files.names())] } else { hints.id.clone() };
-    for name in &id {
+    for name in &hints.id {
         names::find(path, files.names(), "id", name)?;
     }
-    let (markers, asked) = (markers(&hints.null_values), hints.null_values.len());
-    let mut tallies: Vec<Tally> = files.names().iter().map(|name| Tally::new(name, markers.len())).collect();
+    let mut markers = Markers::new(&hints.null_values);
+    let mut tallies: Vec<Tally> = files.names().iter().map(|name| Tally::new(name)).collect();
     let mut records = 0;
     files.visit(|spot, record| {
         records += 1;
         for ((tally, number), cell) in tallies.iter_mut().zip(1..).zip(record) {
-            let counted = tally.count(cell.trim_ascii(), spot.number, &markers, asked);
+            let counted = tally.count(cell.trim_ascii(), spot.number, &mut markers);
             counted.map_err(|_| TableError::NotText { place: spot.place(), number })?;
         }
         Ok::<(), TableError>(())
     })?;
 
-    let is_used = |marker: usize| marker < asked || tallies.iter().any(|tally| tally.is_numbers_but(marker));
+    let is_used = |at: usize| markers.is_asked(at) || tallies.iter().any(|tally| tally.is_numbers_but(at));
     let used: Vec<bool> = (0..markers.len()).map(is_used).collect();
     let columns: Vec<Surveyed> = tallies.iter().map(|tally| tally.column(&used)).collect();
+    let id: Vec<String> = match hints.id.is_empty() {
+        true => id::guess(&columns, records, &hints.not_id).into_iter().collect(),
+        false => hints.id.clone(),
+    };
+    let ids = match id.as_slice() {
+        [name] => columns.iter().find(|column| column.name == *name).and_then(|column| column.distinct),
+        _ => None,
+    };
     let repeats: Vec<bool> = tallies.iter().map(|tally| tally.repeats_name).collect();
     let is_alike = tallies.iter().any(Tally::is_like_name);
     let first_line = match looks_like_data(files.names()) {
@@ -242,251 +279,8 @@ pub fn survey(path: &Path, hints: &Hints) -> Result<Survey, TableError> {
         false => FirstLine::of(&columns, &repeats, is_alike, &id),
     };
     let columns = columns.into_iter().filter(|column| !id.contains(&column.name)).collect();
-    let null_values = markers.into_iter().zip(used).filter(|(_, used)| *used).map(|(text, _)| text).collect();
-    Ok(Survey { id, first_line, records, columns, null_values })
-}
-
-/// Texts that may stand for a missing value: those asked for, and usual ones.
-fn markers(null_values: &[String]) -> Vec<String> {
-    let usual =
-        MISSING.iter().map(|marker| (*marker).to_owned()).filter(|marker| !null_values.contains(marker));
-    null_values.iter().cloned().chain(usual).collect()
+    Ok(Survey { id, ids, first_line, records, columns, null_values: markers.into_used(&used) })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{ColumnsSource, load_as};
-
-    fn survey_text(text: &str) -> Result<Survey, TableError> {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.csv");
-        std::fs::write(&path, text).unwrap();
-        let survey = survey(&path, &Hints::default())?;
-        // What was found must be what loads.
-        let source: ColumnsSource =
-            toml::from_str(&format!("format = \"csv\"\npaths = [{path:?}]\nid = {:?}", survey.id)).unwrap();
-        let table = load_as(&source, &survey.treatment())?;
-        assert_eq!(table.ids.len() as u64, survey.records);
-        for (column, found) in survey.columns.iter().zip(&table.contents) {
-            assert_eq!(found.kind(), column.kind, "{}", column.name);
-        }
-        Ok(survey)
-    }
-
-    #[test]
-    fn all_records_decide_and_not_the_first() {
-        let survey = survey_text(
-            "id,age,job,code,rate,pay,none\n\
-             k1,30,,1,0.5,NA,\n\
-             k2,,7,2,1,3,\n\
-             k3,41,clerk,1,2,-,\n",
-        )
-        .unwrap();
-        let found: Vec<_> = survey
-            .columns
-            .iter()
-            .map(|column| (column.name.as_str(), column.kind, column.missing, column.distinct, column.whole))
-            .collect();
-        let (number, category) = (ColumnType::Number, ColumnType::Category);
-        assert_eq!(
-            found,
-            [
-                ("age", number, 1, Some(2), true),
-                ("job", category, 1, Some(2), false),
-                ("code", number, 0, Some(2), true),
-                ("rate", number, 0, Some(3), false),
-                ("pay", number, 2, Some(1), true),
-                ("none", number, 3, Some(0), true),
-            ]
-        );
-        assert_eq!((survey.records, survey.null_values), (3, vec!["NA".to_owned(), "-".to_owned()]));
-    }
-
-    #[test]
-    fn a_marker_among_texts_is_a_category_unless_numbers_lack_it() {
-        let alone = survey_text("id,job\n1,?\n2,clerk\n3,?\n").unwrap();
-        assert_eq!(
-            (alone.columns[0].missing, alone.columns[0].distinct, alone.null_values.len()),
-            (0, Some(2), 0)
-        );
-        let beside = survey_text("id,job,pay\n1,?,?\n2,clerk,7\n3,?,8\n").unwrap();
-        assert_eq!((beside.columns[0].missing, beside.columns[0].distinct), (2, Some(1)));
-        assert_eq!(beside.null_values, ["?"]);
-    }
-
-    #[test]
-    fn what_is_no_use_to_a_model_is_told() {
-        let rows: String = (0..400).map(|row| format!("{row},name {row},x,,{},{row}.5\n", row % 3)).collect();
-        let survey = survey_text(&format!("id,name,same,none,code,value\n{rows}")).unwrap();
-        let verdicts: Vec<_> = survey.columns.iter().map(|column| column.verdict(survey.records)).collect();
-        let expected = [
-            Verdict::Excluded("an id or free text"),
-            Verdict::Excluded("the same in every record"),
-            Verdict::Excluded("no value"),
-            Verdict::Taken,
-            Verdict::Taken,
-        ];
-        assert_eq!(verdicts, expected);
-        let rows: String = (0..=MOST_DISTINCT).map(|row| format!("{row},n{row}\n")).collect();
-        let many = survey_text(&format!("id,name\n{rows}")).unwrap();
-        assert_eq!(
-            (many.columns[0].distinct, many.columns[0].verdict(many.records)),
-            (None, Verdict::Excluded("an id or free text"))
-        );
-    }
-
-    #[test]
-    fn numbers_that_people_write_otherwise_are_not_decided_in_silence() {
-        let rows: String = (0..250)
-            .map(|row| {
-                let error = if row == 7 { "#DIV/0!".to_owned() } else { format!("{}.5", row / 7) };
-                let word = if row == 200 { "see file".to_owned() } else { format!("{row}") };
-                let (day, sum) = (1 + row % 28, 1000 + row);
-                format!(
-                    "k{row},{error},{word},\"1,{row:03}\",\"{row},{}\",{}%,2024-01-{day:02},${sum},{}\n",
-                    row % 7,
-                    row % 30,
-                    ["1", "2", "3+"][row % 3],
-                )
-            })
-            .collect();
-        let survey =
-            survey_text(&format!("id,error,word,thousands,comma,percent,day,sum,rooms\n{rows}")).unwrap();
-        let verdicts: Vec<_> = survey.columns.iter().map(|column| column.verdict(survey.records)).collect();
-        let expected = [
-            Verdict::Taken,
-            Verdict::Undecided(Oddity::Mixed { texts: 1, first_line: 202 }),
-            Verdict::Undecided(Oddity::Commas),
-            Verdict::Undecided(Oddity::Commas),
-            Verdict::Undecided(Oddity::Percents),
-            Verdict::Excluded("dates or times; written as numbers they can be used"),
-            Verdict::Undecided(Oddity::Money),
-            Verdict::Taken,
-        ];
-        assert_eq!(verdicts, expected);
-        assert_eq!((survey.columns[0].missing, survey.null_values), (1, vec!["#DIV/0!".to_owned()]));
-    }
-
-    #[test]
-    fn many_numbers_beside_few_texts_and_numbers_with_a_unit_are_not_decided() {
-        let rows: String = (0..500)
-            .map(|row| {
-                let income =
-                    if row % 5 < 2 { (100 + row * 7 % 400).to_string() } else { "not stated".to_owned() };
-                let house = format!("{}{}", row % 90, ["a", "b", "c", "d", "e"][row % 5]);
-                format!(
-                    "k{row},{income},{} kg,EUR {},{} months,{house},{}/{},{}:{},\u{a0}{},{row}.5\n",
-                    40 + row % 60,
-                    row % 80,
-                    36 + 24 * (row % 2),
-                    100 + row % 60,
-                    60 + row % 40,
-                    row % 5,
-                    1 + row % 3,
-                    row % 90,
-                )
-            })
-            .collect();
-        let survey =
-            survey_text(&format!("id,income,weight,fee,term,house,pressure,ratio,spend,a\n{rows}")).unwrap();
-        let verdicts: Vec<_> = survey.columns.iter().map(|column| column.verdict(survey.records)).collect();
-        let expected = [
-            Verdict::Undecided(Oddity::Mixed { texts: 300, first_line: 4 }),
-            Verdict::Undecided(Oddity::Measures),
-            Verdict::Undecided(Oddity::Measures),
-            Verdict::Taken,
-            Verdict::Taken,
-            Verdict::Taken,
-            Verdict::Taken,
-            Verdict::Taken,
-            Verdict::Taken,
-        ];
-        assert_eq!(verdicts, expected);
-        let ranges: Vec<u64> = survey.columns.iter().map(|column| column.ranges).collect();
-        assert_eq!(ranges, [0, 0, 0, 0, 0, 500, 500, 0, 0], "pressure and ratio are pairs");
-        assert_eq!(survey.columns[5].remarks(), ["500 ranges or pairs of numbers, whose order is lost"]);
-        let kinds: Vec<_> = survey.columns[3..].iter().map(|column| column.kind).collect();
-        let (number, category) = (ColumnType::Number, ColumnType::Category);
-        assert_eq!(kinds, [category, category, category, category, number, number]);
-    }
-
-    #[test]
-    fn codes_that_begin_with_0_and_texts_in_several_spellings_are_told() {
-        let rows: String = (0..60)
-            .map(|row| format!("k{row},{:03},{},{row}.5\n", row * 7, ["M", "m", "F", "f"][row % 4]))
-            .collect();
-        let survey = survey_text(&format!("id,zip,sex,a\n{rows}")).unwrap();
-        let remarks: Vec<_> = survey.columns.iter().map(Surveyed::remarks).collect();
-        assert_eq!(remarks[0], ["15 of them begin with 0: \"category\" if they are codes"]);
-        assert_eq!(remarks[1], ["2 of them differ from another in spelling alone, such as case and spaces"]);
-        assert!(remarks[2].is_empty(), "{remarks:?}");
-    }
-
-    #[test]
-    fn what_its_owner_calls_missing_is() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.csv");
-        let rows: String =
-            (0..40).map(|row| format!("k{row},{}\n", if row == 3 { "see file" } else { "7" })).collect();
-        std::fs::write(&path, format!("id,a\n{rows}")).unwrap();
-        let found =
-            survey(&path, &Hints { null_values: vec!["see file".to_owned()], ..Hints::default() }).unwrap();
-        assert_eq!((found.columns[0].kind, found.columns[0].missing), (ColumnType::Number, 1));
-        assert_eq!(found.null_values, ["see file"]);
-        let hints = Hints { null_values: vec!["7".to_owned()], ..Hints::default() };
-        std::fs::write(&path, "id,a\nk1,7\nk2,7.0\nk3,8\nk4,9\n").unwrap();
-        let found = survey(&path, &hints).unwrap();
-        assert_eq!(
-            (found.columns[0].kind, found.columns[0].missing),
-            (ColumnType::Number, 2),
-            "numbers, too"
-        );
-    }
-
-    #[test]
-    fn numbers_are_told_apart_by_their_value() {
-        let survey = survey_text("id,a\n1,1\n2,1.0\n3,+1\n4,2\n").unwrap();
-        assert_eq!(survey.columns[0].distinct, Some(2));
-    }
-
-    #[test]
-    fn ids_and_time_stamps_are_no_numbers_of_32_bits() {
-        let rows: String = (0..200)
-            .map(|row| format!("k{row},{},90071992547409{row:03},{row}\n", 1_700_000_000 + row))
-            .collect();
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.csv");
-        std::fs::write(&path, format!("id,since,account,a\n{rows}")).unwrap();
-        let survey = survey(&path, &Hints::default()).unwrap();
-        let verdicts: Vec<_> = survey.columns.iter().map(|column| column.verdict(survey.records)).collect();
-        let reason = "numbers that become equal in 32 bits, as ids and time stamps do";
-        assert_eq!(verdicts, [Verdict::Excluded(reason), Verdict::Excluded(reason), Verdict::Taken]);
-    }
-
-    #[test]
-    fn a_first_line_that_may_be_a_record_is_refused() {
-        let check = |text: &str| survey_text(text)?.check_first_line(Path::new("a.csv"));
-        for text in [
-            "C000,Ann Smith,Leeds\nC001,Bob Jones,York\n",
-            "Ann,NA\nBob,7\n",
-            "133,x0:0.45\n134,x0:0.10\n",
-            "2019,Ann\n2020,Bob\n",
-        ] {
-            let message = check(text).unwrap_err().to_string();
-            assert!(message.contains("first line"), "{message}");
-            assert!(!message.contains("Ann") && !message.contains("x0"), "{message}");
-        }
-        for text in ["name,age\nAnn,7\n", "customer_id,town\nC1,Leeds\nC2,York\n"] {
-            assert!(check(text).is_ok(), "{text}");
-        }
-    }
-
-    #[test]
-    fn faults_show_no_cell() {
-        for text in ["39,clerk,77516\n", "id,a,a\n1,77516,3\n", "id,a\n1\n", "id,a\n"] {
-            let message = survey_text(text).unwrap_err().to_string();
-            assert!(!message.contains("77516"), "{message}");
-        }
-    }
-}
+mod tests;

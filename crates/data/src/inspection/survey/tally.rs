@@ -5,12 +5,13 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use hashvfl_core::text::folded;
 
-use super::shape::{Shape, unit};
+use super::markers::Markers;
 use super::{MOST_DISTINCT, Oddity, Surveyed};
-use crate::cell::{CellFault, category_text, has_leading_zero, is_number, parse_number, parse_text};
+use crate::cell::{CellFault, MINUS, has_leading_zero, is_number, parse_number, parse_text};
 use crate::encoding::content::FEW_NUMBERS;
 use crate::encoding::treatment::ColumnType;
 use crate::resolution::Resolution;
+use crate::shape::{Shape, unit};
 
 /// Texts beside many numbers that are few: what stands for a missing value, and not names of something.
 const FEW_TEXTS: usize = FEW_NUMBERS;
@@ -29,13 +30,18 @@ pub(super) struct Tally {
     dates: u64,
     /// Numbers with a unit.
     measures: u64,
+    other_digits: u64,
     texts: u64,
     /// Those of the texts that are ranges or pairs of numbers.
     ranges: u64,
     leading_zeros: u64,
     first_text: u64,
+    /// How often each marker came; those that came after the last of them are not in it.
     markers: Vec<u64>,
     fractions: bool,
+    /// Numbers that could have a point between thousands, and whether a fraction tells that it stands before one.
+    thousands: u64,
+    decimals: bool,
     too_long: bool,
     resolution: Resolution,
     pub(super) repeats_name: bool,
@@ -55,7 +61,7 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    pub(super) fn new(name: &str, markers: usize) -> Self {
+    pub(super) fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
             empty: 0,
@@ -65,12 +71,15 @@ impl Tally {
             money: 0,
             dates: 0,
             measures: 0,
+            other_digits: 0,
             texts: 0,
             ranges: 0,
             leading_zeros: 0,
             first_text: 0,
-            markers: vec![0; markers],
+            markers: Vec::new(),
             fractions: false,
+            thousands: 0,
+            decimals: false,
             too_long: false,
             resolution: Resolution::default(),
             repeats_name: false,
@@ -84,27 +93,25 @@ impl Tally {
         }
     }
 
-    /// Counts a cell, without the spaces around it, of the record that begins on `line`. Of the `markers`, the first `asked` stand
-    /// for a missing value where they are numbers, too.
-    pub(super) fn count(
-        &mut self,
-        cell: &[u8],
-        line: u64,
-        markers: &[String],
-        asked: usize,
-    ) -> Result<(), CellFault> {
-        if cell.is_empty() {
-            self.empty += 1;
-            return Ok(());
-        }
+    /// Counts a cell, without the spaces around it, of the record that begins on `line`.
+    pub(super) fn count(&mut self, cell: &[u8], line: u64, markers: &mut Markers) -> Result<(), CellFault> {
+        let text = match parse_text(cell) {
+            Ok(text) if !text.trim().is_empty() => text,
+            Ok(_) | Err(CellFault::Empty) => {
+                self.empty += 1;
+                return Ok(());
+            }
+            Err(fault) => return Err(fault),
+        };
         let number = parse_number(cell);
-        let text = parse_text(cell)?;
         self.repeats_name |= text == self.name;
         if let Some(pattern) = self.name_pattern.as_deref().filter(|_| !self.is_like_name) {
             self.is_like_name = pattern.chars().eq(letters_and_digits(text));
         }
-        let known = if number.is_err() { markers } else { &markers[..asked] };
-        if let Some(marker) = known.iter().position(|marker| category_text(marker) == category_text(text)) {
+        if let Some(marker) = markers.find(text, number.is_ok()) {
+            if self.markers.len() <= marker {
+                self.markers.resize(marker + 1, 0);
+            }
             self.markers[marker] += 1;
             return Ok(());
         }
@@ -118,6 +125,11 @@ impl Tally {
 
     fn count_number(&mut self, number: Result<f64, CellFault>, text: &str) {
         self.numbers += 1;
+        if text.contains('.') {
+            let could_be = could_be_thousands(text);
+            self.thousands += u64::from(could_be);
+            self.decimals |= !could_be;
+        }
         self.leading_zeros += u64::from(has_leading_zero(text.as_bytes()));
         let value = match number {
             Ok(number) => {
@@ -145,6 +157,7 @@ impl Tally {
                 self.measures += 1;
                 insert(&mut self.units, hash(unit(text)), FEW_UNITS);
             }
+            Shape::OtherDigits => self.other_digits += 1,
             Shape::Range => {
                 self.ranges += 1;
                 self.texts += 1;
@@ -167,12 +180,13 @@ impl Tally {
 
     /// Cells that have a value and are no number.
     fn odd(&self) -> u64 {
-        self.percents + self.commas + self.money + self.dates + self.measures + self.texts
+        let written = self.percents + self.commas + self.money + self.measures + self.other_digits;
+        written + self.dates + self.texts
     }
 
     /// Whether the column holds this marker and, beside such, numbers alone.
     pub(super) fn is_numbers_but(&self, marker: usize) -> bool {
-        self.markers[marker] > 0 && self.numbers > 0 && self.odd() == 0
+        self.markers.get(marker).is_some_and(|count| *count > 0) && self.numbers > 0 && self.odd() == 0
     }
 
     /// What its values are to a person, where they are not what they are to a reader of tables.
@@ -185,6 +199,9 @@ impl Tally {
         }
         if half(self.dates) {
             return Some(Oddity::Dates);
+        }
+        if half(self.other_digits) {
+            return Some(Oddity::OtherDigits);
         }
         // A few measures are names of something: 36 months and 60 months.
         let are_measures = self.units.len() <= FEW_UNITS && self.seen.len() > FEW_NUMBERS;
@@ -210,6 +227,8 @@ impl Tally {
         let categories = of(false).filter(|(count, _)| **count > 0).count();
         let distinct = self.seen.len() + categories;
         let are_ranges = 2 * (self.ranges + self.numbers) >= self.numbers + self.odd();
+        // Where all have one, they are decimals of one precision.
+        let are_thousands = !self.decimals && self.thousands < self.numbers;
         let kind = if self.odd() == 0 && categories == 0 { ColumnType::Number } else { ColumnType::Category };
         Surveyed {
             name: self.name.clone(),
@@ -220,10 +239,22 @@ impl Tally {
             collapses: kind == ColumnType::Number && (self.too_long || self.resolution.lost().is_some()),
             leading_zeros: if kind == ColumnType::Number { self.leading_zeros } else { 0 },
             ranges: if are_ranges { self.ranges } else { 0 },
+            thousands: if kind == ColumnType::Number && are_thousands { self.thousands } else { 0 },
             respelt: self.distinct_texts - self.spellings.len(),
             oddity: self.oddity(),
         }
     }
+}
+
+/// Whether a number is written as one with points between thousands could be: 1.234 or -12.500.
+fn could_be_thousands(text: &str) -> bool {
+    let unsigned = text.trim_start_matches(['+', '-', MINUS]);
+    let are_digits = |part: &str, most: usize| {
+        (1..=most).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    unsigned.split_once('.').is_some_and(|(whole, fraction)| {
+        are_digits(whole, 3) && !whole.starts_with('0') && are_digits(fraction, 3) && fraction.len() == 3
+    })
 }
 
 /// The pattern of a name that has digits and is no number.

@@ -21,14 +21,14 @@ impl Surveyed {
         match (self.verdict(records), self.distinct) {
             (Verdict::Undecided(oddity), _) => Err(format!("it holds {oddity}: write them as plain numbers")),
             _ if self.respelt > 0 => Err(format!(
-                "{} of its classes differ from another one in spelling alone, such as case and spaces: write each class in one \
-                 way, or pass --task if they are classes of their own",
+                "{} of its classes differ from another class only in spelling, such as case and spaces: spell each \
+                 class in one way, or pass --task if they are different classes",
                 self.respelt
             )),
             (_, Some(0 | 1)) => Err("it is the same in every record: there is nothing to learn".to_owned()),
             (_, Some(2)) => Ok(Task::Binary),
             (Verdict::Excluded(reason), _) if self.kind == ColumnType::Category => {
-                Err(format!("it is no label: {reason}"))
+                Err(format!("it is not a label: {reason}"))
             }
             (_, Some(distinct)) if self.kind == ColumnType::Category && distinct <= MAX_CLASSES => {
                 Ok(Task::Multiclass)
@@ -74,20 +74,20 @@ mod tests {
         for (found, expected) in [
             (task(|row| if row == 7 { String::new() } else { "1".into() }), "1 of 400 records have no label"),
             (task(|_| "1".into()), "the same in every record"),
-            (task(|row| ["Yes", "yes", "no"][row % 3].into()), "1 of its classes differ from another one"),
+            (task(|row| ["Yes", "yes", "no"][row % 3].into()), "1 of its classes differ from another class"),
             (
                 task(|row| ["yes", "no", "no\u{a0}"][row % 3].into()),
-                "1 of its classes differ from another one",
+                "1 of its classes differ from another class",
             ),
             (
                 task(|row| ["caf\u{e9}", "cafe\u{301}"][row % 2].into()),
-                "1 of its classes differ from another one",
+                "1 of its classes differ from another class",
             ),
             (task(|row| format!("{} kg", row % 70)), "numbers with a unit"),
             (task(|row| format!("name {row}")), "an id or free text"),
             (task(|row| format!("{row}%")), "percent"),
             (task(|row| (1_700_000_000 + row).to_string()), "become equal in 32 bits"),
-            (task(|row| if row == 7 { "none of it".into() } else { row.to_string() }), "and text on line 9"),
+            (task(|row| if row == 7 { "none of it".into() } else { row.to_string() }), "but text on line 9"),
         ] {
             let error = found.unwrap_err();
             assert!(error.contains(expected), "{error}");

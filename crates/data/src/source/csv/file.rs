@@ -7,7 +7,7 @@ use csv::{ByteRecord, Position, Reader};
 
 use crate::error::{Counted, Spot, TableError};
 use crate::source::csv::text::{csv_error, open_csv};
-use crate::source::input;
+use crate::source::input::{self, UTF_8_MARK};
 use crate::source::selection::check_names_agree;
 use crate::table::size::check_size;
 
@@ -62,6 +62,9 @@ impl<'a> CsvFiles<'a> {
                 if self.repeats_header(&record) {
                     return Err(E::from(TableError::HeaderAgain { place: spot.place() }));
                 }
+                if record.get(0).is_some_and(|cell| cell.starts_with(&UTF_8_MARK)) {
+                    return Err(E::from(TableError::MarkWithin { place: spot.place() }));
+                }
                 if record.len() != self.names.len() {
                     return Err(E::from(TableError::Ragged {
                         place: spot.place(),
@@ -82,7 +85,8 @@ impl<'a> CsvFiles<'a> {
 
     /// Whether a record repeats the header, as happens when files are concatenated.
     fn repeats_header(&self, record: &ByteRecord) -> bool {
-        let cells = record.iter().map(|cell| cell.trim_ascii());
+        // The file that was put behind another may begin with a mark.
+        let cells = record.iter().map(|cell| cell.strip_prefix(&UTF_8_MARK).unwrap_or(cell).trim_ascii());
         record.len() == self.names.len() && cells.eq(self.names.iter().map(String::as_bytes))
     }
 }
@@ -190,10 +194,16 @@ mod tests {
     fn a_header_among_records_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let paths = [folder.path().join("a.csv")];
-        std::fs::write(&paths[0], "id,a\n1,2\nid, a\n3,4\n").unwrap();
-        let read = CsvFiles::open(&paths).unwrap().visit::<TableError>(|_, _| Ok(()));
-        let message = read.unwrap_err().to_string();
-        assert!(message.contains("line 3") && message.contains("header is repeated"), "{message}");
+        for (text, expected) in [
+            ("id,a\n1,2\nid, a\n3,4\n", "header is repeated"),
+            ("id,a\n1,2\n\u{feff}id,a\n3,4\n", "header is repeated"),
+            ("id,a\n1,2\n\u{feff}3,4\n", "a byte-order mark"),
+        ] {
+            std::fs::write(&paths[0], text).unwrap();
+            let read = CsvFiles::open(&paths).unwrap().visit::<TableError>(|_, _| Ok(()));
+            let message = read.unwrap_err().to_string();
+            assert!(message.contains("line 3") && message.contains(expected), "{text:?}: {message}");
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::source::input;
 /// Bytes that are looked at.
 const START: u64 = 4096;
 const SHEET: &str = "open it in a spreadsheet and save the sheet as CSV (UTF-8, commas)";
-const PACKED: &str = "unpack it; gzip alone is read as it is";
+const PACKED: &str = "unpack it; only gzip is read directly";
 
 /// How files of other kinds begin, what they are, and what to do about them.
 const KINDS: [(&[u8], &str, &str); 13] = [
@@ -65,15 +65,25 @@ fn other_kind(start: &[u8]) -> Option<(&'static str, &'static str)> {
             "read JSON lines by a query, with format = \"sql\" (docs/how-to/sql.md), or write the table as CSV",
         )),
         [b's' | b'S', b'e' | b'E', b'p' | b'P', b'=', ..] => Some((
-            "begun with a spreadsheet's line `sep=`, which is no header",
+            "a CSV file that begins with a spreadsheet's `sep=` line, which is not a header",
             "remove that line, and save the file with commas between cells",
+        )),
+        [b'#', ..] if begins_with_comment(text) => Some((
+            "a CSV file that begins with a comment, which is not a header",
+            "remove the lines above the names of the columns",
         )),
         // A zero among text has a line, which the reader of the text tells.
         _ if start.contains(&0) && is_binary(start) => {
-            Some(("no text: it holds zero bytes", "export the table as CSV in UTF-8"))
+            Some(("not text: it contains zero bytes", "export the table as CSV in UTF-8"))
         }
         _ => None,
     }
+}
+
+/// Whether the first line has one cell, and the next one several.
+fn begins_with_comment(text: &[u8]) -> bool {
+    let mut lines = text.split(|byte| *byte == b'\n').map(|line| line.contains(&b','));
+    lines.next() == Some(false) && lines.next() == Some(true)
 }
 
 /// Whether it holds control characters that no text has, beside zeros: those are in a text of 16 bits a letter.
@@ -153,6 +163,7 @@ mod tests {
             ("sep.csv", b"sep=,\r\nid,age\r\nk1,30\r\n", "`sep=`", "remove that line"),
             ("marked.csv", b"\xef\xbb\xbfsep=;\nid;age\n", "`sep=`", "remove that line"),
             ("binary", b"id,a\0\x01", "zero bytes", "UTF-8"),
+            ("note.csv", b"# made on Monday\nid,a\nk1,1\n", "a comment", "remove the lines above"),
         ] {
             let message = message(name, bytes);
             assert!(
@@ -172,10 +183,17 @@ mod tests {
             ("\"id\";\"sum, in euro\";\"b\"\nk1;2;3\n", "semicolons"),
         ] {
             let message = message("a.csv", text.as_bytes());
-            assert!(message.contains(expected) && message.contains("expected commas"), "{message}");
+            assert!(message.contains(expected) && message.contains("instead of commas"), "{message}");
         }
-        for text in ["id,\"a;b;c;d\"\n1,2\n", "id\n1\n", "id,a;b,c\n1,2,3\n", "PAR1,BZh\n1,2\n", "{a},[b]\n"]
-        {
+        for text in [
+            "#id,a\nk1,1\n",
+            "#\n1\n",
+            "id,\"a;b;c;d\"\n1,2\n",
+            "id\n1\n",
+            "id,a;b,c\n1,2,3\n",
+            "PAR1,BZh\n1,2\n",
+            "{a},[b]\n",
+        ] {
             assert_eq!(other_separator(text.as_bytes()), None, "{text}");
             assert_eq!(other_kind(text.as_bytes()), None, "{text}");
         }

@@ -2,9 +2,9 @@
 
 pub(crate) mod file;
 pub(crate) mod foreign;
-pub(crate) mod header;
 pub(crate) mod ids;
 pub(crate) mod labels;
+pub(crate) mod numbered;
 pub(crate) mod text;
 
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use hashvfl_core::Digest;
 use serde::{Deserialize, Serialize};
 
-use crate::encoding::content::{ColumnBuilder, FAULTY};
+use crate::encoding::content::{ColumnBuilder, FAULTY, finish_all};
 use crate::encoding::treatment::Treatment;
 use crate::error::TableError;
 use crate::ids::IdColumn;
@@ -127,12 +127,12 @@ impl RowSource for CsvColumns {
             sink.push(&row)
         })?;
         if let Some(marked) = &marked {
-            marked.tell();
+            marked.tell(sink);
         }
         let frame = Frame {
             ids: ids.finish()?,
             names: columns.iter().map(|column| column.name().to_owned()).collect(),
-            contents: columns.into_iter().map(ColumnBuilder::finish).collect::<Result<_, _>>()?,
+            contents: finish_all(columns, sink)?,
             image: self.image,
             pixels: None,
         };

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::encoding::content::is_faulty;
+use crate::source::tests::visited;
 use crate::{ColumnsSource, Faulty, Table, TableError, Treatment, load, load_as};
 
 /// Writes each text as `0.csv`, `1.csv`, ... and loads them with these settings.
@@ -72,7 +73,7 @@ fn faults_are_named_with_their_place() {
         ("", ID, "0.csv holds no records"),
         ("id,a\n", ID, "0.csv holds no records"),
         ("id,a\n1,2\n", "id = \"idd\"", "no column \"idd\", which `id` names; a name that differs"),
-        ("key,a\n1,2\n", ID, "no column \"id\", which `id` names; none of its 2 columns has a name like it"),
+        ("key,a\n1,2\n", ID, "no column \"id\", which `id` names; none of its 2 columns has a similar name"),
         ("7213,0.5\n1,2\n", ID, "looks like a record"),
         (
             "id,income\n1,2\n",
@@ -84,21 +85,21 @@ fn faults_are_named_with_their_place() {
         ("id,,a\n1,2,3\n", ID, "column 2 of"),
         ("id,y\n1,2\n", "id = \"id\"\nignore = [\"y\"]", "no column left"),
         ("id,a\n1,2\n", "id = \"id\"\ncolumns = []", "no column left"),
-        ("id,a\n1,2\n", "id = \"id\"\ncolumns = [\"id\"]", "named by `id` and by `columns`"),
-        ("id,a\n1,2\n", "id = \"id\"\nignore = [\"id\"]", "named by `id` and by `ignore`"),
+        ("id,a\n1,2\n", "id = \"id\"\ncolumns = [\"id\"]", "named in both `id` and `columns`"),
+        ("id,a\n1,2\n", "id = \"id\"\nignore = [\"id\"]", "named in both `id` and `ignore`"),
         (
             "id,a\n1,2\n",
             "id = \"id\"\ncolumns = [\"a\"]\nignore = [\"a\"]",
-            "named by `columns` and by `ignore`",
+            "named in both `columns` and `ignore`",
         ),
-        ("id,a\n1,2\n", "id = \"id\"\ncolumns = [\"a\", \"a\"]", "named twice by `columns`"),
-        ("id,a,b\n1,2,3\n2,7213\n", ID, "0.csv, line 3: 2 cells, expected 3"),
-        ("id,a,b\n1,2,3\n2,7213,1,1\n", ID, "0.csv, line 3: 4 cells, expected 3"),
+        ("id,a\n1,2\n", "id = \"id\"\ncolumns = [\"a\", \"a\"]", "named twice in `columns`"),
+        ("id,a,b\n1,2,3\n2,7213\n", ID, "0.csv, line 3: 2 cells, but the header has 3"),
+        ("id,a,b\n1,2,3\n2,7213,1,1\n", ID, "0.csv, line 3: 4 cells, but the header has 3"),
         ("id,a\n1,2\n2,\n", ID, "0.csv, line 3, column \"a\": expected a number, found an empty cell"),
         (
             "id,a\n1,2\n\n2,secret\n",
             ID,
-            "0.csv, line 4, column \"a\": expected a number, found text that is no number; clean the file, list the column in `ignore`, declare it a category",
+            "0.csv, line 4, column \"a\": expected a number, found text that is not a number; correct the file, list the column in `ignore`, declare it a category",
         ),
         (
             "id,a\n1,NaN\n",
@@ -106,12 +107,12 @@ fn faults_are_named_with_their_place() {
             "0.csv, line 2, column \"a\": expected a number, found a value that is not finite",
         ),
         ("id,a\r\n1,2\r\n2,-inf\r\n", ID, "0.csv, line 3, column \"a\""),
-        ("id,a\nsecret,2\nother,1\nsecret,7\nsecret,8\n", ID, "2 records repeat the id"),
+        ("id,a\nsecret,2\nother,1\nsecret,7\nsecret,8\n", ID, "2 records with the id of an earlier record"),
         ("id,a\n1,2\n ,3\n", ID, "line 3, column \"id\": expected a record id, found an empty cell"),
         (
             "id,a\n1,2\n",
             "id = \"id\"\nimage = { channels = 1, height = 2, width = 2 }",
-            "1 channels of 2 x 2, expected their product to be the 1 columns",
+            "1 channels of 2 x 2 pixels, whose product must equal the 1 loaded columns",
         ),
     ];
     for (text, settings, expected) in cases {
@@ -125,7 +126,7 @@ fn faults_are_named_with_their_place() {
 #[test]
 fn repeated_ids_are_placed_across_files() {
     let message = load_texts(&["id,a\nk1,1\nk2,2\n", "id,a\nk3,3\nk2,4\n"], ID).unwrap_err();
-    assert!(message.contains("1 records repeat"), "{message}");
+    assert!(message.contains("1 record with the id of an earlier record"), "{message}");
     assert!(message.contains("0.csv, line 3"), "{message}");
     assert!(message.contains("1.csv, line 3"), "{message}");
 }
@@ -196,6 +197,10 @@ fn ids_come_in_the_order_of_the_table_and_a_missing_one_is_placed() {
     assert_eq!(read("a,id\n1,x\n2, y \nz,x\n").unwrap(), ["x", "y", "x"]);
     let error = read("a,id\n1,x\n2,\n").unwrap_err().to_string();
     assert!(error.contains("a.csv, line 3") && error.contains("record id"), "{error}");
+    // As a join of two tables writes it.
+    let error = read("id,name,id\nk1,x,k2\n").unwrap_err().to_string();
+    assert!(error.contains("columns 1 and 3 of") && error.contains("the same name"), "{error}");
+    assert_eq!(read("id,a,a\nk1,1,2\n").unwrap(), ["k1"]);
 }
 
 #[test]
@@ -215,14 +220,7 @@ fn records_without_an_id_of_their_own_stop_no_serving() {
     let message = load_as(&source, &Treatment::default()).unwrap_err().to_string();
     assert!(message.contains("line 3, column \"id\""), "{message}");
 
-    let mut ids = Vec::new();
-    source
-        .ids()
-        .visit_each(|id| {
-            ids.push(id.map(str::to_owned));
-            Ok::<(), TableError>(())
-        })
-        .unwrap();
+    let ids = visited(&source);
     let expected = [Some("k1"), None, Some("k2"), Some("k1"), Some("k3"), None];
     assert_eq!(ids, expected.map(|id| id.map(str::to_owned)));
 }

@@ -39,13 +39,13 @@ impl fmt::Display for CsvFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::QuoteInCell => {
-                "a quote in a cell that does not begin with one; quote the whole cell and write each quote in it twice"
+                "a quote in a cell that does not begin with a quote; quote the whole cell and double each quote in it"
             }
             Self::TextBehindQuote => {
-                "text after the closing quote of a cell; write each quote within a cell twice"
+                "text after the closing quote of a cell; double each quote within a cell"
             }
             Self::NeverClosed => {
-                "a quoted cell begins here and never ends; close its quote, or write a quote that is text twice in a quoted cell"
+                "a quoted cell begins here and never ends; close its quote, or double a quote that is part of the text"
             }
             Self::OverRecords => {
                 "a quoted cell begins here and spans lines that look like records; close its quote, or take line breaks out of the cell"

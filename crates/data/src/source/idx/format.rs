@@ -25,8 +25,8 @@ pub enum IdxError {
     },
     /// Images in place of labels, or the other way round.
     #[error(
-        "{} has {found} dimensions, expected {expected} (images have 3, labels 1); check that \
-         images and labels are not swapped", path.display()
+        "{} has {found} dimensions, but {expected} were expected (images have 3, labels 1); check whether images and \
+         labels are swapped", path.display()
     )]
     Dimensions {
         /// The file.
@@ -38,8 +38,8 @@ pub enum IdxError {
     },
     /// The file ends early.
     #[error(
-        "{} ends after {found} of the {expected} records its header promises; the file is cut \
-         off, get it again", path.display()
+        "{} ends after {found} of the {expected} records that its header declares: the file is truncated; get it again",
+        path.display()
     )]
     Truncated {
         /// The file.
@@ -51,8 +51,8 @@ pub enum IdxError {
     },
     /// The file goes on after its last record.
     #[error(
-        "{} goes on after the {expected} records its header promises; header and content do not \
-         belong together, get the file again", path.display()
+        "{} continues after the {expected} records that its header declares: header and content do not match; get the \
+         file again", path.display()
     )]
     Trailing {
         /// The file.

@@ -65,7 +65,7 @@ fn a_crop_must_lie_within_the_image() {
     for (top, left, height, width) in [(0, 0, 3, 3), (0, 2, 2, 2), (0, 0, 0, 3), (usize::MAX, 0, 2, 1)] {
         let crop = Crop { top, left, height, width };
         let message = load_bytes(&images(1), Some(crop)).unwrap_err();
-        assert!(message.contains("within the images of 2 x 3"), "{message}");
+        assert!(message.contains("within images of 2 x 3"), "{message}");
     }
 }
 
@@ -82,15 +82,15 @@ fn damaged_files_are_named_with_what_is_wrong() {
     for (bytes, expected) in [
         (b"id,a\n1,2\n".to_vec(), "is not an IDX file"),
         (with(2, 0x0d), "is not an IDX file"),
-        (with(3, 1), "has 1 dimensions, expected 3"),
+        (with(3, 1), "has 1 dimensions, but 3 were expected"),
         (good[..2].to_vec(), "ends after 0 of the 0 records"),
         (good[..10].to_vec(), "ends after 0 of the 0 records"),
         (good[..good.len() - 1].to_vec(), "ends after 1 of the 2 records"),
-        (longer, "goes on after the 2 records"),
+        (longer, "continues after the 2 records"),
         (images(0), "holds no records"),
-        (with(4, 0xff), "expected at most"),
-        (with(8, 0xff), "expected at most"),
-        (with(11, 0), "within the images of 0 x 3"),
+        (with(4, 0xff), "but at most"),
+        (with(8, 0xff), "but at most"),
+        (with(11, 0), "within images of 0 x 3"),
     ] {
         let message = load_bytes(&bytes, None).unwrap_err();
         assert!(message.contains(expected), "{message}");
@@ -106,7 +106,7 @@ fn files_with_images_of_two_sizes_do_not_mix() {
     (other[11], other[15]) = (3, 2);
     std::fs::write(&second, other).unwrap();
     let message = load_paths(&[&first, &second], None).unwrap_err();
-    assert!(message.contains("3 x 2 pixels, expected 2 x 3"), "{message}");
+    assert!(message.contains("3 x 2 pixels, but the first has 2 x 3"), "{message}");
 }
 
 #[test]

@@ -47,7 +47,7 @@ pub enum NpyError {
         found: usize,
     },
     /// A later file has another number of columns.
-    #[error("{} has {found} columns, expected {expected} as in the first file", path.display())]
+    #[error("{} has {found} columns, but the first file has {expected}", path.display())]
     Columns {
         /// The file.
         path: PathBuf,
@@ -73,8 +73,8 @@ pub enum NpyError {
     },
     /// Images of bytes beside images of other numbers.
     #[error(
-        "{} holds pixels of another type than the first file: bytes (uint8, of which 0 to 255 become 0 to 1) and other numbers \
-         (which stay as they are) have two scales; save all arrays as one type", path.display()
+        "{} holds pixels of another type than the first file: bytes (uint8) are scaled from 0 to 255 to 0 to 1, other \
+         numbers are not; save all arrays with the same type", path.display()
     )]
     Pixels {
         /// The file.
@@ -100,7 +100,7 @@ pub enum NpyError {
     },
     /// The file ends early.
     #[error(
-        "{} ends after {found} of the {expected} records its header promises; the file is cut off, get it again",
+        "{} ends after {found} of the {expected} records that its header declares: the file is truncated; get it again",
         path.display()
     )]
     Truncated {
@@ -113,8 +113,8 @@ pub enum NpyError {
     },
     /// The file goes on after its last record.
     #[error(
-        "{} goes on after the {expected} records its header promises; header and content do not belong together, get \
-         the file again", path.display()
+        "{} continues after the {expected} records that its header declares: header and content do not match; get the \
+         file again", path.display()
     )]
     Trailing {
         /// The file.
@@ -164,7 +164,7 @@ impl<'a> NpyFile<'a> {
             .and_then(Header::parse)
             .ok_or_else(|| file.header("it does not describe an array of numbers; save one by numpy.save"))?;
         if column_major {
-            return Err(file.header("the array is in Fortran order; save numpy.ascontiguousarray of it"));
+            return Err(file.header("the array is in Fortran order; save numpy.ascontiguousarray(array)"));
         }
         file.number = NumberType::parse(&number).ok_or_else(|| {
             file.header("its type is not one of bool, whole numbers, float32 and float64; convert by astype")
@@ -202,25 +202,29 @@ impl<'a> NpyFile<'a> {
         (self.number.kind, self.number.size) == (b'u', 1)
     }
 
-    /// Fills `values` with the next record; false after the last, when the file must end. `buffer` is for its bytes.
+    /// Fills `values` with the next record, or says why it cannot be used; `None` after the last, when the file must end. `buffer`
+    /// is for its bytes.
     pub(crate) fn next_record(
         &mut self,
         values: &mut [f64],
         buffer: &mut Vec<u8>,
-    ) -> Result<bool, TableError> {
+    ) -> Result<Option<Result<(), TableError>>, TableError> {
         if self.records_read < self.records {
             buffer.resize(values.len() * self.number.size, 0);
             self.read(buffer)?;
             self.records_read += 1;
             let cells = buffer.chunks_exact(self.number.size).enumerate();
             for (value, (column, cell)) in values.iter_mut().zip(cells) {
-                *value = self.number.value(cell).ok_or_else(|| self.too_many_digits(column))?;
+                match self.number.value(cell) {
+                    Some(number) => *value = number,
+                    None => return Ok(Some(Err(self.too_many_digits(column)))),
+                }
             }
-            return Ok(true);
+            return Ok(Some(Ok(())));
         }
         match self.bytes.read_exact(&mut [0]) {
             Ok(()) => Err(NpyError::Trailing { path: self.path.to_owned(), expected: self.records }.into()),
-            Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(false),
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(None),
             Err(error) => Err(input::read_error(self.path, error)),
         }
     }

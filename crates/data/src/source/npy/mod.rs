@@ -7,16 +7,15 @@ use std::path::{Path, PathBuf};
 
 use hashvfl_core::Digest;
 use serde::{Deserialize, Serialize};
-use tracing::warn;
 
 use crate::cell::CellFault;
-use crate::encoding::content::ColumnBuilder;
-use crate::encoding::treatment::Treatment;
+use crate::encoding::content::{ColumnBuilder, FAULTY, finish_all};
+use crate::encoding::treatment::{Faulty, Treatment};
 use crate::error::TableError;
 use crate::ids::id_source::{IdSource, read_numbers};
 use crate::names;
 use crate::resolution::Resolution;
-use crate::source::images::{Crop, Window};
+use crate::source::images::{Crop, Window, tell_unusable};
 use crate::source::input::resolve;
 use crate::source::npy::format::{NpyError, NpyFile};
 use crate::source::row_source::RowSource;
@@ -73,7 +72,8 @@ impl RowSource for NpyColumns {
         let first = NpyFile::open(first_path)?;
         let frame = match image(&first) {
             Some(shape) => {
-                self.read_images(&Window::new(first_path, shape, self.crop)?, pixels(&first), sink)?
+                let window = Window::new(first_path, shape, self.crop)?;
+                self.read_images(&window, pixels(&first), treatment, sink)?
             }
             None if self.crop.is_some() => {
                 return Err(NpyError::NoImage { path: first_path.clone() }.into());
@@ -90,6 +90,7 @@ impl NpyColumns {
         &self,
         window: &Window,
         expected: PixelValues,
+        treatment: &Treatment,
         sink: &mut dyn RowSink,
     ) -> Result<Frame, TableError> {
         let rows = self.count_records(window.columns(), |path, file| match image(file) {
@@ -102,22 +103,36 @@ impl NpyColumns {
         let mut row = Vec::with_capacity(window.columns());
         let mut resolution = Resolution::default();
         let scale = if expected == PixelValues::Bytes { 255.0 } else { 1.0 };
+        let mut unusable = 0;
         self.visit(window.whole_values(), |path, record, image| {
-            if expected == PixelValues::Numbers {
-                image.iter().for_each(|value| resolution.see(*value));
-            }
             row.clear();
-            window.take(image, &mut row, |value| (value / scale) as f32);
-            match row.iter().position(|value| !value.is_finite()) {
-                Some(at) => Err(fault(path, record, &names[at], CellFault::NotFinite)),
-                None => sink.push(&row),
+            let taken = image.and_then(|image| {
+                window.take(image, &mut row, |value| (value / scale) as f32);
+                match row.iter().position(|value| !value.is_finite()) {
+                    Some(at) => Err(fault(path, record, &names[at], CellFault::NotFinite)),
+                    None => Ok(image),
+                }
+            });
+            match taken {
+                Ok(image) if expected == PixelValues::Numbers => {
+                    image.iter().for_each(|value| resolution.see(*value));
+                }
+                Ok(_) => {}
+                Err(error) if treatment.faulty == Faulty::Refuse => return Err(error),
+                Err(_) => {
+                    unusable += 1;
+                    row.clear();
+                    row.resize(window.columns(), FAULTY);
+                }
             }
+            sink.push(&row)
         })?;
-        if let Some((distinct, left)) = resolution.lost() {
+        tell_unusable(unusable, rows, sink);
+        if let Some((distinct, left)) = resolution.lost().filter(|_| treatment.faulty == Faulty::Refuse) {
             return Err(TableError::Collapsed { column: "pixels".to_owned(), distinct, left });
         }
         if let Some(rounding) = resolution.rounding() {
-            warn!("pixels: {rounding}");
+            sink.tell(format!("pixels: {rounding}"));
         }
         Ok(window.frame((0..rows).map(|row| row.to_string()).collect(), expected))
     }
@@ -145,6 +160,14 @@ impl NpyColumns {
         let mut row = Vec::with_capacity(width);
         self.visit(width, |path, record, cells| {
             row.clear();
+            let cells = match cells {
+                Ok(cells) => cells,
+                Err(error) if treatment.faulty == Faulty::Refuse => return Err(error),
+                Err(_) => {
+                    row.resize(width, FAULTY);
+                    return sink.push(&row);
+                }
+            };
             for (column, &cell) in columns.iter_mut().zip(cells) {
                 let value = column.push_option(Some(cell).filter(|cell| !cell.is_nan()), treatment);
                 row.push(value.map_err(|what| fault(path, record, column.name(), what))?);
@@ -154,7 +177,7 @@ impl NpyColumns {
         Ok(Frame {
             ids: (0..rows).map(|row| row.to_string()).collect(),
             names,
-            contents: columns.into_iter().map(ColumnBuilder::finish).collect::<Result<_, _>>()?,
+            contents: finish_all(columns, sink)?,
             image: None,
             pixels: None,
         })
@@ -179,18 +202,18 @@ impl NpyColumns {
         Ok(rows)
     }
 
-    /// Hands every record to `each`: its file, its number there, and its values.
+    /// Hands every record to `each`: its file, its number there, and its values, or why they cannot be used.
     fn visit(
         &self,
         width: usize,
-        mut each: impl FnMut(&Path, u64, &[f64]) -> Result<(), TableError>,
+        mut each: impl FnMut(&Path, u64, Result<&[f64], TableError>) -> Result<(), TableError>,
     ) -> Result<(), TableError> {
         let (mut values, mut buffer) = (vec![0.0; width], Vec::new());
         for path in &self.paths {
             let mut file = NpyFile::open(path)?;
             let mut record = 0;
-            while file.next_record(&mut values, &mut buffer)? {
-                each(path, record, &values)?;
+            while let Some(read) = file.next_record(&mut values, &mut buffer)? {
+                each(path, record, read.map(|()| values.as_slice()))?;
                 record += 1;
             }
         }

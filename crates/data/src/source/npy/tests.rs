@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use proptest::prelude::*;
 
-use crate::encoding::content::Content;
-use crate::encoding::treatment::{Missing, Treatment};
+use crate::encoding::content::{Content, is_faulty};
+use crate::encoding::treatment::{Faulty, Missing, Treatment};
 use crate::{ColumnsSource, Crop, Encoding, NpyColumns, Table, load_as};
 
 /// A file of version 1, its header padded to 64 bytes.
@@ -61,8 +61,40 @@ fn numbers_that_stand_for_a_missing_value_do_so() {
     let table = load_files(&[file()], None, &treatment).unwrap();
     assert!(table.matrix.row(0)[1].is_nan() && table.matrix.row(1)[0].is_nan());
     assert_eq!((table.matrix.row(0)[0], table.matrix.row(1)[1]), (1.5, 4.0));
-    let strict = Treatment { missing: Missing::Error, ..treatment };
+    let strict = Treatment { missing: Missing::Error, ..treatment.clone() };
     assert!(load_files(&[file()], None, &strict).unwrap_err().contains("a missing value"));
+    // 32 bits hold no -99.9, and neither width holds what people write for 1e20.
+    let null_values = vec!["-99.90".to_owned(), "1e+20".to_owned()];
+    let treatment = Treatment { null_values, ..treatment };
+    let doubles: Vec<u8> = [-99.9_f64, 7.0, 1e20].iter().flat_map(|value| value.to_le_bytes()).collect();
+    for file in [npy("<f4", "3, 1", &floats(&[-99.9, 7.0, 1e20])), npy("<f8", "3, 1", &doubles)] {
+        let table = load_files(&[file], None, &treatment).unwrap();
+        let missing: Vec<bool> = table.matrix.values().iter().map(|value| value.is_nan()).collect();
+        assert_eq!(missing, [true, false, true]);
+    }
+}
+
+#[test]
+fn one_record_that_cannot_be_used_stops_no_serving() {
+    let served = Treatment { faulty: Faulty::Mark, ..Treatment::default() };
+    let unusable = |table: &Table| -> Vec<bool> {
+        (0..table.ids.len()).map(|row| table.matrix.row(row).iter().all(|value| is_faulty(*value))).collect()
+    };
+    let images = npy("<f4", "3, 1, 2", &floats(&[0.5, 1.0, f32::NAN, 0.0, 0.25, f32::INFINITY]));
+    let table = load_files(std::slice::from_ref(&images), None, &served).unwrap();
+    assert_eq!((unusable(&table), table.matrix.row(0)), (vec![false, true, true], &[0.5, 1.0][..]));
+    assert!(load_one(images).unwrap_err().contains("not finite"));
+    let wide: Vec<u8> = [7_i64, (1 << 53) + 1, 9].iter().flat_map(|value| value.to_le_bytes()).collect();
+    for shape in ["3, 1", "3, 1, 1"] {
+        let file = npy("<i8", shape, &wide);
+        let table = load_files(std::slice::from_ref(&file), None, &served).unwrap();
+        assert_eq!(
+            (unusable(&table), table.matrix.row(2)),
+            (vec![false, true, false], &[9.0][..]),
+            "{shape}"
+        );
+        assert!(load_one(file).unwrap_err().contains("more digits"), "{shape}");
+    }
 }
 
 #[test]
@@ -100,7 +132,7 @@ fn images_are_pixels_and_bytes_among_them_go_from_0_to_1() {
     assert_eq!((image.channels, image.height, image.width), (2, 1, 1));
     let crop = Some(Crop { top: 0, left: 0, height: 2, width: 1 });
     let message = load_files(&[npy("|u1", "1, 1, 1", &[0])], crop, &Treatment::default()).unwrap_err();
-    assert!(message.contains("within the images of 1 x 1"), "{message}");
+    assert!(message.contains("within images of 1 x 1"), "{message}");
     let message = load_files(&[npy("|u1", "1, 1", &[0])], crop, &Treatment::default()).unwrap_err();
     assert!(message.contains("`crop` is for images"), "{message}");
 }
@@ -118,7 +150,7 @@ fn pixels_of_two_scales_are_no_list_and_not_those_of_a_trained_model() {
         let encoding = Encoding::from_text(&encoding.to_text()).unwrap();
         assert!(encoding.encode(load_one(trained.clone()).unwrap(), &treatment).is_ok());
         let message = encoding.encode(load_one(served.clone()).unwrap(), &treatment).unwrap_err().to_string();
-        assert!(message.contains("at training they were"), "{message}");
+        assert!(message.contains("in training, so the same picture"), "{message}");
         // A model of before knows nothing of it.
         let older =
             encoding.to_text().replace(",\"pixels\":\"bytes\"", "").replace(",\"pixels\":\"numbers\"", "");
@@ -146,7 +178,7 @@ fn damaged_files_are_named_with_what_is_wrong() {
         (good[..9].to_vec(), "ends after 0 of the 0 records"),
         (good[..40].to_vec(), "ends after 0 of the 0 records"),
         (good[..good.len() - 1].to_vec(), "ends after 1 of the 2 records"),
-        (longer, "goes on after the 2 records"),
+        (longer, "continues after the 2 records"),
         (with("False", "True "), "Fortran order"),
         (with("|u1", "<f2"), "not one of bool, whole numbers"),
         (with("shape", "shade"), "does not describe an array of numbers"),
@@ -154,10 +186,10 @@ fn damaged_files_are_named_with_what_is_wrong() {
         (npy("|u1", "1, 1, 1, 2, 2", &[1, 2, 3, 4]), "an array of 5 dimensions"),
         (npy("|u1", "0, 2", &[]), "holds no records"),
         (npy("|u1", "2, 0", &[]), "no column left"),
-        (npy("|u1", "2, 0, 3", &[]), "within the images of 0 x 3"),
-        (npy("|u1", "18446744073709551615, 2", &[]), "expected at most"),
-        (npy("|u1", "2, 18446744073709551615", &[]), "expected at most"),
-        (npy("|u1", "2, 18446744073709551615, 3, 9", &[]), "expected at most"),
+        (npy("|u1", "2, 0, 3", &[]), "within images of 0 x 3"),
+        (npy("|u1", "18446744073709551615, 2", &[]), "but at most"),
+        (npy("|u1", "2, 18446744073709551615", &[]), "but at most"),
+        (npy("|u1", "2, 18446744073709551615, 3, 9", &[]), "but at most"),
         (
             npy("<f4", "1, 1", &floats(&[f32::INFINITY])),
             "record 0 (from 0), \"column_0\": a value that is not finite",
@@ -171,11 +203,11 @@ fn damaged_files_are_named_with_what_is_wrong() {
         assert!(message.contains(expected), "{message}");
     }
     let two = |second: Vec<u8>| load_files(&[good.clone(), second], None, &Treatment::default()).unwrap_err();
-    assert!(two(npy("|u1", "1, 3", &[1, 2, 3])).contains("has 3 columns, expected 2"));
+    assert!(two(npy("|u1", "1, 3", &[1, 2, 3])).contains("has 3 columns, but the first file has 2"));
     assert!(two(npy("|u1", "1, 1, 1", &[1])).contains("3 dimensions"));
     let images = [npy("|u1", "1, 1, 2", &[1, 2]), npy("|u1", "1, 2, 1", &[1, 2])];
     let message = load_files(&images, None, &Treatment::default()).unwrap_err();
-    assert!(message.contains("2 x 1 pixels, expected 1 x 2"), "{message}");
+    assert!(message.contains("2 x 1 pixels, but the first has 1 x 2"), "{message}");
 }
 
 #[test]
@@ -192,7 +224,10 @@ fn whole_numbers_that_fall_together_are_refused() {
     let message = load_one(npy("<i8", "100, 1", &words(1_700_000_000))).unwrap_err();
     assert!(message.contains("\"column_0\": 100 distinct numbers become 2"), "{message}");
     let message = load_one(npy("<i8", "100, 1", &words((1 << 53) + 1))).unwrap_err();
-    assert!(message.contains("more digits than 64 bits hold") && !message.contains("9007"), "{message}");
+    assert!(
+        message.contains("more digits than a 64-bit float can hold") && !message.contains("9007"),
+        "{message}"
+    );
     assert!(load_one(npy("<i8", "100, 1", &words(1_000))).is_ok());
 }
 

@@ -45,7 +45,7 @@ impl<'a> ParquetFile<'a> {
             file.metadata().map_err(|reason| TableError::Open { path: path.to_owned(), reason })?.len();
         let reader = SerializedFileReader::new(file).map_err(|error| ParquetFileError::of(path, &error))?;
         if !reader.metadata().row_groups().iter().all(|group| lies_within(group, bytes)) {
-            let reason = "its footer names places that are not in the file".to_owned();
+            let reason = "its footer refers to positions outside the file".to_owned();
             return Err(ParquetFileError::Damaged { path: path.to_owned(), reason }.into());
         }
         let schema = reader.metadata().file_metadata().schema_descr();
@@ -125,7 +125,7 @@ impl<'a> ParquetFile<'a> {
                 before += records as u64;
             }
             if i64::try_from(before - began) != Ok(said) {
-                Err(self.damaged("a row group holds another number of records than it says"))?;
+                Err(self.damaged("a row group holds a different number of records than it declares"))?;
             }
         }
         Ok(())
@@ -161,7 +161,7 @@ impl<'a> ParquetFile<'a> {
                 .map_err(|_| self.damaged("a page is damaged"))?
                 .map_err(|error| self.failed(&error))?;
             if records.is_some_and(|records| records != found) {
-                return Err(self.damaged("columns of a row group have unlike numbers of records"));
+                return Err(self.damaged("columns of a row group have different numbers of records"));
             }
             records = Some(found);
         }
@@ -274,7 +274,7 @@ where
             return Err(ParquetError::General("a column ends before its last record".to_owned()));
         }
         if self.meaning == Meaning::Nothing && values > 0 {
-            return Err(ParquetError::General("a column of nulls only holds values".to_owned()));
+            return Err(ParquetError::General("a column declared to be all null holds values".to_owned()));
         }
         Ok(records)
     }

@@ -65,6 +65,26 @@ fn ids_come_from_text_and_parquet_in_order() {
 }
 
 #[test]
+fn two_columns_named_like_the_id_are_no_list_of_ids() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.parquet");
+    let schema = "message m { REQUIRED INT64 id; REQUIRED INT64 id; }";
+    let schema = Arc::new(parse_message_type(schema).unwrap());
+    let file = File::create(&path).unwrap();
+    let mut writer = SerializedFileWriter::new(file, schema, Arc::new(WriterProperties::default())).unwrap();
+    let mut group = writer.next_row_group().unwrap();
+    for values in [[1, 2], [3, 4]] {
+        let mut column = group.next_column().unwrap().unwrap();
+        column.typed::<Int64Type>().write_batch(&values, None, None).unwrap();
+        column.close().unwrap();
+    }
+    group.close().unwrap();
+    writer.close().unwrap();
+    let message = ids(&IdsSource::of_file(&path, "id")).unwrap_err().to_string();
+    assert!(message.contains("columns 1 and 2 of") && message.contains("the same name"), "{message}");
+}
+
+#[test]
 fn several_columns_of_parquet_join_to_one_id() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.parquet");

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use hashvfl_core::Digest;
 use serde::{Deserialize, Serialize};
 
-use crate::encoding::content::{ColumnBuilder, FAULTY};
+use crate::encoding::content::{ColumnBuilder, FAULTY, finish_all};
 use crate::encoding::treatment::Treatment;
 use crate::error::TableError;
 use crate::ids::IdColumn;
@@ -150,12 +150,12 @@ impl RowSource for ParquetColumns {
             return Err(TableError::Empty { path: path.to_owned() });
         }
         if let Some(marked) = &marked {
-            marked.tell();
+            marked.tell(sink);
         }
         let frame = Frame {
             ids: ids.finish()?,
             names: columns.iter().map(|column| column.name().to_owned()).collect(),
-            contents: columns.into_iter().map(ColumnBuilder::finish).collect::<Result<_, _>>()?,
+            contents: finish_all(columns, sink)?,
             image: self.image,
             pixels: None,
         };

@@ -14,6 +14,7 @@ use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
 use parquet::schema::parser::parse_message_type;
 
 use crate::encoding::content::is_faulty;
+use crate::source::tests::visited;
 use crate::{
     ColumnsSource, Content, Faulty, LabelTable, LabelsSource, Missing, Order, RecordStore, Table, TableError,
     Target, Treatment, fingerprint, load_as, load_in_order, load_labels,
@@ -139,7 +140,7 @@ fn texts_are_categories_and_declared_types_come_first() {
         ..Treatment::default()
     };
     let message = load(vec![texts()], "", &types("number")).unwrap_err();
-    assert!(message.contains("record 2, column \"a\": expected a number, found text that is no number"));
+    assert!(message.contains("record 2, column \"a\": expected a number, found text that is not a number"));
     for (column, expected) in [
         (full("REQUIRED INT64 a;", Values::Longs(vec![9_007_199_254_740_993, 1, 1])), "9007199254740993"),
         (full("REQUIRED DOUBLE a;", Values::Doubles(vec![2.0, 1.0, 1.0])), "2"),
@@ -170,6 +171,16 @@ fn nulls_and_listed_values_are_missing() {
     let mut categories = filled();
     categories.types = toml::from_str("a = \"category\"").unwrap();
     assert!(values(nan(), &categories).unwrap_err().contains("not finite"), "NaN is no category");
+    let fills = Treatment { null_values: vec!["-99.9".into(), "1e20".into()], ..filled() };
+    for column in [
+        full("REQUIRED FLOAT a;", Values::Floats(vec![-99.9, 7.0, 1e20])),
+        full("REQUIRED DOUBLE a;", Values::Doubles(vec![-99.9, 7.0, 1e20])),
+        full("REQUIRED INT32 a (DECIMAL(6, 2));", Values::Ints(vec![-9990, 700, -9990])),
+        full("REQUIRED BYTE_ARRAY a (STRING);", Values::Texts(vec!["-99.90", "cook", "1E+20"])),
+    ] {
+        let found = values(column, &fills).unwrap();
+        assert!(found[0].is_nan() && found[1].is_finite() && found[2].is_nan(), "{found:?}");
+    }
     let texts = Column("OPTIONAL BYTE_ARRAY a (UTF8);", Values::Texts(vec!["", "x"]), vec![1, 1, 0]);
     let found = values(texts, &filled()).unwrap();
     assert!(found[0].is_nan() && found[1] == 0.0 && found[2].is_nan(), "{found:?}");
@@ -185,7 +196,7 @@ fn numbers_are_held_to_the_rules_of_csv() {
     let exact = Values::Longs(vec![1, 1 << 60, 2]);
     assert_eq!(values(full("REQUIRED INT64 a;", exact), &treatment).unwrap()[1], (1_u64 << 60) as f32);
     let large = refused("REQUIRED DOUBLE a;", Values::Doubles(vec![1.0, 1e39, 2.0]));
-    assert!(large.contains("not finite in 32 bits"), "{large}");
+    assert!(large.contains("too large for a 32-bit float"), "{large}");
     let stamps = Values::Longs(vec![1_700_000_001, 1_700_000_002, 1_700_000_003]);
     assert!(refused("REQUIRED INT64 a;", stamps).contains("3 distinct numbers become 1 in 32 bits"));
 }
@@ -279,7 +290,7 @@ fn files_and_row_groups_are_put_one_below_the_other() {
     // Two row groups of the same ids.
     write(&paths[0], &part(0), 2);
     let message = load_as(&source, &Treatment::default()).unwrap_err().to_string();
-    assert!(message.starts_with("20000 records repeat"), "{message}");
+    assert!(message.starts_with("20000 records with the id of an earlier record"), "{message}");
     assert!(message.contains("a.parquet, record 1 and") && message.contains("a.parquet, record 20001"));
 }
 
@@ -313,7 +324,7 @@ fn faults_of_files_are_named() {
         (&["nowhere.parquet"], "", "cannot open"),
         (&["text.parquet"], "", "text.parquet: "),
         (&["none.parquet"], "", "none.parquet holds no records"),
-        (&["filled.parquet"], "", "a column of nulls only holds values"),
+        (&["filled.parquet"], "", "a column declared to be all null holds values"),
         (&["a.parquet", "b.parquet"], "", "b.parquet is not that of"),
         (
             &["gap.parquet"],
@@ -321,7 +332,7 @@ fn faults_of_files_are_named() {
             "gap.parquet, record 2, column \"id\": expected a record id, found an empty cell",
         ),
         (&["a.parquet"], "ignore = [\"b\"]", "no column \"b\", which `ignore` names"),
-        (&["a.parquet"], "columns = [\"id\"]", "named by `id` and by `columns`"),
+        (&["a.parquet"], "columns = [\"id\"]", "named in both `id` and `columns`"),
         (&["a.parquet"], "image = { channels = 1, height = 2, width = 2 }", "1 channels of 2 x 2"),
     ] {
         let found = message(names, settings);
@@ -364,7 +375,7 @@ fn labels_are_classes_or_numbers() {
 fn labels_that_are_none_are_refused() {
     let missing = Column("OPTIONAL DOUBLE y;", Values::Doubles(vec![1.0, f64::NAN]), vec![1, 0, 1]);
     let message = labels(missing, Task::Regression).unwrap_err();
-    assert!(message.contains("2 records have no label in column \"y\", the first at"), "{message}");
+    assert!(message.contains("2 records without a label in column \"y\", the first at"), "{message}");
     assert!(message.contains("y.parquet, record 2"), "{message}");
     let dates = full("REQUIRED INT32 y (DATE);", Values::Ints(vec![1, 2, 3]));
     assert!(labels(dates, Task::Multiclass).unwrap_err().contains("of type DATE"));
@@ -406,14 +417,7 @@ fn records_without_an_id_of_their_own_stop_no_serving() {
     assert_eq!(table.ids, ["k1", "k2"]);
     assert!(is_faulty(table.matrix.row(0)[0]) && table.matrix.row(1) == [3.0]);
     assert!(load_as(&source, &Treatment::default()).unwrap_err().to_string().contains("record 2"));
-    let mut ids = Vec::new();
-    source
-        .ids()
-        .visit_each(|id| {
-            ids.push(id.map(str::to_owned));
-            Ok::<(), TableError>(())
-        })
-        .unwrap();
+    let ids = visited(&source);
     assert_eq!(ids, [Some("k1"), None, Some("k2"), Some("k1")].map(|id| id.map(str::to_owned)));
 }
 
@@ -427,7 +431,7 @@ fn numbers_that_are_stored_as_texts_are_no_categories_in_silence() {
     write(&path, &[ids, full("REQUIRED BYTE_ARRAY a (STRING);", Values::Texts(texts))], 1);
     let source = source(&[path], "");
     let message = load_as(&source, &Treatment::default()).unwrap_err().to_string();
-    assert!(message.contains("\"a\" holds 13 distinct numbers and 0 texts"), "{message}");
+    assert!(message.contains("\"a\" holds 13 distinct numbers and 0 distinct texts"), "{message}");
     for (kind, expected) in [("number", 2.5), ("category", 1.0)] {
         let types = toml::from_str(&format!("a = {kind:?}")).unwrap();
         let table = load_as(&source, &Treatment { types, ..Treatment::default() }).unwrap();

@@ -6,6 +6,7 @@ use std::fs::{self, File};
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
+use hashvfl_core::text;
 use png::{BitDepth, ColorType, Decoder, DecodingError, Limits, Transformations};
 
 use crate::error::TableError;
@@ -46,15 +47,15 @@ pub enum PngError {
         number: usize,
     },
     /// A file's name is not text.
-    #[error("a file's name in {} is not UTF-8; rename it: names are record ids", folder.display())]
+    #[error("a file name in {} is not UTF-8; rename the file: file names are record ids", folder.display())]
     Name {
         /// The folder.
         folder: PathBuf,
     },
     /// Names of files repeat, apart from their folders or endings.
     #[error(
-        "{count} images repeat the name of an earlier one, the first in {}; names without their ending are record ids: \
-         rename them", folder.display()
+        "{} with the name of an earlier one, the first in {}; file names without their ending are record ids: rename \
+         these files", text::counted(.count, "image"), folder.display()
     )]
     Twice {
         /// How many.

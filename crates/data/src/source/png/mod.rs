@@ -6,12 +6,14 @@ pub(crate) mod folder;
 use std::path::{Path, PathBuf};
 
 use hashvfl_core::Digest;
+use hashvfl_core::text::counted;
 use serde::{Deserialize, Serialize};
 
-use crate::encoding::treatment::Treatment;
+use crate::encoding::content::FAULTY;
+use crate::encoding::treatment::{Faulty, Treatment};
 use crate::error::TableError;
 use crate::ids::id_source::IdSource;
-use crate::source::images::{Crop, Window};
+use crate::source::images::{Crop, Window, tell_unusable};
 use crate::source::input::resolve;
 use crate::source::png::folder::{count_others, list};
 use crate::source::row_source::RowSource;
@@ -51,7 +53,8 @@ impl RowSource for PngColumns {
         Ok(match count_others(&self.paths)? {
             0 => Vec::new(),
             others => vec![format!(
-                "{others} files whose names do not end in .png, and links to folders, passed over"
+                "ignored {}: names that do not end in .png, and links to folders",
+                counted(others, "file")
             )],
         })
     }
@@ -64,30 +67,55 @@ impl RowSource for PngColumns {
         Box::new(PngIds { paths: self.paths.clone() })
     }
 
-    fn read(&self, _: &Treatment, sink: &mut dyn RowSink) -> Result<(Frame, Option<Digest>), TableError> {
+    fn read(
+        &self,
+        treatment: &Treatment,
+        sink: &mut dyn RowSink,
+    ) -> Result<(Frame, Option<Digest>), TableError> {
         let files = list(&self.paths)?;
         let first_path = &self.paths[0]; // `list` has refused an empty list
         let rows = files.len() as u64;
         let mut window: Option<Window> = None;
-        let mut row = Vec::new();
+        let (mut row, mut unusable, mut first_fault) = (Vec::new(), 0, None);
         for file in &files {
-            let (_, image) = file.decode(|shape| {
+            let mut found = window;
+            let decoded = file.decode(|shape| {
                 if let Some(window) = &window {
                     return window.check(file.place(), shape);
                 }
-                let found = Window::new(first_path, shape, self.crop)?;
-                check_size(first_path, rows, found.columns() as u64)?;
-                sink.start(found.columns(), &mut || Ok(rows))?;
-                window = Some(found);
+                let of_first = Window::new(first_path, shape, self.crop)?;
+                check_size(first_path, rows, of_first.columns() as u64)?;
+                found = Some(of_first);
                 Ok(())
-            })?;
-            if let Some(window) = &window {
-                row.clear();
-                window.take(&image, &mut row, |value| value);
+            });
+            row.clear();
+            match decoded {
+                Ok((_, image)) => {
+                    if let (None, Some(found)) = (&window, &found) {
+                        sink.start(found.columns(), &mut || Ok(rows))?;
+                        // Those before the first that can be used.
+                        let marked = vec![FAULTY; found.columns()];
+                        (0..unusable).try_for_each(|_| sink.push(&marked))?;
+                    }
+                    window = found;
+                    if let Some(window) = &window {
+                        window.take(&image, &mut row, |value| value);
+                    }
+                }
+                Err(error) if treatment.faulty == Faulty::Refuse => return Err(error),
+                Err(error) => {
+                    unusable += 1;
+                    first_fault.get_or_insert(error);
+                    row.resize(window.as_ref().map_or(0, Window::columns), FAULTY);
+                }
+            }
+            if window.is_some() {
                 sink.push(&row)?;
             }
         }
-        let window = window.ok_or_else(|| TableError::Empty { path: first_path.clone() })?;
+        let empty = || TableError::Empty { path: first_path.clone() };
+        let window = window.ok_or_else(|| first_fault.unwrap_or_else(empty))?;
+        tell_unusable(unusable, rows, sink);
         let ids = files.into_iter().map(|file| file.id).collect();
         Ok((window.frame(ids, PixelValues::Bytes), None))
     }

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use png::{BitDepth, ColorType};
 
-use crate::{ColumnsSource, Crop, PngColumns, Table, load};
+use crate::encoding::content::is_faulty;
+use crate::{ColumnsSource, Crop, Faulty, PngColumns, Table, Treatment, load, load_as};
 use crate::{TableError, fingerprint};
 
 fn write(path: &Path, (width, height): (u32, u32), (color, depth): (ColorType, BitDepth), bytes: &[u8]) {
@@ -48,7 +49,7 @@ fn images_are_records_in_the_order_of_names_and_names_are_ids() {
     assert_eq!(table.matrix.row(1), [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]);
     assert!(table.matrix.row(2).iter().all(|value| *value == 32_896.0 / 65_535.0));
     let remarks = source(&[folder.path()], None).remarks().unwrap();
-    assert!(remarks[0].starts_with("1 files whose names do not end in .png"), "{remarks:?}");
+    assert!(remarks[0].starts_with("ignored 1 file: names that do not end in .png"), "{remarks:?}");
     let crop = Crop { top: 1, left: 1, height: 1, width: 2 };
     let cropped = load_folder(folder.path(), Some(crop)).unwrap();
     assert_eq!((cropped.matrix.row(1), cropped.names[0].as_str()), (&[0.8, 1.0][..], "pixel_1_1"));
@@ -89,6 +90,34 @@ fn colours_come_channel_by_channel_and_palettes_are_colours() {
 }
 
 #[test]
+fn one_image_that_cannot_be_used_stops_no_serving() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    write(&path("c.png"), (3, 2), GREY, &[255; 6]);
+    let whole = fs::read(path("c.png")).unwrap();
+    fs::write(path("a.png"), &whole[..whole.len() - 20]).unwrap();
+    fs::write(path("b.png"), "no image").unwrap();
+    write(&path("d.png"), (2, 2), GREY, &[7; 4]);
+    write(&path("e.png"), (3, 2), (ColorType::Rgba, BitDepth::Eight), &[7; 24]);
+    write(&path("f.png"), (3, 2), GREY, &[0; 6]);
+    let source = source(&[folder.path()], None);
+    for faulty in [Faulty::Mark, Faulty::Fill] {
+        let table = load_as(&source, &Treatment { faulty, ..Treatment::default() }).unwrap();
+        assert_eq!(table.ids.concat(), "abcdef");
+        let unusable =
+            (0..6).map(|row| table.matrix.row(row).iter().all(|value| is_faulty(*value))).collect::<Vec<_>>();
+        assert_eq!(unusable, [true, true, false, true, true, false]);
+        assert_eq!(table.matrix.row(2), [1.0; 6]);
+    }
+    assert!(load(&source).unwrap_err().to_string().contains("image 1 of"));
+    for name in ["c.png", "d.png", "f.png"] {
+        fs::remove_file(path(name)).unwrap();
+    }
+    let none = load_as(&source, &Treatment { faulty: Faulty::Mark, ..Treatment::default() });
+    assert!(none.unwrap_err().to_string().contains("image 1 of"), "the first says why");
+}
+
+#[test]
 fn faults_are_placed_by_number_and_no_name_is_shown() {
     let refused = |build: &dyn Fn(&Path)| {
         let folder = tempfile::tempdir().unwrap();
@@ -98,17 +127,17 @@ fn faults_are_placed_by_number_and_no_name_is_shown() {
     };
     let other_size = refused(&|at| write(&at.join("secret.png"), (2, 2), GREY, &[7; 4]));
     assert!(
-        other_size.contains("image 2 of") && other_size.contains("2 x 2 pixels, expected 2 x 3"),
+        other_size.contains("image 2 of") && other_size.contains("2 x 2 pixels, but the first has 2 x 3"),
         "{other_size}"
     );
     let colour =
         refused(&|at| write(&at.join("secret.png"), (3, 2), (ColorType::Rgb, BitDepth::Eight), &[7; 18]));
-    assert!(colour.contains("3 channels of 2 x 3 pixels, expected 2 x 3"), "{colour}");
+    assert!(colour.contains("3 channels of 2 x 3 pixels, but the first has 2 x 3"), "{colour}");
     let rgba = (ColorType::Rgba, BitDepth::Eight);
     let alpha = refused(&|at| write(&at.join("secret.png"), (3, 2), rgba, &[7; 24]));
     assert!(alpha.contains("image 2 of") && alpha.contains("without an alpha channel"), "{alpha}");
     let twice = refused(&|at| write(&at.join("a.PNG"), (3, 2), GREY, &[7; 6]));
-    assert!(twice.starts_with("1 images repeat the name"), "{twice}");
+    assert!(twice.starts_with("1 image with the name of an earlier one"), "{twice}");
     let text = refused(&|at| fs::write(at.join("secret.png"), "no image").unwrap());
     assert!(text.contains("image 2 of") && text.contains("not a complete PNG image"), "{text}");
     for cut in 1..67 {
@@ -130,7 +159,7 @@ fn faults_are_placed_by_number_and_no_name_is_shown() {
     assert!(load_folder(folder.path(), None).unwrap_err().contains("holds no records"));
     assert!(load_folder(&folder.path().join("none"), None).unwrap_err().contains("cannot open"));
     write(&folder.path().join("large.png"), (257, 256), GREY, &vec![0; 257 * 256]);
-    assert!(load_folder(folder.path(), None).unwrap_err().contains("expected at most"));
+    assert!(load_folder(folder.path(), None).unwrap_err().contains("but at most"));
     let mut deep = folder.path().to_owned();
     (0..20).for_each(|_| deep.push("d"));
     fs::create_dir_all(deep).unwrap();

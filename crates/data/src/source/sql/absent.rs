@@ -26,6 +26,10 @@ pub(crate) fn count(_: &SqlColumns) -> Result<u64, TableError> {
     Err(SqlError::NotBuilt.into())
 }
 
+pub(crate) fn remarks(_: &SqlColumns) -> Result<Vec<String>, TableError> {
+    Err(SqlError::NotBuilt.into())
+}
+
 #[cfg(test)]
 mod tests {
     use crate::{ColumnsSource, load};

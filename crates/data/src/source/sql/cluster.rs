@@ -40,15 +40,17 @@ pub(super) async fn session(
 /// The certificates of `tls`.
 fn identify(source: &SqlColumns) -> Result<ClientTlsConfig, String> {
     let Some(tls) = &source.tls else {
-        let needed = "it needs tls = { ca = \"...\", certificate = \"...\", key = \"...\" }: tables and results would \
-                      cross the network in the clear";
+        let needed = "it needs tls = { ca = \"...\", certificate = \"...\", key = \"...\" }: without it, tables and \
+                      results would cross the network unencrypted";
         return Err(needed.to_owned());
     };
-    let read =
-        |path: &Path| fs::read(path).map_err(|reason| format!("cannot read {}: {reason}", path.display()));
     Ok(ClientTlsConfig::new()
         .ca_certificate(Certificate::from_pem(read(&tls.ca)?))
         .identity(Identity::from_pem(read(&tls.certificate)?, read(&tls.key)?)))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    fs::read(path).map_err(|reason| format!("cannot read {}: {reason}", path.display()))
 }
 
 /// Connects once, to tell why a scheduler cannot be reached. The failure of a query would not say.
@@ -59,9 +61,9 @@ async fn greet(url: &str, tls: &ClientTlsConfig) -> Result<(), String> {
         endpoint.map_err(|error| format!("its certificates cannot be used: {}", causes(&error)))?;
     let connected = tokio::time::timeout(CONNECT, endpoint.connect()).await;
     match connected {
-        Err(_) => Err(format!("no answer within {} s: is the scheduler up?", CONNECT.as_secs())),
+        Err(_) => Err(format!("no answer within {} s: is the scheduler running?", CONNECT.as_secs())),
         Ok(Err(error)) => Err(format!(
-            "cannot connect ({}): is the scheduler up, and its certificate for this host and signed by tls.ca?",
+            "cannot connect ({}): is the scheduler running, and is its certificate for this host and signed by tls.ca?",
             causes(&error)
         )),
         Ok(Ok(_)) => Ok(()),

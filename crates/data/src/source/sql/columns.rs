@@ -63,5 +63,5 @@ pub(super) fn texts(column: &ArrayRef) -> Result<StringArray, SqlError> {
 
 /// An error of arrow, without its words, which may hold values.
 pub(super) fn failed(_: &ArrowError) -> SqlError {
-    SqlError::Run { reason: "a value could not be brought to the form of its column".to_owned() }
+    SqlError::Run { reason: "a value could not be converted to its column's type".to_owned() }
 }

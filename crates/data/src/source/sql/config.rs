@@ -70,8 +70,9 @@ pub struct SqlColumns {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SqlTable {
-    /// A file, a folder (all its files below one another), or the URL of either: `s3://`, `gs://`, `az://`,
-    /// `https://`, `file://`. A folder's URL ends in `/`. Credentials come from the environment, never from here.
+    /// A file, a folder (its files below one another, but not those in folders within it), or the URL of either: `s3://`,
+    /// `gs://`, `az://`, `https://`, `file://`. A folder's URL ends in `/`. Credentials come from the environment, never from
+    /// here.
     pub location: String,
     /// The files' format; without it that of a file's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]

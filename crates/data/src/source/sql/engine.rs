@@ -1,5 +1,6 @@
 //! Runs one query on an engine of its own: read-only, within its memory, sorted by record id.
 
+use std::collections::BTreeSet;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
@@ -7,14 +8,16 @@ use std::time::Duration;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::Column;
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::dataframe::DataFrame;
 use datafusion::error::DataFusionError;
-use datafusion::logical_expr::{Expr, SortExpr, cast};
+use datafusion::logical_expr::{Expr, LogicalPlan, SortExpr, cast};
 use datafusion::prelude::SQLOptions;
 use futures_util::TryStreamExt;
 use tokio::runtime::{Builder, Runtime};
 
 use super::{SqlColumns, SqlError, cluster, columns, failure, session, tables};
+use crate::cell::CellFault;
 use crate::error::TableError;
 
 /// Batches that may wait for their reader.
@@ -57,6 +60,27 @@ fn count_here(source: &SqlColumns) -> Result<usize, SqlError> {
     })
 }
 
+/// What a person is to know of the tables' files: those that are left out.
+pub(crate) fn remarks(source: &SqlColumns) -> Result<Vec<String>, TableError> {
+    let remarked = thread::scope(|scope| scope.spawn(|| remarks_here(source)).join());
+    match remarked {
+        Ok(remarks) => Ok(remarks?),
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
+}
+
+/// The same on this thread, by this process, which reads the tables' columns in any case.
+fn remarks_here(source: &SqlColumns) -> Result<Vec<String>, SqlError> {
+    runtime(source)?.block_on(async {
+        let session = session::local(source)?;
+        let mut remarks = Vec::new();
+        for (name, table) in &source.tables {
+            remarks.extend(tables::remarks(&session, name, table).await?);
+        }
+        Ok(remarks)
+    })
+}
+
 async fn produce(
     source: &SqlColumns,
     sender: &SyncSender<Result<RecordBatch, SqlError>>,
@@ -85,7 +109,7 @@ async fn limited<T>(
         Err(_) => Err(SqlError::Cluster {
             address: address.to_string(),
             reason: format!(
-                "nothing came within timeout_s = {}: does it have executors, and do they run?",
+                "no records arrived within timeout_s = {} s: does the cluster have executors, and are they running?",
                 source.timeout_s
             ),
         }),
@@ -98,11 +122,46 @@ async fn query(source: &SqlColumns, tells: bool) -> Result<DataFrame, SqlError> 
         Some(address) => cluster::session(source, address).await?,
         None => session::local(source)?,
     };
+    let mut rounded = BTreeSet::new();
     for (name, table) in &source.tables {
-        tables::register(&session, name, table, tells).await?;
+        let columns = tables::register(&session, name, table, tells).await?;
+        rounded.extend(columns.into_iter().map(|column| (name.as_str(), column)));
     }
     let reading = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
-    session.sql_with_options(&source.query, reading).await.map_err(|error| failure::planning(&error))
+    let result = session.sql_with_options(&source.query, reading).await;
+    let result = result.map_err(|error| failure::planning(&error))?;
+    check_rounded(&result, &rounded)?;
+    Ok(result)
+}
+
+/// Fails where the query uses one of the columns with numbers that the engine rounds.
+fn check_rounded(result: &DataFrame, rounded: &BTreeSet<(&str, String)>) -> Result<(), SqlError> {
+    if rounded.is_empty() {
+        return Ok(());
+    }
+    let plan = result.clone().into_optimized_plan().map_err(|error| failure::planning(&error))?;
+    let mut used = None;
+    let looked = plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node {
+            let table = scan.table_name.table();
+            let columns = scan.projected_schema.fields().iter().map(|field| field.name());
+            let found = columns.map(|column| (table, column.clone())).find(|found| rounded.contains(found));
+            used = used.take().or(found.map(|(table, column)| (table.to_owned(), column)));
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    looked.map_err(|error| failure::planning(&error))?;
+    match used {
+        None => Ok(()),
+        Some((table, column)) => {
+            let reason = format!(
+                "column {column:?} holds {}, which the engine would round: write such numbers as texts (CSV: list the column in \
+                 `text`), or subtract a constant in the file",
+                CellFault::TooManyDigits
+            );
+            Err(SqlError::Table { table, reason })
+        }
+    }
 }
 
 /// The same records with one column of ids. Several columns that are an id together are joined as

@@ -42,7 +42,8 @@ pub enum SqlError {
     },
     /// Neither a setting nor a file's name tells a table's format.
     #[error(
-        "tables.{table}: the location does not tell a format; set format = \"csv\", \"parquet\" or \"json\""
+        "tables.{table}: the format cannot be inferred from the location; set format = \"csv\", \"parquet\" or \
+         \"json\""
     )]
     Format {
         /// The table.
@@ -81,7 +82,9 @@ pub enum SqlError {
         reason: String,
     },
     /// The query needs more memory than it may have.
-    #[error("the query needs more than memory_mib = {memory_mib} of memory; raise it, or select less")]
+    #[error(
+        "the query needs more memory than memory_mib = {memory_mib} MiB; raise memory_mib, or select less"
+    )]
     Memory {
         /// The setting.
         memory_mib: u64,
@@ -96,9 +99,7 @@ pub enum SqlError {
     #[error("the query returned no record; check its conditions and its tables")]
     Empty,
     /// Two columns of the result have one name.
-    #[error(
-        "the query returns two columns of one name, expected each name once; give one another name with AS"
-    )]
+    #[error("the query returns two columns with the same name; rename one with AS")]
     SameName,
     /// A column has a type that is neither number nor text.
     #[error(
@@ -124,8 +125,8 @@ pub enum SqlError {
     },
     /// A record has no id.
     #[error(
-        "{count} of the query's records have no id in column {column:?}, or one of several lines, expected one in each; leave them out with \
-         WHERE {column} IS NOT NULL AND {column} <> ''"
+        "{count} of the query's records have no id in column {column:?}, or an id with a line break; exclude them \
+         with WHERE {column} IS NOT NULL AND {column} <> ''"
     )]
     NoId {
         /// The column of ids.
@@ -135,8 +136,8 @@ pub enum SqlError {
     },
     /// The same, of the one record that a list of ids ends at.
     #[error(
-        "a record of the query has no id in column {column:?}, or one of several lines, expected one in each; leave such records \
-         out with WHERE {column} IS NOT NULL AND {column} <> ''"
+        "a record of the query has no id in column {column:?}, or an id with a line break; exclude such records with \
+         WHERE {column} IS NOT NULL AND {column} <> ''"
     )]
     RecordWithoutId {
         /// The column of ids.
@@ -144,8 +145,8 @@ pub enum SqlError {
     },
     /// Some ids occur more than once.
     #[error(
-        "{count} of the query's records repeat the id of another one in column {column:?}, expected every id once; \
-         GROUP BY it, or look for a join that multiplies records"
+        "{count} of the query's records repeat the id of another one in column {column:?}; use GROUP BY, or look for \
+         a join that multiplies records"
     )]
     RepeatedIds {
         /// The column of ids.

@@ -25,7 +25,7 @@ fn without_names(error: &SchemaError) -> String {
     match error {
         SchemaError::FieldNotFound { field, .. } => {
             format!(
-                "no field named {}; mind letter case, which only quoted names keep",
+                "no field named {}; letter case matters in names, quoted or not",
                 field.quoted_flat_name()
             )
         }
@@ -33,8 +33,7 @@ fn without_names(error: &SchemaError) -> String {
             format!("the field {} is in several tables; say which", field.quoted_flat_name())
         }
         SchemaError::DuplicateQualifiedField { .. } | SchemaError::DuplicateUnqualifiedField { .. } => {
-            "two columns have the same name, expected each name once; give one another name with AS"
-                .to_owned()
+            "two columns have the same name; rename one with AS".to_owned()
         }
     }
 }
@@ -50,7 +49,8 @@ pub(super) fn running(error: &DataFusionError, source: &SqlColumns) -> SqlError 
         root => {
             let widest = source.tables.values().map(|table| table.infer_rows.get()).max().unwrap_or(0);
             let advice = format!(
-                ", which its first records decided: raise infer_rows above {widest}, or clean the file"
+                ", which its first records decided: raise infer_rows above {widest}, list the column in `text`, or clean the \
+                 file"
             );
             SqlError::Run { reason: without_values(root, &advice) }
         }
@@ -78,10 +78,11 @@ pub(super) fn without_values(root: &DataFusionError, advice: &str) -> String {
                 "a value does not fit the type that the query casts it to; see TRY_CAST".into()
             }
             ArrowError::CsvError(_) => {
-                "a CSV table has a line with more or fewer cells than its header, two columns of one name, or damage".into()
+                "a CSV table has a line with more or fewer cells than its header, two columns with the same name, or \
+                 is damaged".into()
             }
             ArrowError::JsonError(_) => {
-                "a line of a JSON table is no object, or a key has values of several types".into()
+                "a line of a JSON table is not an object, or a key has values of several types".into()
             }
             ArrowError::DivideByZero => "a division by zero; see NULLIF".into(),
             ArrowError::ArithmeticOverflow(_) => {
@@ -94,7 +95,7 @@ pub(super) fn without_values(root: &DataFusionError, advice: &str) -> String {
             "a Parquet file is damaged, or its compression is not supported".into()
         }
         DataFusionError::NotImplemented(_) => "the query asks for something that the engine cannot do".into(),
-        _ => "the engine could not go on".into(),
+        _ => "the engine failed".into(),
     }
 }
 

@@ -12,6 +12,10 @@ mod config;
 mod error;
 
 #[cfg(feature = "sql")]
+mod again;
+#[cfg(feature = "sql")]
+mod cells;
+#[cfg(feature = "sql")]
 #[cfg_attr(not(feature = "cluster"), path = "cluster_absent.rs")]
 mod cluster;
 #[cfg(feature = "sql")]
@@ -19,7 +23,13 @@ mod columns;
 #[cfg(feature = "sql")]
 mod engine;
 #[cfg(feature = "sql")]
+mod excluded_files;
+#[cfg(feature = "sql")]
 mod failure;
+#[cfg(feature = "sql")]
+mod objects;
+#[cfg(feature = "sql")]
+mod operators;
 #[cfg(feature = "sql")]
 mod records;
 #[cfg(feature = "sql")]
@@ -29,18 +39,18 @@ mod session;
 #[cfg(feature = "sql")]
 mod strict;
 #[cfg(feature = "sql")]
+mod sums;
+#[cfg(feature = "sql")]
 mod table;
 #[cfg(feature = "sql")]
 mod tables;
-#[cfg(feature = "sql")]
-mod zeros;
 
 #[cfg(not(feature = "sql"))]
 mod absent;
 #[cfg(not(feature = "sql"))]
-use absent::{count, read, visit_ids};
+use absent::{count, read, remarks, visit_ids};
 #[cfg(feature = "sql")]
-use engine::count;
+use engine::{count, remarks};
 #[cfg(feature = "sql")]
 use table::{read, visit_ids};
 
@@ -76,7 +86,7 @@ impl RowSource for SqlColumns {
     }
 
     fn remarks(&self) -> Result<Vec<String>, TableError> {
-        Ok(Vec::new())
+        remarks(self)
     }
 
     fn is_cacheable(&self) -> bool {
@@ -115,7 +125,7 @@ impl IdSource for SqlColumns {
     }
 
     fn remarks(&self) -> Result<Vec<String>, TableError> {
-        Ok(Vec::new())
+        remarks(self)
     }
 
     fn read(

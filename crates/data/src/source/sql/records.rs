@@ -5,10 +5,12 @@ use datafusion::arrow::array::{Array, RecordBatch, StringArray};
 use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::row::{RowConverter, SortField};
 use hashvfl_core::Digest;
+use hashvfl_core::records::composite_id;
 use sha2::{Digest as _, Sha256};
+use tracing::warn;
 
-use super::SqlError;
 use super::columns::{check, failed, texts};
+use super::{SqlColumns, SqlError};
 use crate::cell::parse_id;
 use crate::encoding::content::FAULTY;
 use crate::error::TableError;
@@ -18,17 +20,31 @@ use crate::table::sink::RowSink;
 /// A pass over records that are sorted by id.
 pub(super) struct QueryRecords {
     id: String,
+    /// Columns that are an id together.
+    key_columns: usize,
     last: Option<String>,
     count: u64,
     missing: u64,
     repeated: u64,
+    /// Ids with white space around a part of them.
+    padded: u64,
     rows: Option<RowConverter>,
     hasher: Sha256,
 }
 
 impl QueryRecords {
-    pub(super) fn new(id: String) -> Self {
-        Self { id, last: None, count: 0, missing: 0, repeated: 0, rows: None, hasher: Sha256::new() }
+    pub(super) fn new(source: &SqlColumns) -> Self {
+        Self {
+            id: source.key(),
+            key_columns: source.id.names().len(),
+            last: None,
+            count: 0,
+            missing: 0,
+            repeated: 0,
+            padded: 0,
+            rows: None,
+            hasher: Sha256::new(),
+        }
     }
 
     /// Adds a batch, and returns its ids.
@@ -38,6 +54,7 @@ impl QueryRecords {
         let ids = texts(batch.column(at))?;
         self.count += ids.len() as u64;
         for id in &ids {
+            self.padded += u64::from(id.is_some_and(|id| is_padded(id, self.key_columns)));
             match usable(id) {
                 None => self.missing += 1,
                 Some(id) if self.last.as_deref() == Some(id) => self.repeated += 1,
@@ -84,11 +101,31 @@ impl QueryRecords {
 
     /// The fingerprint, whatever the ids are.
     pub(super) fn finish_any(self) -> Result<Digest, TableError> {
+        if let Some(told) = self.told_of_padding() {
+            warn!("{told}");
+        }
         match self.count {
             0 => Err(SqlError::Empty.into()),
             _ => Ok(Digest(self.hasher.finalize().into())),
         }
     }
+
+    /// What to know of ids that other formats would read without the white space around them.
+    fn told_of_padding(&self) -> Option<String> {
+        (self.padded > 0).then(|| {
+            format!(
+                "{} ids of the query have white space around them or a part of them, which counts here and in no other format: if the \
+                 column is padded, use btrim",
+                self.padded
+            )
+        })
+    }
+}
+
+/// Whether an id of so many columns has white space around a part of it.
+fn is_padded(id: &str, key_columns: usize) -> bool {
+    let is_padded = |part: &str| part.trim_ascii() != part;
+    composite_id::split(id, key_columns).is_some_and(|parts| parts.into_iter().any(is_padded))
 }
 
 /// The id, where it can be one.
@@ -153,7 +190,28 @@ impl ServedRows {
     /// Hands on the last row, says once what was found, in numbers alone, and returns the ids.
     pub(super) fn finish(mut self, sink: &mut dyn RowSink) -> Result<Vec<String>, TableError> {
         self.hand_on(sink)?;
-        tell(self.without, self.repeats, self.shared);
+        tell(self.without, self.repeats, self.shared, sink);
         Ok(self.ids)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn white_space_around_an_id_or_a_part_of_it_is_seen() {
+        for (id, key_columns, expected) in [
+            ("k1", 1, false),
+            ("k1 ", 1, true),
+            (" k 1", 1, true),
+            ("k 1", 1, false),
+            ("5:north1:7", 2, false),
+            ("6:north 1:7", 2, true),
+            ("5:north2: 7", 2, true),
+            ("7 ", 2, false),
+        ] {
+            assert_eq!(is_padded(id, key_columns), expected, "{id:?}");
+        }
     }
 }

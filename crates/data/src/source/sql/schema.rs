@@ -1,5 +1,6 @@
 //! The columns of a table of several files: the union of theirs, each of a type that holds the values of all files.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
@@ -38,7 +39,7 @@ pub(super) async fn files(
     Ok(files)
 }
 
-/// The columns of `files`, which lie at `url`.
+/// The columns of `files`, which lie at `url`, and what to know of those that not all files have.
 ///
 /// Whole numbers in one file and fractions in another make a column of fractions; the engine alone would refuse them. In CSV,
 /// numbers in one file and texts in another make texts, as within one file.
@@ -48,24 +49,33 @@ pub(super) async fn of(
     url: &ListingTableUrl,
     files: Vec<ObjectMeta>,
     options: &ListingOptions,
-) -> Result<SchemaRef, SqlError> {
+) -> Result<(SchemaRef, Option<String>), SqlError> {
     let state = session.state();
     let store = session.runtime_env().object_store(url).map_err(|error| failure::of_table(name, &error))?;
     let files: Vec<ObjectMeta> = files.into_iter().filter(|file| file.size > 0).collect();
     let is_csv = options.format.get_ext() == "csv";
     let mut merged: Option<Schema> = None;
+    let mut having: HashMap<String, usize> = HashMap::new();
     for file in &files {
         let found = options
             .format
             .infer_schema(&state, &store, std::slice::from_ref(file))
             .await
             .map_err(|error| failure::of_table(name, &error))?;
+        found.fields().iter().for_each(|field| *having.entry(field.name().clone()).or_default() += 1);
         merged = Some(match merged {
             None => found.as_ref().clone(),
             Some(so_far) => union(name, &so_far, &found, is_csv)?,
         });
     }
-    Ok(Arc::new(merged.unwrap_or_else(Schema::empty)))
+    let lacking = having.values().filter(|count| **count < files.len()).count();
+    let told = (lacking > 0).then(|| {
+        format!(
+            "tables.{name}: {lacking} columns are not in all of its {} files, and null where they lack",
+            files.len()
+        )
+    });
+    Ok((Arc::new(merged.unwrap_or_else(Schema::empty)), told))
 }
 
 /// The same schema with these columns as texts.

@@ -3,14 +3,18 @@
 use std::sync::Arc;
 
 use datafusion::error::DataFusionError;
+use datafusion::execution::FunctionRegistry;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::logical_expr::AggregateUDF;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
+use super::operators::ExactOperators;
+use super::sums::ExactSum;
 use super::{SqlColumns, SqlError, failure};
 
-/// A session in this process, with the limits of `source`.
+/// A session in this process, with the limits of `source`, in which no whole number wraps around.
 pub(super) fn local(source: &SqlColumns) -> Result<SessionContext, SqlError> {
     let memory = usize::try_from(source.memory_mib << 20).unwrap_or(usize::MAX);
     let mut environment = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(FairSpillPool::new(memory)));
@@ -24,7 +28,10 @@ pub(super) fn local(source: &SqlColumns) -> Result<SessionContext, SqlError> {
     }
     let environment = environment.build_arc().map_err(|error| started(&error))?;
     let config = reading(SessionConfig::new()).with_target_partitions(source.threads.get());
-    Ok(SessionContext::new_with_config_rt(config, environment))
+    let mut session = SessionContext::new_with_config_rt(config, environment);
+    session.register_udaf(AggregateUDF::from(ExactSum::default()));
+    session.register_function_rewrite(Arc::new(ExactOperators)).map_err(|error| started(&error))?;
+    Ok(session)
 }
 
 /// Sets what every session needs: names as they are written, and no use of statistics.

@@ -11,7 +11,7 @@ use super::columns::{RESULT, check, failed, kind, texts};
 use super::records::{QueryRecords, ServedRows, usable};
 use super::{SqlColumns, SqlError, engine};
 use crate::cell::{CellFault, WHOLE};
-use crate::encoding::content::ColumnBuilder;
+use crate::encoding::content::{ColumnBuilder, finish_all};
 use crate::encoding::treatment::{ColumnType, Faulty, Treatment};
 use crate::error::TableError;
 use crate::names;
@@ -24,7 +24,7 @@ pub(crate) fn visit_ids(
     source: &SqlColumns,
     each: &mut dyn FnMut(Result<&str, TableError>) -> Result<(), TableError>,
 ) -> Result<Digest, TableError> {
-    let mut records = QueryRecords::new(source.key());
+    let mut records = QueryRecords::new(source);
     engine::visit(source, |batch| {
         let ids = records.push(batch)?;
         ids.iter().try_for_each(|id| each(usable(id).ok_or_else(|| records.no_id())))
@@ -38,7 +38,7 @@ pub(crate) fn read(
     treatment: &Treatment,
     sink: &mut dyn RowSink,
 ) -> Result<(Frame, Digest), TableError> {
-    let mut records = QueryRecords::new(source.key());
+    let mut records = QueryRecords::new(source);
     let mut building: Option<Building> = None;
     engine::visit(source, |batch| {
         let table = match &mut building {
@@ -61,7 +61,7 @@ pub(crate) fn read(
     let frame = Frame {
         names: columns.iter().map(|(_, column)| column.name().to_owned()).collect(),
         ids: table.rows.finish(sink)?,
-        contents: table.columns.into_iter().map(|(_, column)| column.finish()).collect::<Result<_, _>>()?,
+        contents: finish_all(table.columns.into_iter().map(|(_, column)| column), sink)?,
         image: source.image,
         pixels: None,
     };
@@ -82,7 +82,7 @@ impl Building {
         let all: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
         for name in treatment.types.keys() {
             if names::find(Path::new(RESULT), &all, "types", name)? == id_at {
-                let problem = "is named by [types] and not loaded";
+                let problem = "is named in [types] but not loaded";
                 return Err(TableError::ColumnNamedTwice { name: name.clone(), problem });
             }
         }

@@ -1,5 +1,6 @@
 //! Makes a declared table known to the engine.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datafusion::common::TableReference;
@@ -11,7 +12,8 @@ use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
 use datafusion::prelude::SessionContext;
 
-use super::{SqlError, SqlFormat, SqlTable, failure, schema, strict, zeros};
+use super::excluded_files::ExcludedFiles;
+use super::{SqlError, SqlFormat, SqlTable, cells, failure, schema, strict};
 use crate::names;
 use tracing::warn;
 
@@ -19,28 +21,39 @@ use tracing::warn;
 const STORE_VARIABLES: [&str; 3] = ["AWS_", "GOOGLE_", "AZURE_"];
 
 /// Makes `table` known to the query as `name`. `tells`: whether to say what of its cells is not as they are written.
+///
+/// Returns its columns with numbers that the engine rounds.
 pub(super) async fn register(
     session: &SessionContext,
     name: &str,
     table: &SqlTable,
     tells: bool,
-) -> Result<(), SqlError> {
+) -> Result<Vec<String>, SqlError> {
     let url = locate(session, name, table)?;
     let (format, ending) = format(name, table, url.is_collection())?;
     let is_csv = format == SqlFormat::Csv;
     let compression = compression(&ending);
     let extension = if url.is_collection() { ending } else { String::new() };
+    if tells {
+        ExcludedFiles::of(session, name, &url, format, &extension).await?.check(name, table, &extension)?;
+    }
     let files = schema::files(session, name, &url, &extension).await?;
-    let mut seen = strict::Seen::default();
-    if is_csv {
-        let store =
-            session.runtime_env().object_store(&url).map_err(|error| failure::of_table(name, &error))?;
-        let delimiter = delimiter(name, table)?;
-        seen = strict::check(name, store.as_ref(), &files, delimiter, compression).await?;
+    let store = session.runtime_env().object_store(&url).map_err(|error| failure::of_table(name, &error))?;
+    let (mut seen, mut long_keys) = (strict::Seen::default(), BTreeSet::new());
+    match format {
+        SqlFormat::Csv => {
+            let delimiter = delimiter(name, table)?;
+            seen = strict::check(name, store.as_ref(), &files, delimiter, compression).await?;
+        }
+        SqlFormat::Json => {
+            long_keys = strict::check_objects(name, store.as_ref(), &files, compression).await?;
+        }
+        SqlFormat::Parquet => {}
     }
     let options = ListingOptions::new(reader(name, table, format, compression, seen.cells_of_lines)?)
         .with_file_extension(extension);
-    let schema = schema::of(session, name, &url, files, &options).await?;
+    let ends = seen.told_of_ends(name, files.len());
+    let (schema, told) = schema::of(session, name, &url, files, &options).await?;
     let columns: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
     // Without a header the "names" are cells, which no error may show.
     if is_csv && names::looks_like_data(&columns) {
@@ -48,20 +61,35 @@ pub(super) async fn register(
         return Err(SqlError::Setting { table: name.to_owned(), reason });
     }
     if !is_csv && !table.text.is_empty() {
-        let reason = "text is for CSV: other formats have types";
+        let reason = "`text` is only for CSV; other formats declare their types";
         return Err(SqlError::Setting { table: name.to_owned(), reason });
     }
     let schema = schema::with_texts(name, schema, &table.text)?;
     let schema = if is_csv { schema::with_numbers_for_nulls(&schema) } else { schema };
     if tells {
-        zeros::warnings(name, &schema, &seen.leading_zeros).iter().for_each(|told| warn!("{told}"));
+        let of_cells = cells::warnings(name, &schema, &seen.cells);
+        told.into_iter().chain(ends).chain(of_cells).for_each(|told| warn!("{told}"));
     }
+    let mut rounded = cells::rounded(&schema, &seen.cells);
+    let of_keys = schema.fields().iter().filter(|field| field.data_type().is_floating());
+    rounded.extend(of_keys.map(|field| field.name().clone()).filter(|name| long_keys.contains(name)));
     let listing = ListingTableConfig::new(url).with_listing_options(options).with_schema(schema);
     let provider = ListingTable::try_new(listing).map_err(|error| failure::of_table(name, &error))?;
     session
         .register_table(TableReference::bare(name), Arc::new(provider))
         .map_err(|error| failure::of_table(name, &error))?;
-    Ok(())
+    Ok(rounded)
+}
+
+/// What a person is to know of the files of `table`, which the query calls `name`.
+pub(super) async fn remarks(
+    session: &SessionContext,
+    name: &str,
+    table: &SqlTable,
+) -> Result<Vec<String>, SqlError> {
+    let url = locate(session, name, table)?;
+    let (format, ending) = format(name, table, url.is_collection())?;
+    Ok(ExcludedFiles::of(session, name, &url, format, &ending).await?.remarks(name, &ending))
 }
 
 /// The table's location; its object store is made known.

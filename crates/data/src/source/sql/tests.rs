@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use crate::{
     ColumnsSource, Content, Faulty, KeyColumns, Order, RecordStore, Table, TableError, Treatment, Types,
-    encoding::content::is_faulty, load_as, source::row_source::load_fingerprinted,
+    encoding::content::is_faulty, load_as, source::row_source::load_fingerprinted, source::tests::visited,
 };
 
 #[path = "tests_lossless.rs"]
@@ -175,7 +175,7 @@ fn declared_types_and_nulls_come_first() {
 
     let message =
         bank.load("SELECT * FROM customers", &treatment("job = \"number\"")).unwrap_err().to_string();
-    assert!(message.contains("\"job\": expected a number, found text that is no number"), "{message}");
+    assert!(message.contains("\"job\": expected a number, found text that is not a number"), "{message}");
     let table = bank.load(query, &Treatment::default()).unwrap();
     assert_eq!(table.contents[0], categories(&["31", "?"]), "texts without `null_values` are categories");
     let strict = Treatment::default();
@@ -245,14 +245,7 @@ fn records_without_an_id_of_their_own_stop_no_serving_from_a_query() {
         "nobody knows which record of k1 is meant"
     );
     assert_eq!((table.matrix.row(1)[0], table.matrix.row(2)[0]), (4.0, 1.0));
-    let mut ids = Vec::new();
-    source
-        .ids()
-        .visit_each(|id| {
-            ids.push(id.map(str::to_owned));
-            Ok::<(), TableError>(())
-        })
-        .unwrap();
+    let ids = visited(&source);
     assert_eq!(ids.iter().flatten().count(), 7);
     assert_eq!(ids.len(), 9);
     assert!(load_as(&source, &Treatment::default()).is_err(), "a training takes none of them");
@@ -264,7 +257,9 @@ fn columns_that_are_not_there_or_of_no_use_are_named() {
     for (query, expected) in [
         ("SELECT customer, active FROM accounts", "no column \"id\", which `id` names"),
         ("SELECT customer AS Id, active FROM accounts", "that of column 1"),
-        ("SELECT nothing FROM accounts", "nothing"),
+        ("SELECT nothing FROM accounts", "no field named nothing"),
+        ("SELECT id, age FROM customers", "letter case matters in names, quoted or not"),
+        ("SELECT id, \"age\" FROM customers", "letter case matters in names, quoted or not"),
         ("SELECT * FROM account", "account"),
         ("SELEC * FROM accounts", "SELEC"),
         ("SELECT customer AS id, since FROM accounts", "column \"since\" is of type Date32"),
@@ -274,13 +269,14 @@ fn columns_that_are_not_there_or_of_no_use_are_named() {
         ("SELECT customer AS id, active FROM accounts WHERE customer < 0", "returned no record"),
         (
             "SELECT a.customer AS id, c.AGE, b.AGE FROM accounts a, customers c, customers b",
-            "two columns of one name",
+            "two columns with the same name",
         ),
         ("SELECT customer AS id, active FROM accounts; SELECT 1", "single"),
     ] {
         let message = bank.refused(query);
         assert!(message.contains(expected), "{query}: {message}");
     }
+    assert_eq!(bank.load("SELECT id, AGE FROM customers", &filled()).unwrap().names, ["AGE"]);
     let dates = bank.load("SELECT customer AS id, date_part('year', since) AS year FROM accounts", &filled());
     assert_eq!(dates.unwrap().matrix.values(), [1970.0, 1970.0, 1971.0, 1970.0]);
 }
@@ -345,7 +341,7 @@ fn tables_that_are_not_there_are_named() {
     for (name, more, expected) in [
         ("nowhere.csv", "", "tables.t: no file at"),
         ("empty", ", format = \"csv\"", "no file whose name ends in \".csv\""),
-        ("calls", "", "does not tell a format"),
+        ("calls", "", "the format cannot be inferred"),
         ("calls", ", extension = \"txt\", format = \"csv\"", "no file whose name ends in \".txt\""),
         ("customers.csv", ", delimiter = \"\u{20ac}\"", "delimiter must be one byte"),
         ("ftp://host/a.csv", "", "tables.t.location"),
@@ -428,7 +424,7 @@ fn ids_keep_their_leading_zeros_where_they_are_texts() {
         &one(bank.folder.path(), "accounts.parquet", "SELECT * FROM t", ", text = [\"id\"]"),
         &filled(),
     );
-    assert!(message.unwrap_err().to_string().contains("text is for CSV"));
+    assert!(message.unwrap_err().to_string().contains("`text` is only for CSV"));
 }
 
 #[test]

@@ -10,6 +10,7 @@ use hashvfl_core::Digest;
 use hashvfl_files::{WholeFile, WriteError};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use tracing::warn;
 
 use super::{floats, read_at};
 use crate::encoding::content::Content;
@@ -42,6 +43,9 @@ struct Header {
     /// The dictionary of each column of categories.
     categories: Vec<Option<Vec<String>>>,
     image: Option<ImageShape>,
+    /// What a person is to know of the records; absent where that is nothing, and from older programs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    told: Vec<String>,
 }
 
 /// Writes a file, which gets its name when it is complete.
@@ -56,14 +60,16 @@ pub(crate) struct Writer {
     /// The hash of the values that are written.
     values: Sha256,
     rows: u64,
+    told: Vec<String>,
 }
 
 impl Writer {
     /// Begins a file that will be at `path`.
     pub(crate) fn create(path: &Path) -> Result<Self, TableError> {
         let file = BufWriter::new(WholeFile::create(path).map_err(whole_error)?);
-        let (group, bytes, values) = (Vec::new(), Vec::new(), Sha256::new());
-        Ok(Self { path: path.to_owned(), file, columns: 0, group_rows: 1, group, bytes, values, rows: 0 })
+        let (group, bytes, values, told) = (Vec::new(), Vec::new(), Sha256::new(), Vec::new());
+        let path = path.to_owned();
+        Ok(Self { path, file, columns: 0, group_rows: 1, group, bytes, values, rows: 0, told })
     }
 
     fn failed(&self) -> impl Fn(io::Error) -> TableError + use<> {
@@ -104,6 +110,7 @@ impl Writer {
             names: frame.names,
             categories: frame.contents.into_iter().map(dictionary).collect(),
             image: frame.image,
+            told: std::mem::take(&mut self.told),
         };
         // Unwrap safety: numbers and texts.
         let header = serde_json::to_vec(&header).expect("plain data");
@@ -137,6 +144,11 @@ impl RowSink for Writer {
         self.rows += 1;
         if self.group.len() == self.group_rows * self.columns { self.flush() } else { Ok(()) }
     }
+
+    fn tell(&mut self, told: String) {
+        warn!("{told}");
+        self.told.push(told);
+    }
 }
 
 /// A complete file, open for reading.
@@ -145,6 +157,8 @@ pub(crate) struct Reader {
     pub(crate) frame: Frame,
     /// A digest of the source and of all settings that decide what its cells become.
     pub(crate) key: String,
+    /// What a person is to know of the records.
+    pub(crate) told: Vec<String>,
     file: File,
     pub(super) rows: usize,
     group_rows: usize,
@@ -203,9 +217,8 @@ impl Reader {
         let content = |names: Option<Vec<String>>| names.map_or(Content::Number, Content::Category);
         let contents = found.categories.into_iter().map(content).collect();
         let frame = Frame { ids, names: found.names, contents, image: found.image, pixels: None };
-        let (path, key, rows, group_rows) =
-            (path.to_owned(), found.key, found.rows as usize, found.group_rows);
-        Ok(Some(Self { path, frame, key, file, rows, group_rows }))
+        let (path, rows, group_rows) = (path.to_owned(), found.rows as usize, found.group_rows);
+        Ok(Some(Self { path, frame, key: found.key, told: found.told, file, rows, group_rows }))
     }
 
     /// The number of rows.

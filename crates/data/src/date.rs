@@ -20,7 +20,7 @@ const MONTHS: [&str; 14] = [
 
 /// Whether it is a date or a time: of numbers and what stands between those of dates and times, names of months and zones
 /// among them, with a plausible day or hour.
-pub(super) fn is_date(text: &str) -> bool {
+pub(crate) fn is_date(text: &str) -> bool {
     let parts: Vec<&str> =
         text.split(|letter: char| !letter.is_alphanumeric()).flat_map(stamp_parts).collect();
     let months = parts.iter().filter(|part| is_month_name(part)).count();

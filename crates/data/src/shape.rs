@@ -1,12 +1,12 @@
 //! What a text that is no number to a reader of tables is to a person.
 
-use super::date::is_date;
 use crate::cell;
+use crate::date::is_date;
 
 /// Signs of money.
 const MONEY: [char; 5] = ['$', '€', '£', '¥', '₹'];
 /// What stands between thousands.
-const GROUPS: [char; 8] = [',', '.', '\'', '’', ' ', '\u{a0}', '\u{2009}', '\u{202f}'];
+const GROUPS: [char; 9] = [',', '.', '\'', '’', ' ', '\u{a0}', '\u{2007}', '\u{2009}', '\u{202f}'];
 /// Letters of a unit, at most.
 const UNIT_LETTERS: usize = 8;
 /// What stands between the two numbers of a range or a pair.
@@ -14,7 +14,7 @@ const BETWEEN: [&str; 7] = ["-", "–", "—", "/", ":", " to ", ".."];
 
 /// Kinds of such texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shape {
+pub(crate) enum Shape {
     /// `12 %`.
     Percent,
     /// `1,234` or `1,5`.
@@ -27,15 +27,17 @@ pub(super) enum Shape {
     Measure,
     /// `18-25`, `65+`, `(18, 25]` or `120/80`.
     Range,
+    /// `１２` or `١٢`.
+    OtherDigits,
     /// Anything else.
     Text,
 }
 
 impl Shape {
     /// The shape of a text without spaces around it that is no number.
-    pub(super) fn of(text: &str) -> Self {
+    pub(crate) fn of(text: &str) -> Self {
         if !text.bytes().any(|byte| byte.is_ascii_digit()) {
-            return Self::Text;
+            return if is_of_other_digits(text) { Self::OtherDigits } else { Self::Text };
         }
         if text.strip_suffix('%').is_some_and(|rest| is_number(rest.trim_end())) {
             return Self::Percent;
@@ -71,18 +73,32 @@ fn is_range(text: &str) -> bool {
     if let Some((from, to)) = within.and_then(|within| within.split_once([',', ';'])) {
         return cell::is_number(from) && cell::is_number(to);
     }
-    let is_number = |part: &str| {
-        let part = part.trim();
-        part.starts_with(|letter: char| letter.is_ascii_digit()) && is_number(part)
-    };
     let end = text.trim_start_matches(['<', '>', '=', '≤', '≥']);
     if end.len() < text.len() {
-        return is_number(end);
+        return is_end(end);
     }
-    text.strip_suffix('+').is_some_and(is_number)
-        || BETWEEN.iter().any(|between| {
-            text.split_once(between).is_some_and(|(one, other)| is_number(one) && is_number(other))
-        })
+    text.strip_suffix('+').is_some_and(is_end)
+        || BETWEEN
+            .iter()
+            .any(|between| text.split_once(between).is_some_and(|(one, other)| is_end(one) && is_end(other)))
+}
+
+/// Whether it is a number without a sign, as those at the ends of a range are.
+fn is_end(text: &str) -> bool {
+    let text = text.trim();
+    text.starts_with(|letter: char| letter.is_ascii_digit()) && is_number(text)
+}
+
+/// Whether it is of digits that are not those of ASCII, and of what stands between digits.
+fn is_of_other_digits(text: &str) -> bool {
+    text.contains(char::is_numeric)
+        && text.chars().all(|letter| letter.is_numeric() || letter == cell::MINUS || stands_between(letter))
+}
+
+/// Whether it stands between digits, be they Arabic ones.
+fn stands_between(letter: char) -> bool {
+    const ARABIC: [char; 2] = ['\u{66b}', '\u{66c}'];
+    "+-%".contains(letter) || GROUPS.contains(&letter) || ARABIC.contains(&letter)
 }
 
 fn is_digits(text: &str) -> bool {
@@ -92,14 +108,6 @@ fn is_digits(text: &str) -> bool {
 /// Whether it is a number with something between its thousands, or with a decimal comma.
 fn is_grouped(text: &str) -> bool {
     let text = text.strip_prefix(['+', '-', cell::MINUS]).unwrap_or(text);
-    let has_groups = |text: &str, separator: char| {
-        let mut parts = text.split(separator);
-        let first = parts.next().is_some_and(|first| is_digits(first) && first.len() <= 3);
-        let last = parts.next_back().is_some_and(|last| is_digits(last) && last.len() == 3);
-        // In India a lakh is 1,00,000.
-        let fits = |part: &str| part.len() == 3 || separator == ',' && part.len() == 2;
-        first && last && parts.all(|part| is_digits(part) && fits(part))
-    };
     GROUPS.iter().any(|&separator| {
         // Thousands by this, and the fraction behind the other of comma and point.
         let decimal = if separator == ',' { '.' } else { ',' };
@@ -112,10 +120,18 @@ fn is_grouped(text: &str) -> bool {
     })
 }
 
+/// Whether it is digits with `separator` between thousands.
+fn has_groups(text: &str, separator: char) -> bool {
+    let mut parts = text.split(separator);
+    let first = parts.next().is_some_and(|first| is_digits(first) && first.len() <= 3);
+    let last = parts.next_back().is_some_and(|last| is_digits(last) && last.len() == 3);
+    // In India a lakh is 1,00,000.
+    let least = if separator == ',' { 2 } else { 3 };
+    first && last && parts.all(|part| is_digits(part) && (least..=3).contains(&part.len()))
+}
+
 /// The unit behind a number, or the currency before it.
-pub(super) fn unit(text: &str) -> Option<&str> {
-    let is_of_number =
-        |letter: char| letter.is_ascii_digit() || "+-".contains(letter) || GROUPS.contains(&letter);
+pub(crate) fn unit(text: &str) -> Option<&str> {
     if let Some((currency, number)) = text.split_once(char::is_whitespace) {
         let is_currency = currency.len() == 3 && currency.bytes().all(|letter| letter.is_ascii_uppercase());
         if is_currency && is_number(number.trim_start()) {
@@ -131,6 +147,10 @@ pub(super) fn unit(text: &str) -> Option<&str> {
     (is_unit && ends_in_digit && is_number(number)).then_some(unit)
 }
 
+fn is_of_number(letter: char) -> bool {
+    letter.is_ascii_digit() || "+-".contains(letter) || GROUPS.contains(&letter)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,6 +162,7 @@ mod tests {
             (
                 &[
                     "1\u{202f}234,5",
+                    "1\u{2007}234",
                     "1\u{a0}234",
                     "1,00,000",
                     "1,234",
@@ -157,6 +178,7 @@ mod tests {
                 Shape::Comma,
             ),
             (&["$5", "5 €", "£1,234.50", "\u{a0}5 €"], Shape::Money),
+            (&["١٢", "١٢٫٥", "१२३", "１２", "-１２", "１２.５"], Shape::OtherDigits),
             (
                 &["70 kg", "70kg", "EUR 12", "EUR 1,200.50", "-3 °C", "1 234 m²", "90 km/h", "17 apples"],
                 Shape::Measure,
