@@ -3,6 +3,7 @@
 //!
 //! The attacks of a privacy report and a party's own check use the same regressions and the same figures.
 
+pub mod categories;
 pub mod check;
 pub mod copied;
 pub mod metrics;

@@ -10,7 +10,7 @@ use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 
 use super::Estimate;
-use super::error::{mean, ratio_skill};
+use super::error::mean;
 
 /// How an interval is drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,45 +42,10 @@ impl Bootstrap {
 
     /// Mean of `values` `[records]`.
     pub fn mean(&self, values: &[f64]) -> Estimate {
-        let sums = self.sums(values.len(), |row| [values[row]]);
-        interval(mean(values), sums.map(|[sum]| sum / values.len() as f64).collect())
-    }
-
-    /// Skill from the squared errors of an attack and of a reference predictor on the same records.
-    pub fn skill(&self, errors: &[f64], reference: &[f64]) -> Estimate {
-        let sums = self.sums(errors.len(), |row| [errors[row], reference[row]]);
-        interval(super::error::skill(errors, reference), sums.map(|[e, r]| ratio_skill(e, r)).collect())
-    }
-
-    /// Skill of an attack less the skill of `other`, paired by record.
-    pub fn skill_gain(&self, errors: &[f64], other: &[f64], reference: &[f64]) -> Estimate {
-        let value = super::error::skill(errors, reference) - super::error::skill(other, reference);
-        let sums = self.sums(errors.len(), |row| [errors[row], other[row], reference[row]]);
-        interval(value, sums.map(|[e, o, r]| ratio_skill(e, r) - ratio_skill(o, r)).collect())
-    }
-
-    /// Mean of `values` less the mean of `other`, paired by record.
-    pub fn mean_gain(&self, values: &[f64], other: &[f64]) -> Estimate {
-        assert_eq!(values.len(), other.len(), "figures of other records");
-        let gains: Vec<f64> = values.iter().zip(other).map(|(value, other)| value - other).collect();
-        self.mean(&gains)
-    }
-
-    /// Sums of `figures` over each resample.
-    fn sums<const N: usize>(
-        &self,
-        records: usize,
-        figures: impl Fn(usize) -> [f64; N],
-    ) -> impl Iterator<Item = [f64; N]> {
-        let mut draws = self.draws(records);
-        (0..self.resamples).map(move |_| {
-            let mut sums = [0.0; N];
-            for _ in 0..records {
-                let drawn = figures(draws.next_row());
-                sums.iter_mut().zip(drawn).for_each(|(sum, figure)| *sum += figure);
-            }
-            sums
-        })
+        let mut draws = self.draws(values.len());
+        let mut drawn = || (0..values.len()).map(|_| values[draws.next_row()]).sum::<f64>();
+        let means = (0..self.resamples).map(|_| drawn() / values.len() as f64).collect();
+        interval(mean(values), means)
     }
 
     fn draws(&self, records: usize) -> Draws {
@@ -136,15 +101,13 @@ mod tests {
     #[test]
     fn the_fast_path_draws_what_the_general_one_draws() {
         let mut rng = ChaCha8Rng::seed_from_u64(3);
-        let errors: Vec<f64> = (0..50).map(|_| uniform(&mut rng)).collect();
-        let reference: Vec<f64> = (0..50).map(|_| 2.0 * uniform(&mut rng)).collect();
+        let values: Vec<f64> = (0..50).map(|_| uniform(&mut rng)).collect();
         let bootstrap = Bootstrap::new(9);
-        let sum = |rows: &[usize], values: &[f64]| rows.iter().map(|row| values[*row]).sum::<f64>();
-        let slow = bootstrap.estimate(50, |rows| 1.0 - sum(rows, &errors) / sum(rows, &reference));
-        let fast = bootstrap.skill(&errors, &reference);
+        let slow = bootstrap.estimate(50, |rows| rows.iter().map(|row| values[*row]).sum::<f64>() / 50.0);
+        let fast = bootstrap.mean(&values);
         assert_eq!(slow, fast);
         assert!(fast.low < fast.value && fast.value < fast.high);
-        assert_ne!(fast, Bootstrap::new(10).skill(&errors, &reference));
+        assert_ne!(fast, Bootstrap::new(10).mean(&values));
     }
 
     /// 95 % of intervals should cover; with 400 of them three standard errors are 3.3 points.
@@ -154,29 +117,12 @@ mod tests {
         let runs = 400;
         let mut covered = 0;
         for seed in 0..runs {
-            let errors: Vec<f64> = (0..200).map(|_| 3.0 * uniform(&mut rng).powi(2)).collect();
-            let reference: Vec<f64> = (0..200).map(|_| 4.0 * uniform(&mut rng)).collect();
-            let found = Bootstrap { resamples: 300, seed }.skill(&errors, &reference);
-            // The means are 1 and 2.
-            covered += u32::from(found.low <= 0.5 && 0.5 <= found.high);
+            let values: Vec<f64> = (0..200).map(|_| 3.0 * uniform(&mut rng).powi(2)).collect();
+            let found = Bootstrap { resamples: 300, seed }.mean(&values);
+            covered += u32::from(found.low <= 1.0 && 1.0 <= found.high);
         }
         let share = f64::from(covered) / runs as f64;
         assert!((0.91..=0.98).contains(&share), "{share}");
-    }
-
-    #[test]
-    fn pairs_narrow_the_interval_of_a_difference() {
-        let mut rng = ChaCha8Rng::seed_from_u64(5);
-        let reference: Vec<f64> = (0..500).map(|_| 1.0 + 9.0 * uniform(&mut rng)).collect();
-        let other: Vec<f64> = reference.iter().map(|r| 0.8 * r * uniform(&mut rng)).collect();
-        let errors: Vec<f64> = other.iter().map(|o| 0.9 * o).collect();
-        let bootstrap = Bootstrap::new(1);
-        let (one, two) = (bootstrap.skill(&errors, &reference), bootstrap.skill(&other, &reference));
-        let gain = bootstrap.skill_gain(&errors, &other, &reference);
-        assert!((gain.value - (one.value - two.value)).abs() < 1e-12);
-        assert!(gain.low > 0.0 && one.low < two.high, "{gain:?} {one:?} {two:?}");
-        let means = bootstrap.mean_gain(&other, &errors);
-        assert!(means.low > 0.0 && means.high - means.low < 0.1, "{means:?}");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Squared errors, and skill: the part of a reference predictor's squared error that an attack removes.
 
+use std::ops::Range;
+
 /// Squared error of each record, mean over its columns: `[rows]`, from 0, in squared units of the columns.
 pub fn squared_errors(truth: &[f32], guess: &[f32], columns: usize) -> Vec<f64> {
     assert_eq!(truth.len(), guess.len(), "truth and guess differ in size");
@@ -15,36 +17,22 @@ pub fn mean(values: &[f64]) -> f64 {
 }
 
 /// `1 - MSE / MSE(reference)` from the squared errors of the same records: 1 for a perfect guess, 0 for one as
-/// good as the reference, without end below. Against the mean predictor it is the fraction of the variance that
+/// good as the reference, unbounded below. Against the mean predictor it is the fraction of the variance that
 /// the attack explains (Murphy 1988 calls it the skill score). Not a number if the reference makes no error.
 pub fn skill(errors: &[f64], reference: &[f64]) -> f64 {
     assert_eq!(errors.len(), reference.len(), "the reference scored other records");
-    ratio_skill(errors.iter().sum(), reference.iter().sum())
-}
-
-/// Skill from two sums of squared errors.
-pub(super) fn ratio_skill(errors: f64, reference: f64) -> f64 {
-    if reference > 0.0 { 1.0 - errors / reference } else { f64::NAN }
-}
-
-/// R2 of each column, `[columns]`, at most 1: skill against `reference_mean` `[columns]`, the columns' means over
-/// auxiliary rows. A column in which the reference makes no error has none.
-pub fn column_r2(truth: &[f32], guess: &[f32], reference_mean: &[f32]) -> Vec<Option<f64>> {
-    let columns = reference_mean.len();
-    (0..columns)
-        .map(|index| {
-            let truth = column(truth, columns, index);
-            let reference = vec![reference_mean[index]; truth.len()];
-            let errors = squared_errors(&truth, &column(guess, columns, index), 1);
-            let r2 = skill(&errors, &squared_errors(&truth, &reference, 1));
-            r2.is_finite().then_some(r2)
-        })
-        .collect()
+    let (left, reference) = (errors.iter().sum::<f64>(), reference.iter().sum::<f64>());
+    if reference > 0.0 { 1.0 - left / reference } else { f64::NAN }
 }
 
 /// One column of a table: `[rows]`.
 pub fn column(table: &[f32], columns: usize, index: usize) -> Vec<f32> {
     table.iter().skip(index).step_by(columns).copied().collect()
+}
+
+/// Neighbouring columns of a table: `[rows, places]`.
+pub fn neighbours(table: &[f32], columns: usize, places: &Range<usize>) -> Vec<f32> {
+    table.chunks_exact(columns).flat_map(|row| row[places.clone()].iter().copied()).collect()
 }
 
 #[cfg(test)]
@@ -72,9 +60,8 @@ mod tests {
     }
 
     #[test]
-    fn columns_are_scored_by_themselves() {
-        let guess = [0.0, 4.0, 2.0, 4.0, 4.0, 4.0];
-        assert_eq!(column_r2(&TRUTH, &guess, &[2.0, 4.0]), [Some(1.0), Some(0.0)]);
-        assert_eq!(column_r2(&[5.0, 5.0], &[5.0, 4.0], &[5.0]), [None]);
+    fn columns_are_taken_out_of_a_table() {
+        assert_eq!(column(&TRUTH, 2, 1), [1.0, 3.0, 8.0]);
+        assert_eq!(neighbours(&TRUTH, 3, &(1..3)), [1.0, 2.0, 4.0, 8.0]);
     }
 }

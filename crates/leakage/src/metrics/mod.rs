@@ -9,6 +9,7 @@
 pub mod bootstrap;
 pub mod error;
 pub mod proportion;
+pub mod ratio;
 pub mod reidentify;
 
 pub use bootstrap::Bootstrap;
@@ -23,4 +24,11 @@ pub struct Estimate {
     pub low: f64,
     /// Upper end of the 95 % interval.
     pub high: f64,
+}
+
+impl Estimate {
+    /// Whether the figure and both ends are numbers: a figure of no records is none.
+    pub fn is_finite(&self) -> bool {
+        [self.value, self.low, self.high].iter().all(|figure| figure.is_finite())
+    }
 }

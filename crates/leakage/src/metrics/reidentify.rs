@@ -29,6 +29,31 @@ pub fn top1(truth: &[f32], guess: &[f32], columns: usize) -> Vec<f64> {
         .collect()
 }
 
+/// The same by equal numbers: for each record of `seen` [records, width], how likely its own record is the one of `codes` [records,
+/// width] that has most numbers in common with it.
+pub fn most_alike(codes: &[usize], seen: &[usize], width: usize) -> Vec<f64> {
+    assert_eq!(codes.len(), seen.len(), "codes and candidates differ in size");
+    assert!(width > 0 && codes.len().is_multiple_of(width), "no whole number of records");
+    let equal =
+        |seen: &[usize], code: &[usize]| seen.iter().zip(code).filter(|(seen, own)| seen == own).count();
+    let candidates = || codes.chunks_exact(width);
+    seen.chunks_exact(width)
+        .zip(candidates())
+        .map(|(seen, own)| {
+            let reach = equal(seen, own);
+            let mut tied = 0_u32;
+            for candidate in candidates() {
+                let other = equal(seen, candidate);
+                if other > reach {
+                    return 0.0;
+                }
+                tied += u32::from(other == reach);
+            }
+            1.0 / f64::from(tied)
+        })
+        .collect()
+}
+
 /// The same by likelihood: for each of `seen` [records, terms], how likely its own record is the one of `likelihoods` [records,
 /// terms] with which it has the greatest product.
 pub fn likeliest(seen: &[f32], likelihoods: &[f32], terms: usize) -> Vec<f64> {
@@ -98,6 +123,16 @@ mod tests {
         let likelihoods = [2.0, 0.0, 1.0, 3.0, 1.0, 3.0];
         assert_eq!(likeliest(&seen, &likelihoods, 2), [1.0, 0.5, 0.5]);
         assert_eq!(likeliest(&[f32::NAN], &[1.0], 1), [0.0]);
+    }
+
+    /// Whoever was sent as another level may be anybody, not whose level is the nearest.
+    #[test]
+    fn of_levels_equal_ones_count_and_near_ones_do_not() {
+        // Two latents of eight levels; of the first record the first latent was sent as another.
+        let codes = [0, 5, 7, 4, 3, 3];
+        let seen = [7, 5, 7, 4, 3, 3];
+        assert_eq!(most_alike(&codes, &seen, 2), [0.5, 1.0, 1.0]);
+        assert_eq!(most_alike(&[1, 1], &[2, 2], 1), [0.5, 0.5]);
     }
 
     #[test]

@@ -191,19 +191,21 @@ fn kept(other: &[f64], errors: &[f64]) -> f64 {
 }
 
 fn dot(a: &[f32], b: &[f32]) -> f64 {
-    let part = |(a, b): (&[f32], &[f32])| {
-        let (whole_a, rest_a) = a.as_chunks::<LANES>();
-        let (whole_b, rest_b) = b.as_chunks::<LANES>();
-        let mut sums = [0.0; LANES];
-        for (a, b) in whole_a.iter().zip(whole_b) {
-            for lane in 0..LANES {
-                sums[lane] += a[lane] * b[lane];
-            }
+    a.chunks(TOGETHER).zip(b.chunks(TOGETHER)).map(|(a, b)| f64::from(short_dot(a, b))).sum()
+}
+
+/// The same of few numbers, in single precision.
+fn short_dot(a: &[f32], b: &[f32]) -> f32 {
+    let (whole_a, rest_a) = a.as_chunks::<LANES>();
+    let (whole_b, rest_b) = b.as_chunks::<LANES>();
+    let mut sums = [0.0_f32; LANES];
+    for (a, b) in whole_a.iter().zip(whole_b) {
+        for lane in 0..LANES {
+            sums[lane] += a[lane] * b[lane];
         }
-        let rest: f32 = rest_a.iter().zip(rest_b).map(|(a, b)| a * b).sum();
-        f64::from(sums.iter().sum::<f32>() + rest)
-    };
-    a.chunks(TOGETHER).zip(b.chunks(TOGETHER)).map(part).sum()
+    }
+    let rest: f32 = rest_a.iter().zip(rest_b).map(|(a, b)| a * b).sum();
+    sums.iter().sum::<f32>() + rest
 }
 
 /// How much each of several guesses counts at each output.

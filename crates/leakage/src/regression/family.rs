@@ -1,5 +1,6 @@
 //! All kinds of regressions, each cross-validated on the same records.
 
+use std::ops::Range;
 use std::thread;
 
 use super::folds::Folds;
@@ -17,11 +18,14 @@ pub struct Candidate {
     /// Outputs of the records that judge.
     pub on_judges: Vec<f32>,
     predictor: Box<dyn Predictor>,
+    /// How it is fitted on all records; none of those that are already.
+    learner: Option<Learner>,
 }
 
 impl Candidate {
+    /// One whose predictor knows all records.
     pub(super) fn new(kind: &'static str, on_judges: Vec<f32>, predictor: impl Predictor + 'static) -> Self {
-        Self { kind, on_judges, predictor: Box::new(predictor) }
+        Self { kind, on_judges, predictor: Box::new(predictor), learner: None }
     }
 
     /// Outputs [rows, outputs] for inputs [rows, inputs].
@@ -32,6 +36,95 @@ impl Candidate {
     pub(super) fn into_predictor(self) -> Box<dyn Predictor> {
         self.predictor
     }
+}
+
+/// A kind that is fitted on one list of records after the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Learner {
+    Table,
+    Trees,
+    Network,
+}
+
+impl Learner {
+    fn kind(self) -> &'static str {
+        match self {
+            Self::Table => "table",
+            Self::Trees => "boosted trees",
+            Self::Network => "network",
+        }
+    }
+
+    /// Fitted on `train` until it predicts `stop` no better; a table takes no steps.
+    fn fit(self, train: &Examples, stop: &Examples, seed: u64) -> Box<dyn Predictor> {
+        match self {
+            Self::Table => Box::new(Lookup::fit(train)),
+            Self::Trees => Box::new(BoostedTrees::fit(train, stop, seed)),
+            Self::Network => Box::new(MlpRegression::fit(train, stop, NETWORK, UPDATES, seed)),
+        }
+    }
+
+    /// Without `part`, some records of which say when to stop.
+    fn fit_without(
+        self,
+        part: &Range<usize>,
+        examples: &Examples,
+        folds: &Folds,
+        seed: u64,
+    ) -> Box<dyn Predictor> {
+        let (stop, fitted) = match self {
+            Self::Table => (Vec::new(), folds.outside(part, examples.rows)),
+            Self::Trees | Self::Network => folds.stopping(part, examples.rows),
+        };
+        self.fit(&examples.pick(&fitted), &examples.pick(&stop), seed)
+    }
+
+    /// On all records but those that say when to stop, which are as many as before and judges now.
+    fn fit_on_all(self, part: &Range<usize>, examples: &Examples, seed: u64) -> Box<dyn Predictor> {
+        let count = if self == Self::Table { 0 } else { (part.len() / 2).max(1) };
+        let (stop, fitted): (Vec<u32>, Vec<u32>) = (0..examples.rows as u32)
+            .partition(|row| (part.start..part.start + count).contains(&(*row as usize)));
+        self.fit(&examples.pick(&fitted), &examples.pick(&stop), seed)
+    }
+}
+
+/// Candidates that know all their examples: where one part alone was left out, what was fitted without it knows a fifth less than
+/// there is. So it is fitted once more, after it has been judged; the judges of one part choose nothing any more.
+pub fn refit(candidates: Vec<(Candidate, &Examples)>, folds: &Folds, seed: u64) -> Vec<Candidate> {
+    let part = match folds.parts() {
+        [part] => part.clone(),
+        _ => return candidates.into_iter().map(|(candidate, _)| candidate).collect(),
+    };
+    let (trees, others): (Vec<_>, Vec<_>) = candidates
+        .into_iter()
+        .enumerate()
+        .partition(|(_, (candidate, _))| candidate.learner == Some(Learner::Trees));
+    let mut all = thread::scope(|scope| {
+        let trees = scope.spawn(|| refitted(trees, &part, seed));
+        let mut all = refitted(others, &part, seed);
+        // Unwrap safety: a panic of the other thread is passed on.
+        all.extend(trees.join().expect("boosted trees"));
+        all
+    });
+    all.sort_by_key(|(number, _)| *number);
+    all.into_iter().map(|(_, candidate)| candidate).collect()
+}
+
+/// Numbered candidates, fitted on all their examples as they were without `part`.
+fn refitted(
+    numbered: Vec<(usize, (Candidate, &Examples))>,
+    part: &Range<usize>,
+    seed: u64,
+) -> Vec<(usize, Candidate)> {
+    let mut all = Vec::with_capacity(numbered.len());
+    for (number, (candidate, examples)) in numbered {
+        let predictor = match candidate.learner {
+            Some(learner) => learner.fit_on_all(part, examples, seed),
+            None => candidate.predictor,
+        };
+        all.push((number, Candidate { predictor, ..candidate }));
+    }
+    all
 }
 
 /// The mean of several.
@@ -90,18 +183,16 @@ pub fn cross_fit(examples: &Examples, folds: &Folds, seed: u64, effort: Effort) 
         let first = scope.spawn(|| {
             let mut first = kernels(examples, folds, seed, effort);
             if has_trees {
-                first.push(trees(examples, folds, seed));
+                first.push(by_parts(Learner::Trees, examples, folds, seed));
             }
             first
         });
         let mut second = ridges(examples, folds, seed, effort);
         if examples.discrete && examples.inputs_width() <= MOST_TABLE_INPUTS {
-            second.push(by_parts("table", examples, folds, |part| {
-                Box::new(Lookup::fit(&examples.pick(&folds.outside(part, examples.rows))))
-            }));
+            second.push(by_parts(Learner::Table, examples, folds, seed));
         }
         if has_network {
-            second.push(network(examples, folds, seed));
+            second.push(by_parts(Learner::Network, examples, folds, seed));
         }
         // Unwrap safety: a panic of the other thread is passed on.
         (first.join().expect("closed forms"), second)
@@ -149,36 +240,18 @@ fn landmarks(folds: &Folds, effort: Effort) -> usize {
     }
 }
 
-fn trees(examples: &Examples, folds: &Folds, seed: u64) -> Candidate {
-    by_parts("boosted trees", examples, folds, |part| {
-        let (stop, fitted) = folds.stopping(part, examples.rows);
-        Box::new(BoostedTrees::fit(&examples.pick(&fitted), &examples.pick(&stop), seed))
-    })
-}
-
-fn network(examples: &Examples, folds: &Folds, seed: u64) -> Candidate {
-    by_parts("network", examples, folds, |part| {
-        let (stop, fitted) = folds.stopping(part, examples.rows);
-        Box::new(MlpRegression::fit(&examples.pick(&fitted), &examples.pick(&stop), NETWORK, UPDATES, seed))
-    })
-}
-
-/// What `fit` makes without each part.
-fn by_parts(
-    kind: &'static str,
-    examples: &Examples,
-    folds: &Folds,
-    fit: impl Fn(&std::ops::Range<usize>) -> Box<dyn Predictor>,
-) -> Candidate {
+/// What a learner makes without each part.
+fn by_parts(learner: Learner, examples: &Examples, folds: &Folds, seed: u64) -> Candidate {
     let width = examples.inputs_width();
     let (mut on_judges, mut fitted) = (Vec::new(), Vec::new());
     for part in folds.parts() {
-        let predictor = fit(part);
+        let predictor = learner.fit_without(part, examples, folds, seed);
         on_judges
             .extend(predictor.predict(&examples.inputs[part.start * width..part.end * width], part.len()));
         fitted.push(predictor);
     }
-    Candidate::new(kind, on_judges, Committee(fitted))
+    let committee = Candidate::new(learner.kind(), on_judges, Committee(fitted));
+    Candidate { learner: Some(learner), ..committee }
 }
 
 #[cfg(test)]
@@ -244,5 +317,34 @@ mod tests {
         // All that can be had is 0.47, half of it by who knows which signs belong together.
         let (few, many) = (skill(60, 1.0, 1), skill(1_000, 1.0, 2));
         assert!(few > 0.1 && many > 0.35, "{few} {many}");
+    }
+
+    /// Where one part alone was left out, all kinds learn from its records before they guess those of others.
+    #[test]
+    fn the_records_that_judged_are_learned_from() {
+        let rows = 1_600;
+        let mut known = table(rows, 1.0, 5);
+        let folds = Folds::new(rows);
+        let [part] = folds.parts() else { panic!("{folds:?}") };
+        // The judges alone have this input, and this output.
+        known.inputs[..part.end * 16].fill(1.0);
+        known.outputs[..part.end * OUTPUTS].fill(5.0);
+        let asked = [1.0; 16];
+        let candidates = cross_fit(&known, &folds, 3, Effort::Check);
+        let first = |candidates: &[Candidate]| -> Vec<(&'static str, f32)> {
+            candidates.iter().map(|c| (c.kind, c.predict(&asked, 1)[0])).collect()
+        };
+        let before = first(&candidates);
+        let pairs = candidates.into_iter().map(|candidate| (candidate, &known)).collect();
+        let after = first(&refit(pairs, &folds, 3));
+        for ((kind, before), (same, after)) in before.into_iter().zip(after) {
+            assert_eq!(kind, same);
+            match kind {
+                "table" | "boosted trees" => assert!(before < 2.0 && after > 3.5, "{kind}: {before} {after}"),
+                // Closed forms and the mean are fitted on all in any case.
+                "ridge" | "kernel ridge" => assert!(after == before && after > 3.0, "{kind}: {after}"),
+                _ => assert_eq!(before, after),
+            }
+        }
     }
 }

@@ -148,7 +148,23 @@ fn shift(values: &mut [f32], mean: &[f32], times: f32) {
     }
 }
 
-/// A regression on `features` for each of `strengths`: what it makes of each part without that part, and the mean of those.
+/// The features of some rows, and sums over them and their outputs less the `mean`.
+fn of_rows(
+    features: &Features,
+    examples: &Examples,
+    mean: &[f32],
+    rows: std::ops::Range<usize>,
+) -> (Tensor<2>, Sums) {
+    let (inputs, outputs) = (examples.inputs_width(), examples.outputs_width());
+    let mut centred = examples.outputs[rows.start * outputs..rows.end * outputs].to_vec();
+    shift(&mut centred, mean, -1.0);
+    let x = features.of(&examples.inputs[rows.start * inputs..rows.end * inputs]);
+    let sums = Sums::of(&x, &tensor(centred, outputs));
+    (x, sums)
+}
+
+/// A regression on `features` for each of `strengths`: what it makes of each part without that part, and the mean of those, or of all
+/// records where one part alone is left out.
 pub(super) fn cross_fit(
     features: &Features,
     examples: &Examples,
@@ -156,27 +172,21 @@ pub(super) fn cross_fit(
     strengths: &[f64],
     kind: &'static str,
 ) -> Vec<Candidate> {
-    let (inputs, outputs) = (examples.inputs_width(), examples.outputs_width());
+    let outputs = examples.outputs_width();
     let mean = column_means(&examples.outputs, outputs, examples.rows);
     let penalty = features.penalty();
     let width = penalty.len().isqrt();
     let mut all = Sums::none(width, outputs);
     let (mut of_parts, mut held_out) = (Vec::new(), Vec::new());
-    let mut sum = |rows: std::ops::Range<usize>| {
-        let mut centred = examples.outputs[rows.start * outputs..rows.end * outputs].to_vec();
-        shift(&mut centred, &mean, -1.0);
-        let x = features.of(&examples.inputs[rows.start * inputs..rows.end * inputs]);
-        let sums = Sums::of(&x, &tensor(centred, outputs));
-        all.add(&sums, 1.0);
-        (x, sums)
-    };
     for part in folds.parts() {
-        let (x, sums) = sum(part.clone());
+        let (x, sums) = of_rows(features, examples, &mean, part.clone());
+        all.add(&sums, 1.0);
         held_out.push(x);
         of_parts.push(sums);
     }
     for start in (folds.judges()..examples.rows).step_by(TOGETHER) {
-        sum(start..examples.rows.min(start + TOGETHER));
+        let end = examples.rows.min(start + TOGETHER);
+        all.add(&of_rows(features, examples, &mean, start..end).1, 1.0);
     }
     let little = LITTLE + LITTLE_A_ROW * examples.rows as f64;
     let mut candidates = Vec::new();
@@ -192,6 +202,10 @@ pub(super) fn cross_fit(
             on_judges.extend(to_host(x.clone().matmul(tensor(solved, outputs))));
         }
         shift(&mut on_judges, &mean, 1.0);
+        if of_parts.len() == 1 {
+            let solved = all.clone().solve(&penalty, *strength, little);
+            weights = solved.into_iter().map(|value| value as f32).collect();
+        }
         let linear =
             Linear { features: features.clone(), weights: tensor(weights, outputs), mean: mean.clone() };
         candidates.push(Candidate::new(kind, on_judges, linear));

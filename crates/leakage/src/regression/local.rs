@@ -9,8 +9,8 @@ use hashvfl_core::random::stream;
 use hashvfl_learning::adam::{Adam, AdamConfig};
 use hashvfl_learning::bottom::{Dropout, Mlp, MlpConfig};
 use hashvfl_learning::init::Init;
+use hashvfl_learning::schedule::Rates;
 use hashvfl_learning::snapshot::to_host;
-use hashvfl_learning::training::schedule::Rates;
 use rand::Rng;
 
 /// Side of the window of features, in places.
@@ -62,16 +62,17 @@ impl ConvolutionalRegression {
             .init(layout.inputs(), layout.outputs(), &mut init)
             .expect("few units");
         let plane = known.shape[1] * known.shape[2];
-        let channel = |channel: usize| {
+        let mut channels = Vec::with_capacity(known.shape[0]);
+        for channel in 0..known.shape[0] {
             let planes = known.features.chunks_exact(plane).skip(channel).step_by(known.shape[0]);
             let (mean, deviation) = moments(planes.flatten());
-            (mean, 1.0 / deviation.max(1e-6))
-        };
+            channels.push((mean, 1.0 / deviation.max(1e-6)));
+        }
         let range = |(low, high): (f32, f32), pixel: &f32| (low.min(*pixel), high.max(*pixel));
         let mut local = Self {
             model,
             layout,
-            channels: (0..known.shape[0]).map(channel).collect(),
+            channels,
             pixels: moments(known.images.iter()),
             range: known.images.iter().fold((f32::INFINITY, f32::NEG_INFINITY), range),
             device,

@@ -30,11 +30,12 @@ impl Lookup {
             *count += 1.0;
             sum.iter_mut().zip(y).for_each(|(sum, value)| *sum += f64::from(*value));
         }
-        let shrunk = |(count, sum): (f64, Vec<f64>)| {
-            let toward = |(sum, mean): (f64, &f32)| (sum + PRIOR * f64::from(*mean)) / (count + PRIOR);
-            sum.into_iter().zip(&mean).map(|pair| toward(pair) as f32).collect()
-        };
-        let rows = sums.into_iter().map(|(key, sum)| (key, shrunk(sum))).collect();
+        let mut rows = HashMap::with_capacity(sums.len());
+        for (key, (count, sum)) in sums {
+            let sums_and_means = sum.into_iter().zip(&mean);
+            let shrunk = sums_and_means.map(|(sum, mean)| (sum + PRIOR * f64::from(*mean)) / (count + PRIOR));
+            rows.insert(key, shrunk.map(|mean| mean as f32).collect());
+        }
         Self { rows, mean, width }
     }
 }

@@ -16,7 +16,7 @@ mod trees;
 
 use hashvfl_core::random::{shuffle, stream};
 
-use ensemble::Guesses;
+use ensemble::{Guesses, mix};
 use family::Effort;
 use folds::Folds;
 pub use local::{ConvolutionalRegression, Maps};
@@ -47,12 +47,9 @@ impl Examples {
 
     /// Some of the rows.
     pub fn pick(&self, rows: &[u32]) -> Self {
-        let take = |values: &[f32], width: usize| {
-            rows.iter().flat_map(|row| values[*row as usize * width..][..width].iter().copied()).collect()
-        };
         Self {
-            inputs: take(&self.inputs, self.inputs_width()),
-            outputs: take(&self.outputs, self.outputs_width()),
+            inputs: gather(&self.inputs, self.inputs_width(), rows),
+            outputs: gather(&self.outputs, self.outputs_width(), rows),
             rows: rows.len(),
             discrete: self.discrete,
         }
@@ -101,7 +98,7 @@ fn squared_error(values: &[f32]) -> f64 {
     values.iter().map(|value| f64::from(*value).powi(2)).sum()
 }
 
-/// The mean of the regressions that records chose which were left out.
+/// The weighted mean of several regressions, with weights chosen on held-out records.
 pub struct Regression {
     members: Vec<(Box<dyn Predictor>, f32)>,
     /// Least and greatest value of each output over the examples: each member's guess beyond is drawn back.
@@ -121,18 +118,42 @@ const INVERSE_UPDATES: usize = 6_000;
 impl Regression {
     /// Fits all kinds on `examples` and keeps the mean of them that predicts records best which were left out.
     pub fn fit(examples: &Examples, seed: u64) -> Self {
-        let mut order: Vec<u32> = (0..examples.rows as u32).collect();
-        shuffle(&mut order, &mut stream(seed, "regression folds", &[]));
-        let (examples, folds) = (examples.pick(&order), Folds::new(examples.rows));
-        let candidates = family::cross_fit(&examples, &folds, seed, Effort::All);
+        Self::with_effort(examples, seed, Effort::All)
+    }
+
+    /// The same of so many kinds.
+    pub fn with_effort(examples: &Examples, seed: u64, effort: Effort) -> Self {
+        let order = in_random_order(examples.rows, seed);
+        Self::stacked(&examples.pick(&order), &Folds::new(examples.rows), seed, effort).0
+    }
+
+    /// The same, and what it makes of each of the examples [rows, outputs] by regressions that were fitted without it.
+    pub fn out_of_fold(examples: &Examples, seed: u64, effort: Effort) -> (Self, Vec<f32>) {
+        let (order, width) = (in_random_order(examples.rows, seed), examples.outputs_width());
+        let folds = Folds::of_all(examples.rows);
+        let (regression, guess) = Self::stacked(&examples.pick(&order), &folds, seed, effort);
+        let mut of_rows = vec![0.0; guess.len()];
+        for (row, guess) in order.iter().zip(guess.chunks_exact(width.max(1))) {
+            of_rows[*row as usize * width..][..width].copy_from_slice(guess);
+        }
+        (regression, of_rows)
+    }
+
+    /// Of examples in a random order, and what it makes of those that judge without them.
+    fn stacked(examples: &Examples, folds: &Folds, seed: u64, effort: Effort) -> (Self, Vec<f32>) {
+        let candidates = family::cross_fit(examples, folds, seed, effort);
         let outputs = examples.outputs_width();
         let views: Vec<&[f32]> = candidates.iter().map(|candidate| &candidate.on_judges[..]).collect();
         let truth = &examples.outputs[..folds.judges() * outputs];
         let weights = Guesses { views: &views, truth, outputs, scored: outputs }.stack();
+        let on_judges = mix(&views, &weights);
         let kind = kinds(candidates.iter().map(|candidate| candidate.kind).zip(weights.iter().copied()));
-        let members = candidates.into_iter().zip(weights).filter(|(_, weight)| *weight > 0.0);
-        let members = members.map(|(candidate, weight)| (candidate.into_predictor(), weight)).collect();
-        Self { members, ranges: examples.output_ranges(), kind }
+        let counted = candidates.into_iter().zip(&weights).filter(|(_, weight)| **weight > 0.0);
+        let counted = counted.map(|(candidate, _)| (candidate, examples)).collect();
+        let refitted = family::refit(counted, folds, seed).into_iter();
+        let weights = weights.into_iter().filter(|weight| *weight > 0.0);
+        let members = refitted.map(family::Candidate::into_predictor).zip(weights).collect();
+        (Self { members, ranges: examples.output_ranges(), kind }, on_judges)
     }
 
     /// One network of fixed size, stopped early.
@@ -160,6 +181,13 @@ impl Regression {
         }
         guess
     }
+}
+
+/// Numbers of so many rows, shuffled.
+fn in_random_order(rows: usize, seed: u64) -> Vec<u32> {
+    let mut order: Vec<u32> = (0..rows as u32).collect();
+    shuffle(&mut order, &mut stream(seed, "regression folds", &[]));
+    order
 }
 
 /// Kinds and how much each counts, the most first.
@@ -208,13 +236,19 @@ impl Standard {
     }
 
     fn apply(&self, inputs: &[f32]) -> Vec<f32> {
-        let value =
-            |(value, (mean, scale)): (&f32, (&f32, &f32))| ((value - mean) * scale).clamp(-CUT_OFF, CUT_OFF);
-        let row = |row: &[f32]| -> Vec<f32> {
-            row.iter().zip(self.mean.iter().zip(&self.scale)).map(value).collect()
-        };
-        inputs.chunks_exact(self.mean.len().max(1)).flat_map(row).collect()
+        let mut values = Vec::with_capacity(inputs.len());
+        for row in inputs.chunks_exact(self.mean.len().max(1)) {
+            for ((value, mean), scale) in row.iter().zip(&self.mean).zip(&self.scale) {
+                values.push(((value - mean) * scale).clamp(-CUT_OFF, CUT_OFF));
+            }
+        }
+        values
     }
+}
+
+/// Some `rows` of `values` [.., width].
+fn gather(values: &[f32], width: usize, rows: &[u32]) -> Vec<f32> {
+    rows.iter().flat_map(|row| values[*row as usize * width..][..width].iter().copied()).collect()
 }
 
 /// Means of each column of `values` [rows, width].
@@ -266,6 +300,24 @@ mod tests {
         let line = &linear::cross_fit(&line, &examples, &Folds::new(400), &[0.1], "ridge")[0];
         let line = line.predict(&[1.0, -1.0], 1);
         assert!(line[1].abs() < 0.3, "{line:?}");
+    }
+
+    /// What a row has of its own is in no guess of it, and guesses stand in the order of their rows.
+    #[test]
+    fn rows_are_guessed_without_themselves() {
+        let known = examples(300);
+        let (regression, guess) = Regression::out_of_fold(&known, 0, Effort::Quick);
+        let mut lines = guess.chunks_exact(2).zip(known.outputs.chunks_exact(2));
+        assert!(lines.all(|(guess, truth)| (guess[0] - truth[0]).abs() < 0.3), "{}", regression.kind);
+        // Each row has an input of its own, and an output that follows from nothing.
+        let mut rng = stream(2, "test", &[]);
+        let mut sign = || f32::from(u8::from(hashvfl_core::random::uniform(&mut rng) < 0.5)) * 2.0 - 1.0;
+        let inputs = (0..256_u16).flat_map(|row| (0..8).map(move |bit| f32::from(row >> bit & 1)));
+        let outputs: Vec<f32> = (0..256).map(|_| sign()).collect();
+        let noise = Examples { inputs: inputs.collect(), outputs, rows: 256, discrete: true };
+        let (_, guess) = Regression::out_of_fold(&noise, 0, Effort::Quick);
+        let along: f32 = guess.iter().zip(&noise.outputs).map(|(guess, truth)| guess * truth).sum();
+        assert!(along / 256.0 < 0.03, "{along}");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use hashvfl_learning::bottom::{Dropout, Mlp, MlpConfig};
 use hashvfl_learning::init::Init;
 use hashvfl_learning::snapshot::to_host;
 
-use super::{Examples, Predictor, Standard};
+use super::{Examples, Predictor, Standard, gather};
 
 /// Records of a batch: the more there are to learn from, the more.
 const BATCH: usize = 64;
@@ -65,16 +65,13 @@ impl MlpRegression {
         for epoch in 0..MOST_EPOCHS.min((updates * batch / train.rows).max(1) as u64) {
             shuffle(&mut order, &mut stream(seed, "regression batches", &[epoch]));
             for rows in order.chunks(batch) {
-                let pick = |values: &[f32], width: usize| {
-                    let row = |row: &u32| values[*row as usize * width..][..width].iter().copied();
-                    let values: Vec<f32> = rows.iter().flat_map(row).collect();
-                    self.tensor(values, rows.len(), width)
-                };
+                let known = self.tensor(gather(&x, width, rows), rows.len(), width);
+                let wanted = self.tensor(gather(&y, outputs, rows), rows.len(), outputs);
                 let mut dropout =
                     Dropout::new(DROPOUT, stream(seed, "regression dropout", &[adam.updates()]));
-                let (guess, trace) = self.model.forward(pick(&x, width), &mut dropout);
+                let (guess, trace) = self.model.forward(known, &mut dropout);
                 // Of the mean squared error.
-                let gradient = (guess - pick(&y, outputs)).mul_scalar(2.0 / (rows.len() * outputs) as f32);
+                let gradient = (guess - wanted).mul_scalar(2.0 / (rows.len() * outputs) as f32);
                 let mut gradients = self.model.backward_weights(trace, gradient);
                 self.model = adam.update(self.model.clone(), &mut gradients, RATE);
             }
