@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use hashvfl_core::PartyName;
+use hashvfl_core::{PartyName, text};
 
 use crate::curve::BadPoint;
 
@@ -24,46 +24,45 @@ pub enum AlignmentError {
     },
     /// A file of the folder is not what this program wrote.
     #[error(
-        "{0} is damaged: begin again at all holders, in a new folder and under a new id. An order.csv that is beside it has a \
-         digest of its own and may be used"
+        "{0} is damaged: all holders must start over, in a new folder and with a new alignment.settings.id. An \
+         order.csv in the same folder has its own digest and can still be used"
     )]
     Damaged(PathBuf),
     /// The folder is of an alignment that an earlier version began and that is not over.
     #[error(
-        "{0} holds an alignment that an earlier version of this program began: finish it with that version, or begin again at \
-         all holders, in a new folder and under a new id"
+        "{0} holds an alignment that an earlier version of this program started: finish it with that version, or \
+         start over at all holders, in a new folder and with a new alignment.settings.id"
     )]
     EarlierVersion(PathBuf),
     /// A file cannot be written whole.
     #[error(transparent)]
     Write(#[from] hashvfl_files::WriteError),
     /// The folder belongs to another alignment.
-    #[error("{0} holds another alignment, or one under other settings: name another folder")]
+    #[error("{0} holds another alignment, or one with other settings: choose another folder")]
     OtherAlignment(PathBuf),
     /// The folder is not the alignment's own.
-    #[error(
-        "{0} is in the folder of the alignment, which has to be the alignment's own: name an empty or a new folder"
-    )]
+    #[error("{0} is in the alignment's folder, which may hold nothing else: choose a new or an empty folder")]
     Foreign(PathBuf),
     /// Another process works in the folder.
     #[error("{0} is in use by another process")]
     InUse(PathBuf),
     /// A record without an id.
-    #[error("record {row} has no id once it is normalised: every record needs one")]
+    #[error("record {row} has no id after normalisation: every record needs one")]
     NoId {
         /// Its number in the table, from 1.
         row: u64,
     },
     /// Records that repeat an id.
     #[error(
-        "{count} records repeat the id of another record, as the agreed normalisation writes it: keep one of each"
+        "{} with the same normalised id as another record: keep one record per id",
+        text::counted(.count, "record")
     )]
     Duplicates {
         /// How many, beyond the first of each.
         count: u64,
     },
     /// No record at all.
-    #[error("the table holds no record")]
+    #[error("the table holds no records")]
     Empty,
     /// More records than agreed.
     #[error("the table holds more than the {most} records that most_records allows")]
@@ -72,18 +71,19 @@ pub enum AlignmentError {
         most: u64,
     },
     /// A key file that is none.
-    #[error("{0} holds no key: `keygen` writes one")]
+    #[error("{0} does not hold a key: `keygen` creates one")]
     Key(PathBuf),
     /// A peer without a pinned key.
     #[error(
-        "the policy pins no key of {0}: ask {0} for it over another channel, such as the phone, and pin it: `pin --config FILE {0}=KEY`"
+        "the policy pins no key of {0}: ask {0} for its public key over another channel, such as the phone, and pin \
+         it with `pin --config FILE {0}=KEY`"
     )]
     NotPinned(PartyName),
     /// A policy that cannot be read.
     #[error(transparent)]
     Policy(#[from] hashvfl_ledger::PolicyError),
     /// A peer that is pinned under this holder's own key.
-    #[error("the policy pins this holder's own key as that of {0}: ask {0} for its key")]
+    #[error("the key that the policy pins for {0} is this holder's own: ask {0} for its public key")]
     OwnKey(PartyName),
     /// A peer broke the protocol, or the relay its seal.
     #[error("{peer}: {fault}")]
@@ -94,7 +94,7 @@ pub enum AlignmentError {
         fault: Fault,
     },
     /// A peer cannot go on.
-    #[error("{peer} has stopped{absent}: its own log says why; start all holders again when that is mended")]
+    #[error("{peer} has stopped{absent}; its own log says why. Mend that, then start all holders again")]
     Stopped {
         /// Who.
         peer: PartyName,
@@ -103,7 +103,8 @@ pub enum AlignmentError {
     },
     /// Too few records in common.
     #[error(
-        "{common} records are common to all holders, fewer than the {least} of which an order may be kept: none is kept"
+        "the holders have {} in common, but an order needs at least {least} (the policy's least_common): no order was \
+         written", text::counted(.common, "record")
     )]
     TooFew {
         /// Records in common.
@@ -113,8 +114,9 @@ pub enum AlignmentError {
     },
     /// The same, as an earlier version wrote it down.
     #[error(
-        "an earlier version noted {common} records in common beside {order}, fewer than the {least} of which an order may be \
-         kept: if that is right, remove {order}; if it holds more, that note is damaged"
+        "an earlier version recorded {common} common records for {order}, but an order needs at least {least} (the \
+         policy's least_common): if that number is right, remove {order}; if the file holds more records, the \
+         recorded number is damaged"
     )]
     TooFewUnchecked {
         /// The order, which stays.
@@ -125,7 +127,10 @@ pub enum AlignmentError {
         least: u64,
     },
     /// Nothing came for too long.
-    #[error("waited {seconds} s for {missing}: is it up? Start again: the alignment goes on where it was")]
+    #[error(
+        "waited {seconds} s for {missing}: is it running? Start the same command again: the alignment continues where \
+         it stopped"
+    )]
     Silent {
         /// The limit.
         seconds: u64,
@@ -137,30 +142,34 @@ pub enum AlignmentError {
     AskedToEnd,
     /// The relay gave up.
     #[error("{0}")]
-    Relay(#[from] crate::protocol::relay::RelayError),
+    Relay(#[from] RelayError),
 }
+
+/// Why a relay cannot be used any more; one line for a person.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct RelayError(pub String);
 
 /// What is wrong with what came under a peer's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// A handshake that the pinned keys do not open.
     #[error(
-        "its handshake does not fit the pinned keys and settings: another key, another policy, or somebody in between"
+        "its handshake does not match the pinned keys and the settings: it uses another key or other settings, it \
+         pins another key of this holder, or someone is in between"
     )]
     Handshake,
     /// A sealed frame that opens under a later number than the next.
-    #[error(
-        "frames that it has sealed are missing: they were altered, left out or put in another order on the way"
-    )]
+    #[error("encrypted frames from it are missing: they were altered, dropped or reordered on the way")]
     Seal,
     /// A frame or message that is none.
     #[error("a message is malformed")]
     Message,
     /// A message that is not its sender's to send.
-    #[error("a message does not fit the protocol")]
+    #[error("a message violates the protocol")]
     Unexpected,
     /// A chunk that is not the next.
-    #[error("chunk {found} came where {expected} was due: the same chunk twice, or one left out")]
+    #[error("chunk {found} arrived, but chunk {expected} was expected: a chunk was repeated or dropped")]
     Order {
         /// The next chunk.
         expected: u32,
@@ -168,7 +177,7 @@ pub enum Fault {
         found: u32,
     },
     /// A set beyond the agreed size.
-    #[error("its set of {found} is larger than the {most} that most_records allows")]
+    #[error("its set of {found} records exceeds most_records = {most}")]
     Size {
         /// Its size.
         found: u64,
@@ -176,10 +185,10 @@ pub enum Fault {
         most: u64,
     },
     /// A set whose size changes.
-    #[error("the size of a set changed on the way")]
+    #[error("the size of a set changed during the transfer")]
     Resized,
     /// A chunk of the wrong length.
-    #[error("a chunk has {found} bytes where {expected} were due: the stream was cut")]
+    #[error("a chunk has {found} bytes, but {expected} were expected: the stream was truncated")]
     Length {
         /// Bytes that were due.
         expected: usize,
@@ -193,7 +202,7 @@ pub enum Fault {
     #[error("a set holds a point twice")]
     Twice,
     /// Tags out of order.
-    #[error("final tags are not in their order")]
+    #[error("final tags are not sorted")]
     Unsorted,
     /// It stopped.
     #[error("it stopped; its own log says why")]

@@ -45,7 +45,7 @@ impl SecretKey {
     /// When the file is there already: a new key would lock the owner out wherever the old one is pinned.
     pub fn create(path: &Path) -> Result<Self, AlignmentError> {
         if path.exists() {
-            let there = std::io::Error::new(std::io::ErrorKind::AlreadyExists, "it is there already");
+            let there = std::io::Error::new(std::io::ErrorKind::AlreadyExists, "it already exists");
             return Err(AlignmentError::io("write", path)(there));
         }
         let mut bytes = Zeroizing::new([0; 32]);
@@ -91,8 +91,8 @@ mod tests {
             use std::os::unix::fs::PermissionsExt;
             assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         }
-        assert!(SecretKey::create(&path).unwrap_err().to_string().contains("there already"));
+        assert!(SecretKey::create(&path).unwrap_err().to_string().contains("already exists"));
         fs::write(&path, "no key").unwrap();
-        assert!(SecretKey::read(&path).unwrap_err().to_string().contains("holds no key"));
+        assert!(SecretKey::read(&path).unwrap_err().to_string().contains("does not hold a key"));
     }
 }

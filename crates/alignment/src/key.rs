@@ -6,7 +6,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::settings::{AlignmentSettings, Case, Unicode};
 
-/// An id as all holders write it. `None` where nothing is left of a part: such a record has no id.
+/// An id as all holders write it. `None` if a part is empty after normalisation: such a record has no id.
 pub fn normalise(settings: &AlignmentSettings, id: &str) -> Option<String> {
     let parts = split(id, settings.key_columns)?;
     let parts: Vec<String> = parts.into_iter().map(|part| normalise_part(settings, part)).collect();

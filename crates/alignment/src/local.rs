@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use hashvfl_core::{PartyName, RunId};
+use hashvfl_core::{PartyName, RunId, text};
 use hashvfl_ledger::{Policy, RedbStore, count_alignment};
 use serde::Deserialize;
 
@@ -66,9 +66,10 @@ impl AlignmentConfig {
         }
         if self.settings.key_columns != key_columns {
             return bad(&format!(
-                "settings.key_columns is {}, but this holder's `id` names {key_columns} columns: list as many as all \
+                "alignment.settings.key_columns is {}, but this holder's `id` names {}: list as many columns as all \
                  holders agreed on, in the same order",
-                self.settings.key_columns
+                self.settings.key_columns,
+                text::counted(key_columns, "column")
             ));
         }
         self.settings.check()
@@ -81,7 +82,11 @@ impl AlignmentConfig {
     pub fn served(&self) -> Result<Self, AlignmentError> {
         let mut folder = self.folder.clone().into_os_string();
         folder.push(SERVED);
-        let too_long = |_| AlignmentError::Settings(format!("id must leave room for {SERVED:?} behind it"));
+        let too_long = |_| {
+            AlignmentError::Settings(format!(
+                "alignment.settings.id is too long: it must leave room for {SERVED:?} at its end"
+            ))
+        };
         let id = RunId::new(format!("{}{SERVED}", self.settings.id)).map_err(too_long)?;
         Ok(Self {
             folder: folder.into(),
@@ -93,6 +98,16 @@ impl AlignmentConfig {
     /// The order that comes of it.
     pub fn order(&self) -> PathBuf {
         self.folder.join("order.csv")
+    }
+
+    /// `order`, where it is the one that this alignment is to write yet.
+    pub fn awaited<'a>(&self, order: Option<&'a Path>) -> Option<&'a Path> {
+        order.filter(|order| *order == self.order() && !order.exists())
+    }
+
+    /// The same for the alignment of the records that are served.
+    pub fn awaited_served<'a>(&self, order: Option<&'a Path>) -> Option<&'a Path> {
+        self.served().ok()?.awaited(order)
     }
 
     /// Whether the other holders have to be told that this one has failed with `error`: they wait for it, and do not know yet.
@@ -150,8 +165,8 @@ impl Owner<'_> {
     }
 }
 
-/// Aligns, or goes on with what an earlier call began; `join` is called when all is ready to talk. A holder that is through
-/// has its result without a relay, too.
+/// Aligns, or continues what an earlier call began; `join` is called when all is ready to talk. A holder that has already
+/// finished returns its result without contacting the relay.
 ///
 /// # Errors
 /// When anything fails; what is in the folder stays there, and the same call goes on with it.

@@ -4,7 +4,6 @@ use hashvfl_core::records::order::OrderText;
 
 use crate::error::AlignmentError;
 use crate::key;
-use crate::protocol::compare::verdict_bytes;
 use crate::settings::AlignmentSettings;
 use crate::storage::files::{Items, Whole, WholeItems};
 use crate::storage::folder::Folder;
@@ -13,6 +12,11 @@ use crate::storage::spool::RECORD_BYTES;
 
 /// Bytes of an item of `places`: where a point lay before this holder sorted the set.
 pub const PLACE_BYTES: usize = 4;
+
+/// Bytes of a verdict over so many points.
+pub fn verdict_bytes(points: u64) -> u64 {
+    points.div_ceil(8)
+}
 
 /// Puts the bits of `from`, a verdict in this holder's order of a set, into the order in which the set came.
 pub fn place(folder: &Folder, set: usize, from: &str) -> Result<(), AlignmentError> {

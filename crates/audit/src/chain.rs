@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use hashvfl_core::Digest;
+use hashvfl_core::text::counted;
 use serde::{Deserialize, Serialize};
 
 use crate::error::AuditError;
@@ -69,7 +70,7 @@ impl Links {
             reader.read_until(b'\n', &mut line).map_err(|reason| AuditError::file("read", path, reason))?;
             if line.pop_if(|end| *end == b'\n').is_none() {
                 if has_another_end(&line) {
-                    let reason = "something else stands where it should end".to_string();
+                    let reason = "unexpected bytes follow the last entry".to_string();
                     let (path, line) = (path.to_path_buf(), self.head.sequence + 1);
                     return Err(AuditError::Broken { path, line, reason });
                 }
@@ -88,10 +89,15 @@ impl Links {
 
     /// The entry on `line`, if it follows; the next has to follow from it.
     pub(crate) fn follow(&mut self, line: &[u8]) -> Result<Entry, String> {
-        let entry: Entry = serde_json::from_slice(line).map_err(|_| "this is no entry".to_string())?;
+        let entry: Entry =
+            serde_json::from_slice(line).map_err(|_| "this line is not an entry".to_string())?;
         let Head { sequence, entry: last } = self.head;
         if entry.sequence != sequence + 1 {
-            return Err(format!("entry {} stands where {} should", entry.sequence, sequence + 1));
+            return Err(format!(
+                "entry {} was found where entry {} was expected",
+                entry.sequence,
+                sequence + 1
+            ));
         }
         if entry.previous_sha256 != last.to_string() {
             return Err("it does not follow from the entry before".to_string());
@@ -170,19 +176,22 @@ impl Chain {
                 continue;
             }
             let told = format!(
-                "the head of {} entries that was told in run {} ({})",
-                head.sequence, head.run, head.time
+                "the head with {} that was sent in run {} ({})",
+                counted(head.sequence, "entry"),
+                head.run,
+                head.time
             );
             let Some(found) = self.digests.get(head.sequence as usize - 1) else {
                 let text = format!(
-                    "the log was cut or begun anew: it has {} entries, and {told} vouches for more",
+                    "the log was truncated or restarted: it has {} entries, but {told} covers more",
                     self.digests.len()
                 );
                 return Err(AuditError::Differs(text));
             };
             if found.to_string() != head.entry_sha256 {
                 let text = format!(
-                    "the log was changed or written anew: one of the entries {} to {} is not what it was at {told}",
+                    "the log was changed or rewritten: at least one of the entries {} to {} differs from what {told} \
+                     covers",
                     vouched + 1,
                     head.sequence
                 );

@@ -1,4 +1,4 @@
-//! What a ledger counts in all, as the audit trail beside it remembers: neither is older than the other.
+//! The ledger's totals as last recorded in the audit trail, by which an older copy of either is noticed.
 
 use std::path::Path;
 

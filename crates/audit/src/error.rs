@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use hashvfl_core::text;
 use hashvfl_files::WriteError;
 use hashvfl_identity::SignatureError;
 
@@ -32,8 +33,9 @@ pub enum AuditError {
     },
     /// A log whose entries do not follow from each other.
     #[error(
-        "the audit log {path}, line {line}: {reason}: the file was changed after it was written. Compare a backup with heads \
-         that peers kept (`audit verify --against`), or move the folder away to begin a new log, and tell the peers"
+        "{path}, line {line}: {reason}, so the audit trail was changed after it was written. Compare a backup with \
+         the heads that peers keep (`audit verify --against`), or move the folder away to start a new trail, and \
+         tell the peers"
     )]
     Broken {
         /// The log.
@@ -45,8 +47,8 @@ pub enum AuditError {
     },
     /// A log that is shorter than it was.
     #[error(
-        "the audit log {path} is shorter than it was a moment ago: somebody cut it while it was in use; restore it from a \
-         backup"
+        "the audit trail {path} is shorter than it was a moment ago: it was truncated while in use; restore it from \
+         a backup"
     )]
     Shrunk {
         /// The log.
@@ -54,7 +56,7 @@ pub enum AuditError {
     },
     /// A log of another side.
     #[error(
-        "the audit log {path} is that of {found}, not of {expected}: name another folder as audit.folder"
+        "the audit trail {path} belongs to {found}, not to {expected}: set audit.folder to another folder"
     )]
     OtherSide {
         /// The log.
@@ -66,9 +68,9 @@ pub enum AuditError {
     },
     /// A ledger that counts less than it has counted before.
     #[error(
-        "the ledger {path} counts {found} releases, and the audit trail beside it says that it has counted {counted}: it is an older \
-         copy; records with a used-up budget could be released again. Restore the ledger of the last run (docs/how-to/back-up.md says \
-         what to do if there is none)"
+        "the ledger {path} counts {}, but its audit trail says that it had counted {counted}: it is an \
+         older copy, and records whose budget is used up could be released again. Restore the ledger of the last \
+         run (docs/how-to/back-up.md says what to do if there is none)", text::counted(.found, "release")
     )]
     OlderLedger {
         /// The ledger.
@@ -79,15 +81,19 @@ pub enum AuditError {
         counted: u64,
     },
     /// A peer of which no head was kept.
-    #[error("no head of the log of {0} is kept here: there is nothing that keeps it out")]
+    #[error(
+        "no head of the audit trail of {0} is stored here, so nothing keeps it out and there is nothing to accept"
+    )]
     NoHeads(String),
     /// A folder that does not outlive a run.
     #[error(
-        "audit.folder = {0:?} lies in the state folder: the audit trail outlives every run, so keep it elsewhere"
+        "audit.folder = {0:?} is inside the state folder, but must outlive every run: choose a path outside it"
     )]
     InState(PathBuf),
     /// A file of heads that is none.
-    #[error("{path}, line {line} is no head of an audit log: expected a file from a peer's `heads` folder")]
+    #[error(
+        "{path}, line {line}, is not the head of an audit trail: expected a file from a peer's `heads` folder"
+    )]
     NoHead {
         /// The file.
         path: PathBuf,
@@ -96,8 +102,9 @@ pub enum AuditError {
     },
     /// A head that is not what was written.
     #[error(
-        "{path}, line {line} is damaged: its SHA-256 is not the one that was written with it. Restore the file from a backup; where there \
-         is none, move it away, and an older log of that side is not noticed until its next head is kept"
+        "{path}, line {line}, is damaged: its SHA-256 does not match. Restore the file from a backup; if there is \
+         none, move it away. Until that side's next head is stored, an older copy of its audit trail is then not \
+         noticed"
     )]
     DamagedHead {
         /// The file.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use hashvfl_core::PartyName;
+use hashvfl_core::text::{counted, times};
 use hashvfl_identity::Identity;
 use serde::{Deserialize, Serialize};
 
@@ -160,6 +161,14 @@ pub enum AuditEvent {
         #[serde(skip_serializing_if = "Option::is_none", default)]
         by: Option<String>,
     },
+    /// An alarm of the gradient monitor was dismissed: the run may go on.
+    AlarmDismissed {
+        /// The step at which it was raised.
+        step: u64,
+        /// Who says so.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        by: Option<String>,
+    },
     /// What the ledger counted in all when a run, or serving, ended: one that counts less later is an older one.
     Counted {
         /// Releases and alignments.
@@ -254,8 +263,9 @@ impl fmt::Display for Service {
 impl fmt::Display for Release {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { from, to, what, records, bits, withheld } = self;
-        write!(f, "{from} released {what} to {to}: {records} records, {bits} bits")?;
-        if *withheld > 0 { write!(f, "; {withheld} records withheld") } else { Ok(()) }
+        let (records, bits) = (counted(records, "record"), counted(bits, "bit"));
+        write!(f, "{from} released {what} to {to}: {records}, {bits}")?;
+        if *withheld > 0 { write!(f, "; {} withheld", counted(withheld, "record")) } else { Ok(()) }
     }
 }
 
@@ -264,53 +274,49 @@ impl fmt::Display for AuditEvent {
         match self {
             Self::Opened { side, release } => write!(f, "log of {side} opened, release {release}"),
             Self::Mended { cut_bytes } => {
-                write!(f, "log mended: an incomplete last line of {cut_bytes} bytes was cut off")
+                write!(f, "log mended: an incomplete last line of {} was cut off", counted(cut_bytes, "byte"))
             }
-            Self::Resumed { step } => write!(f, "the run went on from a checkpoint behind step {step}"),
+            Self::Resumed { step } => write!(f, "the run continued from the checkpoint after step {step}"),
             Self::Joined { party, service } => write!(f, "{party} joined {service}"),
             Self::JoinedAgain { party, service, count } => {
-                write!(f, "{party} joined {service}, {count} times")
+                write!(f, "{party} joined {service} {} more", times(count))
             }
             Self::Refused { party, who, service, why, count } => {
-                match (party, who) {
-                    (Some(party), _) => write!(f, "{party}")?,
-                    (None, Some(who)) => write!(f, "{who}")?,
-                    (None, None) => f.write_str("a stranger")?,
-                }
-                write!(f, " refused from {service}, {count} times: {why}")
+                write!(f, "{} refused from {service}", refusee(party.as_ref(), who.as_ref()))?;
+                if *count == 1 { write!(f, ": {why}") } else { write!(f, " {count} times: {why}") }
             }
-            Self::Returned { party, count } => {
-                write!(f, "{party} came back {count} times on another connection")
+            Self::Returned { party, count } => write!(f, "{party} reconnected {}", times(count)),
+            Self::RunBegun { parties, settings_sha256, records, excluded } => {
+                let (parties, records) = (names(parties), counted(records, "record"));
+                write!(
+                    f,
+                    "run started with {parties}: {records}, {excluded} excluded, settings {settings_sha256}"
+                )
             }
-            Self::RunBegun { parties, settings_sha256, records, excluded } => write!(
-                f,
-                "run begun with {}: {records} records, {excluded} left out, settings {settings_sha256}",
-                names(parties)
-            ),
             Self::RunEnded { finished: true, step, .. } => write!(f, "run finished at step {step}"),
             Self::RunEnded { finished: false, step, why } => {
                 write!(f, "run ended unfinished at step {step}: {}", why.as_deref().unwrap_or("unknown"))
             }
-            Self::PolicyChanged { policy_sha256: Some(policy) } => write!(f, "policy is now {policy}"),
-            Self::PolicyChanged { policy_sha256: None } => f.write_str("there is no policy now"),
+            Self::PolicyChanged { policy_sha256: Some(policy) } => write!(f, "policy in force: {policy}"),
+            Self::PolicyChanged { policy_sha256: None } => f.write_str("policy removed"),
             Self::Released(release) => release.fmt(f),
-            Self::Alignment { holders, finished: true, records, common } => write!(
-                f,
-                "records aligned with {}: {} of {} are common",
-                names(holders),
-                common.unwrap_or_default(),
-                records.unwrap_or_default()
-            ),
             Self::Alignment { holders, finished: false, .. } => {
                 write!(f, "alignment with {} failed", names(holders))
             }
-            Self::Predictions { client, requests, asked, predicted, refused } => write!(
-                f,
-                "client {client}: {requests} requests about {asked} records, {predicted} predicted, {refused} refused"
-            ),
+            Self::Alignment { holders, records, common, .. } => {
+                let (common, records) = (common.unwrap_or_default(), records.unwrap_or_default());
+                write!(f, "records aligned with {}: {common} of {records} are common", names(holders))
+            }
+            Self::Predictions { client, requests, asked, predicted, refused } => {
+                let (requests, asked) = (counted(requests, "request"), counted(asked, "record"));
+                write!(
+                    f,
+                    "client {client}: {requests} about {asked}, {predicted} predicted, {refused} refused"
+                )
+            }
             Self::Revoked { name } => write!(f, "{name} revoked"),
             Self::RevocationsChanged { lists, revoked, new } => {
-                write!(f, "revocation list {lists} counts: {revoked} certificates are taken back")?;
+                write!(f, "revocation list {lists} in force: {} revoked", counted(revoked, "certificate"))?;
                 if new.is_empty() { Ok(()) } else { write!(f, "; new: {}", new.join(", ")) }
             }
             Self::PermissionsChanged { sha256, ids } => write_permissions(f, sha256, *ids),
@@ -323,28 +329,45 @@ impl fmt::Display for AuditEvent {
                 write!(f, "settings {settings_sha256} approved")?;
                 by.as_ref().map_or(Ok(()), |by| write!(f, " by {by}"))
             }
+            Self::AlarmDismissed { step, by } => {
+                write!(f, "gradient alarm of step {step} dismissed")?;
+                by.as_ref().map_or(Ok(()), |by| write!(f, " by {by}"))
+            }
             Self::Counted { items, bits } => {
-                write!(f, "the ledger counts {items} releases in all, {bits} bits")
+                let (items, bits) = (counted(items, "release"), counted(bits, "bit"));
+                write!(f, "the ledger counts {items}, {bits} in total")
             }
             Self::Accepted { side, sequence } => {
-                write!(f, "the log of {side} is taken as it is now, in place of one of {sequence} entries")
+                let entries = counted(sequence, "entry");
+                write!(f, "the log of {side} is taken as it is now, in place of one of {entries}")
             }
             Self::BadSignature { side, sequence, count } => write_bad_signature(f, side, *sequence, *count),
             Self::Contradiction { side, sequence } => {
-                write!(f, "{side} told a head of {sequence} entries that does not fit those before")
+                let entries = counted(sequence, "entry");
+                write!(f, "{side} sent a head with {entries}, which contradicts an earlier head")
             }
         }
     }
 }
 
+/// Who was refused, as far as it is known.
+fn refusee(party: Option<&PartyName>, who: Option<&Identity>) -> String {
+    match (party, who) {
+        (Some(party), _) => party.to_string(),
+        (None, Some(who)) => who.to_string(),
+        (None, None) => "a stranger".to_string(),
+    }
+}
+
 fn write_permissions(f: &mut fmt::Formatter<'_>, sha256: &str, ids: Option<u64>) -> fmt::Result {
-    write!(f, "permissions are those of the file {sha256}")?;
-    ids.map_or(Ok(()), |ids| write!(f, ", whose lists for clients have {ids} ids"))
+    write!(f, "permissions in force: {sha256}")?;
+    ids.map_or(Ok(()), |ids| write!(f, ", with {} listed for clients", counted(ids, "record id")))
 }
 
 fn write_bad_signature(f: &mut fmt::Formatter<'_>, side: &str, sequence: u64, count: u64) -> fmt::Result {
-    write!(f, "the head of {side} with {sequence} entries is not signed by a key that counts")?;
-    if count == 1 { Ok(()) } else { write!(f, ", nor were {} before it", count - 1) }
+    let entries = counted(sequence, "entry");
+    write!(f, "{side} sent a head with {entries}, which is not signed by an accepted key")?;
+    if count == 1 { Ok(()) } else { write!(f, ", as {} before it", counted(count - 1, "head")) }
 }
 
 fn names(parties: &[PartyName]) -> String {

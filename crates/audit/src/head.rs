@@ -1,9 +1,11 @@
-//! Heads: what says of a log all that is in it, in 32 bytes and a number.
+//! Heads: a 32-byte hash and a count that commit to the whole content of a log.
 
 use std::fmt;
 use std::str::FromStr;
 
+use hashvfl_core::hex::{bytes_of_hex, hex};
 use hashvfl_core::protocol::message::AuditHead;
+use hashvfl_core::text::counted;
 use hashvfl_core::{Digest, PartyName, RunId};
 use hashvfl_identity::{Fingerprint, SignatureError, verify};
 use serde::{Deserialize, Serialize};
@@ -84,7 +86,7 @@ impl Head {
 
 impl fmt::Display for Head {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} entries, the last {}", self.sequence, self.entry)
+        write!(f, "{}, the last {}", counted(self.sequence, "entry"), self.entry)
     }
 }
 
@@ -151,25 +153,10 @@ impl KeptHead {
     /// If the signature is not of this head.
     pub fn verify(&self) -> Result<Option<Fingerprint>, SignatureError> {
         let Some(signature) = &self.signature else { return Ok(None) };
-        let signature = from_hex(signature).ok_or(SignatureError::Unreadable)?;
+        let signature = bytes_of_hex(signature).ok_or(SignatureError::Unreadable)?;
         let side = Side::of_file_stem(&self.side).ok_or(SignatureError::Unreadable)?;
-        let entry = from_hex(&self.entry_sha256).and_then(|bytes| bytes.try_into().ok());
-        let entry = Digest(entry.ok_or(SignatureError::Unreadable)?);
+        let entry = Digest::from_hex(&self.entry_sha256).ok_or(SignatureError::Unreadable)?;
         let text = Head { sequence: self.sequence, entry }.to_signed_bytes(&side, &self.run);
         verify(&text, &signature).map(Some)
     }
-}
-
-/// Bytes from hex digits; `None` where there are others.
-pub(crate) fn from_hex(text: &str) -> Option<Vec<u8>> {
-    let digits = text.as_bytes();
-    if !digits.len().is_multiple_of(2) || !text.is_ascii() {
-        return None;
-    }
-    (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect()
-}
-
-/// `bytes` as hex digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -70,8 +70,9 @@ impl HeadBook {
     }
 
     /// Keeps a head that its owner told in `run`, durably, with the key that signed it. It is kept also where it contradicts one from before.
-    /// Of the heads of one day that a party tells when it comes to serve, the last one stays: so one that comes again and again fills
-    /// no disk, and a head of an earlier day still vouches for what was before it.
+    /// Of the heads of one day that a party tells under one key when it comes to serve, the first and the last stay, and those that
+    /// contradict others: so one that comes again and again fills no disk, no head of another key or of none takes the place of one
+    /// that was signed, and a head of an earlier day still vouches for what was before it.
     ///
     /// # Errors
     /// If its file cannot be read or written.
@@ -86,17 +87,18 @@ impl HeadBook {
         let side = Side::from(told.party.clone());
         let path = self.path(&side);
         let mut before = if path.exists() { read_heads(&path)? } else { Vec::new() };
-        let entry = told.entry.to_string();
-        let is_kept = |kept: &KeptHead| kept.sequence == told.sequence && kept.entry_sha256 == entry;
-        if at == Moment::Serve && before.iter().any(is_kept) {
+        let head = KeptHead::new(told, key, run, at, time::text(now));
+        if at == Moment::Serve && before.iter().any(|kept| says_as_much(kept, &head)) {
             return Ok(None);
         }
         fs::create_dir_all(&self.folder)
-            .map_err(|reason| AuditError::file("make the folder", &self.folder, reason))?;
-        let head = KeptHead::new(told, key, run, at, time::text(now));
+            .map_err(|reason| AuditError::file("create the folder", &self.folder, reason))?;
         let contradicts = before.iter().any(|kept| contradict(kept, head.sequence, &head.entry_sha256));
-        if !contradicts && before.last().is_some_and(|last| is_later_of_a_day(&head, last)) {
-            before.pop();
+        if at == Moment::Serve {
+            before.retain(|kept| !(kept.at == Moment::Serve && says_as_much(&head, kept)));
+        }
+        if !contradicts && let Some(replaced) = replaced_by(&head, &before) {
+            before.remove(replaced);
         }
         let mut lines = String::new();
         for head in before.iter().chain([&head]) {
@@ -119,12 +121,33 @@ pub struct OlderLog {
     pub told: u64,
 }
 
-/// Whether both heads were told in one run on one day by a party that came to serve.
-fn is_later_of_a_day(head: &KeptHead, last: &KeptHead) -> bool {
+/// Whether `kept` vouches for all that `head` vouches for: it is the same, and signed with the same key, or `head` with none.
+fn says_as_much(kept: &KeptHead, head: &KeptHead) -> bool {
+    let is_same = kept.sequence == head.sequence && kept.entry_sha256 == head.entry_sha256;
+    is_same && (kept.key == head.key || head.key.is_none())
+}
+
+/// Which of the heads before it a head takes the place of that a party tells when it comes to serve: the last one of the same
+/// day, run and key behind the first one, unless that contradicts another.
+fn replaced_by(head: &KeptHead, before: &[KeptHead]) -> Option<usize> {
+    let mut like_it = (0..before.len()).filter(|at| is_of_a_day(head, &before[*at]));
+    let first = like_it.next()?;
+    let last = like_it.next_back().unwrap_or(first);
+    let told = &before[last];
+    let fits = before.iter().enumerate().all(|(at, other)| match at < last {
+        true => !contradict(other, told.sequence, &told.entry_sha256),
+        false => !contradict(told, other.sequence, &other.entry_sha256),
+    });
+    (last > first && fits).then_some(last)
+}
+
+/// Whether both heads were told in one run on one day, and under one key or none, by a party that came to serve.
+fn is_of_a_day(head: &KeptHead, other: &KeptHead) -> bool {
     let of_serving = |head: &KeptHead| head.at == Moment::Serve;
     // Days are as long in all time stamps.
     let day = |head: &KeptHead| head.time.get(..time::DATE_BYTES).map(str::to_string);
-    of_serving(head) && of_serving(last) && head.run == last.run && day(head) == day(last)
+    let both = of_serving(head) && of_serving(other);
+    both && head.run == other.run && head.key == other.key && day(head) == day(other)
 }
 
 /// Whether a log that had the head `earlier` cannot have `sequence` entries now, the last one `entry`, if it only grows.
@@ -159,34 +182,109 @@ mod tests {
 
     const DAY: Duration = Duration::from_secs(86_400);
 
+    /// The heads of bank's log that are told in one run.
+    struct Told {
+        _place: tempfile::TempDir,
+        book: HeadBook,
+    }
+
+    impl Told {
+        fn new() -> Self {
+            let place = tempfile::tempdir().unwrap();
+            let book = HeadBook::new(place.path().join("heads"));
+            Self { _place: place, book }
+        }
+
+        fn side() -> Side {
+            Side::Party(PartyName::new("bank").unwrap())
+        }
+
+        /// The head of that many entries of the log that `of` names.
+        fn head(sequence: u64, of: &str) -> AuditHead {
+            let entry = Digest::of(format!("{of} {sequence}").as_bytes());
+            let party = Some(PartyName::new("bank").unwrap());
+            AuditHead { party, sequence, entry, signature: Vec::new() }
+        }
+
+        /// Keeps it; whether it contradicts another.
+        fn keep(&self, head: &AuditHead, key: Option<Fingerprint>, at: Moment, now: SystemTime) -> bool {
+            let run = RunId::new("spring").unwrap();
+            self.book.keep(head, key, &run, at, now).unwrap().is_some()
+        }
+
+        fn serves(&self, sequence: u64, key: Option<Fingerprint>, now: SystemTime) -> bool {
+            self.keep(&Self::head(sequence, "log"), key, Moment::Serve, now)
+        }
+
+        fn kept(&self) -> Vec<(u64, Option<Fingerprint>)> {
+            let heads = read_heads(&self.book.path(&Self::side())).unwrap();
+            heads.iter().map(|head| (head.sequence, head.key)).collect()
+        }
+    }
+
+    fn noon() -> SystemTime {
+        UNIX_EPOCH + DAY * 20_000 + DAY / 2
+    }
+
+    fn keys() -> [Option<Fingerprint>; 2] {
+        [b"one", b"two"].map(|key| Some(Fingerprint::of_public_key(key)))
+    }
+
     #[test]
     fn a_party_that_comes_to_serve_again_and_again_fills_no_disk() {
-        let place = tempfile::tempdir().unwrap();
-        let book = HeadBook::new(place.path().join("heads"));
-        let bank = PartyName::new("bank").unwrap();
-        let run = RunId::new("spring").unwrap();
-        let told = |sequence: u64| AuditHead {
-            party: Some(bank.clone()),
-            sequence,
-            entry: Digest::of(&sequence.to_le_bytes()),
-            signature: Vec::new(),
-        };
-        let noon = UNIX_EPOCH + 20_000 * DAY + DAY / 2;
-        let keep = |sequence, at, now| book.keep(&told(sequence), None, &run, at, now).unwrap();
-        let kept = || {
-            let heads = read_heads(&book.path(&Side::Party(bank.clone()))).unwrap();
-            heads.iter().map(|head| head.sequence).collect::<Vec<u64>>()
-        };
-        assert_eq!(keep(3, Moment::Finish, noon), None);
-        for sequence in 4..50 {
-            assert_eq!(keep(sequence, Moment::Serve, noon), None);
+        for key in [None, keys()[0]] {
+            let told = Told::new();
+            let kept = || told.kept().iter().map(|(sequence, _)| *sequence).collect::<Vec<u64>>();
+            assert!(!told.keep(&Told::head(3, "log"), key, Moment::Finish, noon()));
+            for sequence in 4..50 {
+                assert!(!told.serves(sequence, key, noon()));
+                assert!(!told.serves(sequence, key, noon()), "the same again");
+            }
+            assert_eq!(kept(), [3, 4, 49], "the first and the last of a day");
+            for sequence in [50, 51, 52] {
+                assert!(!told.serves(sequence, key, noon() + DAY));
+            }
+            assert_eq!(kept(), [3, 4, 49, 50, 52], "those of the day before still vouch");
+            // One that does not fit puts none aside, and none is put aside for those that do again.
+            assert!(told.serves(40, key, noon() + DAY));
+            for sequence in [53, 54, 55] {
+                told.serves(sequence, key, noon() + DAY);
+            }
+            assert_eq!(kept(), [3, 4, 49, 50, 52, 40, 55]);
         }
-        assert_eq!(kept(), [3, 49], "the last of a day");
-        assert_eq!(keep(50, Moment::Serve, noon + DAY), None);
-        assert_eq!(keep(51, Moment::Serve, noon + DAY), None);
-        assert_eq!(kept(), [3, 49, 51], "the one of the day before still vouches");
-        // One that does not fit puts none aside.
-        assert_eq!(keep(40, Moment::Serve, noon + DAY).unwrap().sequence, 40);
-        assert_eq!(kept(), [3, 49, 51, 40]);
+    }
+
+    #[test]
+    fn no_head_of_another_key_or_of_none_takes_the_place_of_one_that_was_signed() {
+        let ([one, two], told) = (keys(), Told::new());
+        for (sequence, key) in [(90, one), (100, one), (101, None), (102, two), (103, None), (104, None)] {
+            assert!(!told.serves(sequence, key, noon()));
+        }
+        assert_eq!(told.kept(), [(90, one), (100, one), (101, None), (102, two), (104, None)]);
+        assert!(!told.serves(105, one, noon()));
+        assert!(!told.kept().contains(&(100, one)) && told.kept().contains(&(105, one)));
+    }
+
+    #[test]
+    fn a_head_that_is_told_signed_takes_the_place_of_the_same_that_was_not() {
+        let ([one, _], told) = (keys(), Told::new());
+        told.serves(100, None, noon());
+        told.serves(100, one, noon());
+        assert_eq!(told.kept(), [(100, one)]);
+        told.serves(100, None, noon() + DAY);
+        assert_eq!(told.kept(), [(100, one)], "it says no more");
+    }
+
+    #[test]
+    fn a_log_that_forked_before_the_first_head_of_a_day_contradicts_it() {
+        let ([one, _], told) = (keys(), Told::new());
+        told.serves(100, one, noon());
+        for sequence in [101, 110, 120] {
+            told.keep(&Told::head(sequence, "fork"), one, Moment::Serve, noon());
+        }
+        assert_eq!(told.kept(), [(100, one), (120, one)], "both logs have a head");
+        let kept = read_heads(&told.book.path(&Told::side())).unwrap();
+        let fork = Told::head(100, "fork").entry.to_string();
+        assert!(contradict(&kept[0], 100, &fork), "that log cannot have the first one");
     }
 }

@@ -7,7 +7,7 @@
 //!  log.jsonl, or a copy of it -> Chain -> compare with a file of heads -> "changed", "cut", or neither
 //! ```
 //!
-//! What is promised, and no more: entries up to a head that a peer kept cannot change unnoticed once log and head are
+//! The only guarantee: entries up to a head that a peer stored cannot change without being noticed when log and head are
 //! compared. Not promised are truth, completeness, entries after that head, or time (`docs/how-to/audit.md`).
 //!
 //! No entry holds an id, a value, a code, a label or a key.

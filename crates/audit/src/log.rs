@@ -64,7 +64,7 @@ impl AuditLog {
         let folder = path.parent().unwrap_or(Path::new("."));
         // The last one alone: a place that is misspelt is not made.
         if !folder.as_os_str().is_empty() && !folder.exists() {
-            fs::create_dir(folder).map_err(|reason| AuditError::file("make the folder", folder, reason))?;
+            fs::create_dir(folder).map_err(|reason| AuditError::file("create the folder", folder, reason))?;
         }
         let file = owner_only()
             .read(true)

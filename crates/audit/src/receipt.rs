@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use hashvfl_core::hex::{bytes_of_hex, hex};
 use hashvfl_core::text::one_line;
 use hashvfl_core::{Digest, RunId};
 use hashvfl_files::write_whole;
@@ -13,7 +14,7 @@ use rand::TryRng;
 use serde::{Deserialize, Serialize};
 
 use crate::error::AuditError;
-use crate::head::{Side, from_hex, hex};
+use crate::head::Side;
 use crate::time;
 
 /// Bytes of a peer's words that are shown, at most.
@@ -55,10 +56,10 @@ pub enum ReceiptError {
     #[error(transparent)]
     File(#[from] AuditError),
     /// It is no receipt.
-    #[error("it is no receipt of an erasure: expected a file from the folder `receipts` of an audit trail")]
+    #[error("it is not an erasure receipt: expected a file from the folder `receipts` of an audit trail")]
     NoReceipt,
     /// Whoever made it did not sign it.
-    #[error("it is not signed, so anybody can have written it: {0} signs receipts once it has an identity")]
+    #[error("it is not signed, so anyone could have written it: {0} signs receipts once it has an identity")]
     NotSigned(Side),
     /// Its signature is not of these words.
     #[error("{reason}: it was changed after {side} signed it, or {side} never did")]
@@ -70,8 +71,8 @@ pub enum ReceiptError {
     },
     /// It is signed with a key of which nobody here knows whose it is.
     #[error(
-        "it is signed with the key {found}, and no key of {side} is known here: ask its owner over another channel, such as the \
-         phone, and pass --key or pin it"
+        "it is signed with the key {found}, but no key of {side} is known here: ask its owner for the fingerprint \
+         over another channel, such as the phone, then pass --key or pin it"
     )]
     UnknownKey {
         /// Whose receipt it says it is.
@@ -122,7 +123,7 @@ impl Receipt {
     pub fn verify(&self, request: &[u8], keys: &[Fingerprint]) -> Result<Fingerprint, ReceiptError> {
         let side = self.side()?;
         let Some(signature) = &self.signature else { return Err(ReceiptError::NotSigned(side)) };
-        let signature = from_hex(signature).ok_or(SignatureError::Unreadable);
+        let signature = bytes_of_hex(signature).ok_or(SignatureError::Unreadable);
         let signed = signature.and_then(|signature| verify(&self.receipt.to_signed_bytes(), &signature));
         let found = match signed {
             Ok(found) => found,
@@ -207,7 +208,7 @@ impl ErasureReceipt {
     /// If it cannot be written.
     pub fn keep(self, folder: &Path, signer: Option<&IdentityFiles>) -> Result<PathBuf, AuditError> {
         std::fs::create_dir_all(folder)
-            .map_err(|reason| AuditError::file("make the folder", folder, reason))?;
+            .map_err(|reason| AuditError::file("create the folder", folder, reason))?;
         let path = folder.join(format!("erasure-{}.json", self.sha256().short()));
         let signature = signer.map(|signer| signer.sign(&self.to_signed_bytes())).transpose();
         let signature = signature.map_err(|reason| AuditError::Unsigned { path: path.clone(), reason })?;

@@ -1,4 +1,4 @@
-//! What comes too often for an entry each: counted, and written now and then.
+//! Events that are too frequent for one entry each: they are counted and written from time to time.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -53,8 +53,9 @@ impl<K: Ord + Clone> Repeated<K> {
         Some(std::mem::take(&mut waiting.count))
     }
 
-    /// What was counted and has waited for a minute; what has not happened again since its last entry is forgotten.
-    fn due(&mut self, now: Instant) -> Vec<(K, u64)> {
+    /// The entries, made by `event`, about what was counted and has waited for a minute; what has not happened again since its
+    /// last entry is forgotten.
+    fn due(&mut self, now: Instant, event: impl Fn(&K, u64) -> AuditEvent) -> Vec<AuditEvent> {
         let mut due = Vec::new();
         self.0.retain(|key, waiting| {
             if now.duration_since(waiting.told) < WINDOW {
@@ -63,20 +64,20 @@ impl<K: Ord + Clone> Repeated<K> {
             if waiting.count == 0 {
                 return false;
             }
-            due.push((key.clone(), std::mem::take(&mut waiting.count)));
+            due.push(event(key, std::mem::take(&mut waiting.count)));
             waiting.told = now;
             true
         });
         due
     }
 
-    /// All that was counted and not told.
-    fn rest(&mut self) -> Vec<(K, u64)> {
+    /// The entries, made by `event`, about all that was counted and not told.
+    fn rest(&mut self, event: impl Fn(&K, u64) -> AuditEvent) -> Vec<AuditEvent> {
         let mut rest = Vec::new();
         for (key, waiting) in &mut self.0 {
             let count = std::mem::take(&mut waiting.count);
             if count > 0 {
-                rest.push((key.clone(), count));
+                rest.push(event(key, count));
             }
         }
         rest
@@ -105,22 +106,12 @@ impl RefusalTally {
 
     /// The entries that are due by now.
     pub fn due(&mut self, now: Instant) -> Vec<AuditEvent> {
-        let due = self.refused.due(now);
-        self.events(due)
+        self.refused.due(now, |(whom, why), count| refused(whom, self.service, why, count))
     }
 
     /// Entries about all that was counted and not told.
     pub fn rest(&mut self) -> Vec<AuditEvent> {
-        let rest = self.refused.rest();
-        self.events(rest)
-    }
-
-    fn events(&self, counts: Vec<((Refusee, &'static str), u64)>) -> Vec<AuditEvent> {
-        let mut events = Vec::with_capacity(counts.len());
-        for ((whom, why), count) in counts {
-            events.push(refused(&whom, self.service, why, count));
-        }
-        events
+        self.refused.rest(|(whom, why), count| refused(whom, self.service, why, count))
     }
 }
 
@@ -149,7 +140,7 @@ impl JoinTally {
     /// Counts that `party` joins: the entry that is to be written before it hears so, if one is due.
     pub fn count(&mut self, party: &PartyName, now: Instant) -> Option<AuditEvent> {
         let count = self.joined.count(party, now)?;
-        Some(joined(party.clone(), self.service, count))
+        Some(joined(party, self.service, count))
     }
 
     /// The entry about `party` could not be written: the next time it joins is told at once.
@@ -159,22 +150,17 @@ impl JoinTally {
 
     /// The entries that are due by now.
     pub fn due(&mut self, now: Instant) -> Vec<AuditEvent> {
-        let due = self.joined.due(now);
-        self.events(due)
+        self.joined.due(now, |party, count| joined(party, self.service, count))
     }
 
     /// Entries about all that was counted and not told.
     pub fn rest(&mut self) -> Vec<AuditEvent> {
-        let rest = self.joined.rest();
-        self.events(rest)
-    }
-
-    fn events(&self, counts: Vec<(PartyName, u64)>) -> Vec<AuditEvent> {
-        counts.into_iter().map(|(party, count)| joined(party, self.service, count)).collect()
+        self.joined.rest(|party, count| joined(party, self.service, count))
     }
 }
 
-fn joined(party: PartyName, service: Service, count: u64) -> AuditEvent {
+fn joined(party: &PartyName, service: Service, count: u64) -> AuditEvent {
+    let party = party.clone();
     match count {
         1 => AuditEvent::Joined { party, service },
         count => AuditEvent::JoinedAgain { party, service, count },
@@ -198,29 +184,24 @@ impl SignatureTally {
     pub fn count(&mut self, side: &Side, sequence: u64, now: Instant) -> Option<AuditEvent> {
         self.last.insert(side.clone(), sequence);
         let count = self.bad.count(side, now)?;
-        Some(AuditEvent::BadSignature { side: side.file_stem(), sequence, count })
+        Some(badly_signed(side, &self.last, count))
     }
 
     /// The entries that are due by now.
     pub fn due(&mut self, now: Instant) -> Vec<AuditEvent> {
-        let due = self.bad.due(now);
-        self.events(due)
+        self.bad.due(now, |side, count| badly_signed(side, &self.last, count))
     }
 
     /// Entries about all that was counted and not told.
     pub fn rest(&mut self) -> Vec<AuditEvent> {
-        let rest = self.bad.rest();
-        self.events(rest)
+        self.bad.rest(|side, count| badly_signed(side, &self.last, count))
     }
+}
 
-    fn events(&self, counts: Vec<(Side, u64)>) -> Vec<AuditEvent> {
-        let mut events = Vec::with_capacity(counts.len());
-        for (side, count) in counts {
-            let sequence = self.last.get(&side).copied().unwrap_or_default();
-            events.push(AuditEvent::BadSignature { side: side.file_stem(), sequence, count });
-        }
-        events
-    }
+/// The event about heads of `side`, where `last` has the entries of the last such head of each side.
+fn badly_signed(side: &Side, last: &BTreeMap<Side, u64>, count: u64) -> AuditEvent {
+    let sequence = last.get(side).copied().unwrap_or_default();
+    AuditEvent::BadSignature { side: side.file_stem(), sequence, count }
 }
 
 /// Predictions, counted by client.
@@ -327,7 +308,7 @@ mod tests {
         assert!((0..99).all(|_| tally.count(&bank, start).is_none()));
         let due = tally.due(start + WINDOW);
         assert_eq!(due.len(), 1);
-        assert_eq!(due[0].to_string(), "bank joined serving, 99 times");
+        assert_eq!(due[0].to_string(), "bank joined serving 99 times more");
         let json = serde_json::to_value(&due[0]).unwrap();
         assert_eq!(serde_json::from_value::<AuditEvent>(json).unwrap(), due[0]);
         assert!(tally.count(&bank, start + WINDOW).is_none());
@@ -356,12 +337,9 @@ mod tests {
         let (mut tally, now) = (RefusalTally::new(Service::Alignment), Instant::now());
         let desk = Refusee::Certified("client/desk".parse().unwrap());
         for (whom, expected) in [
-            (Refusee::Stranger, "a stranger refused from alignment, 1 times: revoked"),
-            (
-                Refusee::Party(PartyName::new("bank").unwrap()),
-                "bank refused from alignment, 1 times: revoked",
-            ),
-            (desk, "client/desk refused from alignment, 1 times: revoked"),
+            (Refusee::Stranger, "a stranger refused from alignment: revoked"),
+            (Refusee::Party(PartyName::new("bank").unwrap()), "bank refused from alignment: revoked"),
+            (desk, "client/desk refused from alignment: revoked"),
         ] {
             let event = tally.count(whom, "revoked", now).unwrap();
             assert_eq!(event.to_string(), expected);

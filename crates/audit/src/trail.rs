@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
 
 use hashvfl_core::protocol::message::AuditHead;
+use hashvfl_core::text::counted;
 use hashvfl_core::{Digest, PartyName, RunId};
 use hashvfl_identity::{Fingerprint, IdentityFiles, Revocations, Role};
 use tracing::{error, warn};
@@ -186,7 +187,7 @@ impl AuditTrail {
         let signed = head.to_signed_bytes(&self.side, &self.run);
         let signature = self.signer.as_deref().map(|signer| signer.sign(&signed)).transpose();
         let signature = signature.unwrap_or_else(|failed| {
-            error!("the head of the audit log goes out unsigned: {failed}");
+            error!("the head of the audit trail is sent unsigned: {failed}");
             None
         });
         let signature = signature.unwrap_or_default();
@@ -214,9 +215,7 @@ impl AuditTrail {
         for head in told {
             let side = Side::from(head.party.clone());
             if head.party.as_ref().is_some_and(|party| !parties.contains(party)) {
-                warn!(
-                    "the head of an audit log came from {side}, which is not in the run: it is passed over"
-                );
+                warn!("ignored the head of an audit trail of {side}, which is not in the run");
                 continue;
             }
             if side == self.side {
@@ -225,9 +224,9 @@ impl AuditTrail {
             let key = self.key_of(head, &side, at)?;
             if let Some(found) = book.keep(head, key, &self.run, at, SystemTime::now())? {
                 warn!(
-                    "{side} has told a head of its audit log that does not fit an earlier one ({} entries now): its log was cut, \
-                     changed or begun anew. {} has both: ask {side} why",
-                    found.sequence,
+                    "{side} sent a head of its audit trail ({}) that contradicts an earlier one: its trail \
+                     was truncated, changed or restarted. {} holds both heads: ask {side} why",
+                    counted(found.sequence, "entry"),
                     book.path(&side).display()
                 );
                 self.note(AuditEvent::Contradiction { side: side.file_stem(), sequence: found.sequence })?;
@@ -236,11 +235,17 @@ impl AuditTrail {
         Ok(())
     }
 
-    /// The key that signed a peer's head; `None` for a head that is not signed, or not by a key that counts.
+    /// The same where a failure ends nothing: it is said in the log for people.
+    pub fn keep_heads_or_complain(&self, told: &[AuditHead], parties: &[PartyName], at: Moment) {
+        if let Err(failed) = self.keep_heads(told, parties, at) {
+            error!("heads of audit trails are not kept: {failed}");
+        }
+    }
+
+    /// The key that signed a peer's head; `None` for a head that is not signed, or not by a key that counts. Where sides have
+    /// identities, each signs its heads.
     fn key_of(&self, head: &AuditHead, side: &Side, at: Moment) -> Result<Option<Fingerprint>, AuditError> {
-        let Some(signer) = self.signer.as_deref().filter(|_| !head.signature.is_empty()) else {
-            return Ok(None);
-        };
+        let Some(signer) = self.signer.as_deref() else { return Ok(None) };
         let text = Head { sequence: head.sequence, entry: head.entry }.to_signed_bytes(side, &self.run);
         let (role, name) = match side {
             Side::Coordinator => (Role::Coordinator, self.coordinator.as_ref()),
@@ -248,7 +253,8 @@ impl AuditTrail {
         };
         let failed = match signer.verify_of(role, name, &text, &head.signature) {
             Ok(key) => return Ok(Some(key)),
-            Err(failed) => failed,
+            Err(_) if head.signature.is_empty() => "it is not signed".to_string(),
+            Err(failed) => failed.to_string(),
         };
         let sequence = head.sequence;
         let event = match at {
@@ -259,7 +265,7 @@ impl AuditTrail {
             Moment::Serve => self.bad_signatures().count(side, sequence, Instant::now()),
         };
         if let Some(event) = event {
-            warn!("the head of the audit log of {side}: {failed}. It is kept as one that nobody has signed");
+            warn!("the head of the audit trail of {side}: {failed}. It is stored as unsigned");
             self.note(event)?;
         }
         Ok(None)

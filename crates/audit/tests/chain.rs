@@ -108,11 +108,11 @@ fn a_log_that_was_written_anew_follows_from_itself_and_not_from_the_head() {
     let chain = Chain::read(&path).unwrap();
     let error = chain.compare(&heads.iter().copied().map(kept).collect::<Vec<_>>()).unwrap_err().to_string();
     // What both logs begin with has the time of its own opening; the first that differs is named.
-    assert!(error.contains("was changed or written anew: one of the entries"), "{error}");
-    assert!(error.contains("told in run spring (2027-01-15T08:00:00Z)"), "{error}");
+    assert!(error.contains("was changed or rewritten: at least one of the entries"), "{error}");
+    assert!(error.contains("sent in run spring (2027-01-15T08:00:00Z)"), "{error}");
     let more = Head { sequence: 9, entry: Digest([1; 32]) };
     let error = chain.compare(&[kept(more)]).unwrap_err().to_string();
-    assert!(error.contains("was cut or begun anew: it has 4 entries"), "{error}");
+    assert!(error.contains("was truncated or restarted: it has 4 entries"), "{error}");
     let of_other = KeptHead { side: "coordinator".to_string(), ..kept(more) };
     let error = chain.compare(&[of_other]).unwrap_err().to_string();
     assert!(error.contains("the log is that of party-bank, the head that of coordinator"), "{error}");
@@ -161,7 +161,7 @@ fn two_writers_of_one_log_make_one_chain() {
     let chain = Chain::read(&path).unwrap();
     assert_eq!((chain.entries.len(), chain.head()), (7, writers[1].head()));
     let other = AuditLog::open(&path, &Side::Party(bank())).unwrap_err().to_string();
-    assert!(other.contains("is that of coordinator, not of party-bank"), "{other}");
+    assert!(other.contains("belongs to coordinator, not to party-bank"), "{other}");
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn a_log_that_is_changed_in_use_is_not_written_to() {
     let text = String::from_utf8(bytes).unwrap().replace("\"records\":1", "\"records\":2");
     fs::write(&path, text + "{}\n").unwrap();
     let error = AuditLog::open(&path, &Side::Party(bank())).unwrap_err().to_string();
-    assert!(error.contains("log.jsonl, line 4: this is no entry"), "{error}");
+    assert!(error.contains("log.jsonl, line 4: this line is not an entry"), "{error}");
 }
 
 #[cfg(unix)]
@@ -258,7 +258,7 @@ fn an_end_that_has_changed_takes_no_entry_away() {
         *changed.last_mut().unwrap() ^= 1 << bit;
         fs::write(&path, &changed).unwrap();
         let error = AuditLog::open(&path, &Side::Party(bank())).unwrap_err().to_string();
-        assert!(error.contains("log.jsonl, line 4: something else stands where it should end"), "{error}");
+        assert!(error.contains("log.jsonl, line 4: unexpected bytes follow the last entry"), "{error}");
         assert_eq!(fs::read(&path).unwrap(), changed, "nothing is cut off");
     }
     // A loss of power has left the place of an end that was not forced to the disk: nobody was told of that entry.
@@ -306,12 +306,12 @@ fn a_receipt_that_nobody_has_signed_or_that_says_otherwise_is_none() {
     let path = trail.erased(b"patient-4711\n", [("codes".to_string(), 3)].into()).unwrap().unwrap();
     let receipt = Receipt::read(&path).unwrap();
     let refused = |receipt: &Receipt| receipt.verify(b"patient-4711\n", &[]).unwrap_err().to_string();
-    assert!(refused(&receipt).contains("is not signed, so anybody can have written it: the coordinator"));
+    assert!(refused(&receipt).contains("is not signed, so anyone could have written it: the coordinator"));
     let forged = Receipt { signature: Some("0303".to_string()), ..receipt.clone() };
     assert!(refused(&forged).contains("it was changed after the coordinator signed it"));
     let mut nobody = receipt;
     nobody.receipt.side = "party-".to_string();
-    assert!(refused(&nobody).contains("no receipt of an erasure"));
+    assert!(refused(&nobody).contains("not an erasure receipt"));
     fs::write(&path, "{}").unwrap();
     assert!(matches!(Receipt::read(&path), Err(ReceiptError::NoReceipt)));
     // Its maker's words end no line of whoever reads it.

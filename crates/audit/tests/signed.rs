@@ -79,6 +79,30 @@ fn a_head_is_kept_with_the_key_that_signed_it_and_a_forged_one_is_written_down()
         noted.push((side, forged.sequence));
         assert_eq!(badly_signed(&folder), noted);
     }
+    // One that is not signed at all is none of a side that has an identity.
+    let unsigned = AuditHead { sequence: told.sequence + 2, signature: Vec::new(), ..told };
+    keep(&unsigned);
+    let last = kept("party-bank").pop().unwrap();
+    assert_eq!((last.sequence, last.key, last.signature), (unsigned.sequence, None, None));
+    noted.push(("party-bank".to_string(), unsigned.sequence));
+    assert_eq!(badly_signed(&folder), noted);
+}
+
+#[test]
+fn what_a_party_signed_stays_when_it_comes_to_serve_with_a_head_that_is_not_signed() {
+    let place = tempfile::tempdir().unwrap();
+    let keys = identities(place.path());
+    let (bank, _) = trail(place.path(), "bank", Side::Party(name("bank")));
+    let (shop, folder) = trail(place.path(), "shop", Side::Coordinator);
+    let signed = bank.head().unwrap();
+    let unsigned = AuditHead { sequence: signed.sequence + 1, signature: Vec::new(), ..signed.clone() };
+    for head in [&signed, &unsigned] {
+        shop.keep_heads(std::slice::from_ref(head), &[name("bank")], Moment::Serve).unwrap();
+    }
+    let kept = read_heads(&folder.join("heads/party-bank.jsonl")).unwrap();
+    let kept: Vec<_> = kept.iter().map(|head| (head.sequence, head.key)).collect();
+    assert_eq!(kept, [(signed.sequence, Some(keys["bank"])), (unsigned.sequence, None)]);
+    assert_eq!(badly_signed(&folder), [("party-bank".to_string(), unsigned.sequence)]);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What a process is about to do to a file, told to whoever simulates it, who may let the process die there (`tests/simulation`).
+//! Reports file operations before they happen to a simulation, which may let the process die there (`tests/simulation`).
 //! Without the feature `simulation` nobody is told.
 
 use std::io;

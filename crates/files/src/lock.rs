@@ -3,6 +3,7 @@
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// Why a folder cannot be worked in.
 #[derive(Debug, thiserror::Error)]
@@ -23,25 +24,38 @@ pub enum LockError {
     },
 }
 
+/// Longest time in which others only look whether a folder is taken, and how soon it is tried again.
+const LOOKING: Duration = Duration::from_secs(1);
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
 /// A folder that this process alone works in, until this is dropped or the process ends, however it ends.
 #[derive(Debug)]
 pub struct FolderLock(#[allow(dead_code, reason = "the lock lasts as long as the file is open")] File);
 
 impl FolderLock {
-    /// Locks the folder at `path`, which must exist. What writes left there and one level below, whose process was killed, goes.
+    /// Locks the folder at `path`, which must exist. Removes what killed processes left half-written there and one level
+    /// below.
     ///
     /// # Errors
     /// If another process has it, or the file system knows no locks.
     pub fn take(path: &Path) -> Result<Self, LockError> {
         let failed = |source| LockError::Io { path: path.to_path_buf(), source };
-        let folder = File::open(path).map_err(failed)?;
-        match folder.try_lock() {
-            Ok(()) => {
-                remove_half_written(path, 1);
-                Ok(Self(folder))
+        let (folder, began) = (File::open(path).map_err(failed)?, Instant::now());
+        loop {
+            match folder.try_lock() {
+                Ok(()) => {
+                    remove_half_written(path, 1);
+                    return Ok(Self(folder));
+                }
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(source)) => return Err(failed(source)),
             }
-            Err(TryLockError::WouldBlock) => Err(LockError::Taken { path: path.to_path_buf() }),
-            Err(TryLockError::Error(source)) => Err(failed(source)),
+            // Whoever only looks whether the folder is taken has it for a moment, and shares it.
+            if folder.try_lock_shared().is_err() || began.elapsed() > LOOKING {
+                return Err(LockError::Taken { path: path.to_path_buf() });
+            }
+            folder.unlock().map_err(failed)?;
+            std::thread::sleep(LOOK_AGAIN);
         }
     }
 
@@ -105,6 +119,22 @@ mod tests {
         assert!(!FolderLock::is_taken(&folder.path().join("none")).unwrap());
         FolderLock::take(folder.path()).unwrap();
         assert!(matches!(FolderLock::take(&folder.path().join("none")), Err(LockError::Io { .. })));
+    }
+
+    #[test]
+    fn whoever_only_looks_keeps_nobody_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let looks = File::open(folder.path()).unwrap();
+        looks.try_lock_shared().unwrap();
+        let taken = std::thread::scope(|scope| {
+            scope.spawn(move || {
+                std::thread::sleep(LOOK_AGAIN * 5);
+                drop(looks);
+            });
+            FolderLock::take(folder.path())
+        });
+        assert!(taken.is_ok(), "{taken:?}");
+        assert!(FolderLock::is_taken(folder.path()).unwrap());
     }
 
     #[test]

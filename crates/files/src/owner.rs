@@ -14,8 +14,8 @@ const ENDING: &str = "owner";
 pub enum OwnerError {
     /// It is another side's.
     #[error(
-        "state = {path:?} is the state folder of {found}, and this side is {owner}: name another `state` folder, since each \
-         side needs one of its own"
+        "state = {path:?} is the state folder of {found}, but this side is {owner}: choose another `state` folder; \
+         each side needs its own"
     )]
     Another {
         /// The folder.
@@ -92,7 +92,7 @@ mod tests {
         for other in ["coordinator", "party-a"] {
             for refused in [check_owner(&path, other), claim_folder(&path, other)] {
                 let error = refused.unwrap_err().to_string();
-                assert!(error.contains("is the state folder of party-a.b, and this side is"), "{error}");
+                assert!(error.contains("is the state folder of party-a.b, but this side is"), "{error}");
             }
         }
         assert_eq!(fs::read_dir(&path).unwrap().count(), 2, "a refusal leaves nothing");

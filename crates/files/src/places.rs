@@ -35,7 +35,8 @@ impl Place {
 pub enum PlaceClash {
     /// One lies in a folder that is another's alone.
     #[error(
-        "{key} = {path:?} lies in {folder_key} = {folder:?}, a folder in which nothing else may be: keep it elsewhere"
+        "{key} = {path:?} is inside {folder_key} = {folder:?}, a folder that may hold nothing else: choose another \
+         path"
     )]
     Inside {
         /// The key of the place.
@@ -48,7 +49,9 @@ pub enum PlaceClash {
         folder: PathBuf,
     },
     /// Both are one file, and one of them is written.
-    #[error("{key} and {other} are the same file {path:?}, which would be overwritten: name another one")]
+    #[error(
+        "{key} and {other} name the same file {path:?}, which would be overwritten: choose different files"
+    )]
     Same {
         /// The key of the one.
         key: &'static str,
@@ -130,15 +133,15 @@ mod tests {
         assert!(check_places(&good).is_ok());
         for path in ["state/x.csv", "state", "other/../state/x.csv", "./state/deep/x", "link/x"] {
             let error = check_places(&[place("columns", path, Use::Read), state()]).unwrap_err().to_string();
-            assert!(error.contains("columns = ") && error.contains("lies in state = "), "{path}: {error}");
+            assert!(error.contains("columns = ") && error.contains("is inside state = "), "{path}: {error}");
         }
         for path in [".", "x/.."] {
             let table = place("columns", "table.csv", Use::Read);
             let error = check_places(&[table, place("state", path, Use::Own)]).unwrap_err().to_string();
-            assert!(error.contains("lies in state"), "{path}: {error}");
+            assert!(error.contains("is inside state"), "{path}: {error}");
         }
         let same = [place("columns", "table.csv", Use::Read), place("cache", "./table.csv", Use::Written)];
         let error = check_places(&same).unwrap_err().to_string();
-        assert!(error.contains("cache and columns are the same file"), "{error}");
+        assert!(error.contains("cache and columns name the same file"), "{error}");
     }
 }

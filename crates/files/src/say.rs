@@ -1,5 +1,5 @@
-//! What a person is told on standard output and standard error. A reader who has left, as `head` does after its lines, is
-//! nobody's failure: what is said to nobody is dropped, and the work goes on.
+//! What a person is told on standard output and standard error. If the reader of a pipe has exited, as `head` does, output is
+//! silently dropped and the work continues.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Write};

@@ -86,7 +86,7 @@ fn a_changed_bit_a_cut_and_another_name_are_found_out() {
     fs::write(&named, &file).unwrap();
     fs::write(&other, &file).unwrap();
     assert_eq!(read_whole(&named).unwrap(), content);
-    assert!(reason(&other).contains("called otherwise"), "{}", reason(&other));
+    assert!(reason(&other).contains("was renamed after it was written"), "{}", reason(&other));
 }
 
 #[test]
@@ -96,8 +96,8 @@ fn plain_text_another_key_and_no_key_are_each_said() {
     write_whole(&at(&folder), b"weights").unwrap();
     fs::copy(at(&folder), at(&other)).unwrap();
     fs::copy(at(&folder), at(&none)).unwrap();
-    assert!(reason(&at(&other)).contains("encrypted with another key"), "{}", reason(&at(&other)));
-    assert!(reason(&at(&none)).contains("nothing names its key"), "{}", reason(&at(&none)));
+    assert!(reason(&at(&other)).contains("encrypted with a different key"), "{}", reason(&at(&other)));
+    assert!(reason(&at(&none)).contains("no key was given"), "{}", reason(&at(&none)));
     check_place(folder.path(), &[]).unwrap();
     for folder in [&other, &none] {
         let error = check_place(folder.path(), &[]).unwrap_err().to_string();
@@ -194,13 +194,45 @@ fn a_record_whose_writer_was_killed_is_none_and_changed_ones_are_found_out() {
 }
 
 #[test]
+fn zeros_that_a_loss_of_power_leaves_are_no_records() {
+    let folder = place(true);
+    let path = folder.path().join("answers");
+    let records: [&[u8]; 4] = [b"header", b"first ", b"second", b"third "];
+    grow(&path, &records[..3]);
+    let file = fs::read(&path).unwrap();
+    let each = (file.len() - 36) / 3;
+    for zeros in [1, 27, 28, 29, 44, 4096] {
+        fs::write(&path, [&file[..], &vec![0; zeros]].concat()).unwrap();
+        let (found, ends) = grown(&path, &records);
+        assert_eq!(found, records[..3], "{zeros} zeros");
+        let mut again = GrowingFile::resume(&path, ends[3]).unwrap();
+        again.append(records[3]).unwrap();
+        again.flush().unwrap();
+        assert_eq!(grown(&path, &records).0, records, "{zeros} zeros");
+    }
+    // Where anything follows them, they are damage.
+    for zeros in [27, 28, 4096] {
+        fs::write(&path, [&file[..], &vec![0; zeros], &file[36..]].concat()).unwrap();
+        assert!(GrowingReader::open(&path).unwrap().read_to_end(&mut Vec::new()).is_err(), "{zeros} zeros");
+    }
+    // Of a part of the last record's tag nobody knows that it was not damaged.
+    for kept in (36..file.len()).filter(|kept| (kept - 36) % each <= each - 16) {
+        let mut torn = file.clone();
+        torn[kept..].fill(0);
+        fs::write(&path, &torn).unwrap();
+        let whole = (kept - 36) / each;
+        assert_eq!(grown(&path, &records).0, records[..whole], "zeros from {kept} on");
+    }
+}
+
+#[test]
 fn files_in_plain_text_get_a_key_and_copies_are_decrypted() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| -> PathBuf { folder.path().join(name) };
     let (whole, blocks) = (content(100_000), content(3 * 4096));
     fs::write(path("model"), &whole).unwrap();
     fs::write(path("ledger"), &blocks).unwrap();
-    assert!(encrypt_whole(&path("model")).unwrap_err().to_string().contains("names no key"));
+    assert!(encrypt_whole(&path("model")).unwrap_err().to_string().contains("has no key"));
     give_key(folder.path());
     for first in [true, false] {
         assert_eq!(encrypt_whole(&path("model")).unwrap(), first);

@@ -51,8 +51,9 @@ impl std::fmt::Debug for ReleaseDigest {
 
 /// What has been released of one record, in its life.
 ///
-/// Two releases are known again: the last by an encoder that learns and the last by a frozen one, so that
-/// training does not make a frozen encoder's codes count twice. Older ones are forgotten: they count again.
+/// The account recognises two earlier releases: the last one by a learning encoder and the last one by a frozen encoder, so
+/// that training in between does not make a frozen encoder's codes count twice. Older releases are not recognised and count
+/// again.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Account {
     /// Bits.

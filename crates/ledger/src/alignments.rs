@@ -43,10 +43,13 @@ mod tests {
         let policy = Policy::parse("runs = [\"al-*\"]\nalignment = { most = 2 }").unwrap();
         let mut store = MemoryStore::default();
         let mut count = |id| count_alignment(&mut store, &policy, id, 50).map_err(|error| error.to_string());
-        assert!(count("spring").unwrap_err().contains("the run spring is none of these"));
+        assert!(count("spring").unwrap_err().contains("the run spring matches none of these"));
         assert_eq!((count("al-1"), count("al-2")), (Ok(()), Ok(())));
         let refused = count("al-3").unwrap_err();
-        assert!(refused.contains("alignment.most = 2 refuses 50 records: 2 alignments are in"), "{refused}");
+        assert!(
+            refused.contains("alignment.most = 2 refuses 50 records: the ledger already counts 2 alignments"),
+            "{refused}"
+        );
         assert_eq!(
             store.flows().unwrap()[&Flow::new("al-1", FlowKind::Alignments)],
             Volume { items: 1, bits: 50 }

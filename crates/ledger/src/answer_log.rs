@@ -1,8 +1,8 @@
 //! What a side said at each step of a run, by digest. It never goes back, whatever checkpoint the run goes on from.
 //!
-//! A run that goes on from a checkpoint asks once more for what was said since. The same is said again, and costs nothing:
-//! it was charged before it was said for the first time. Anything else would be another release of the same records, which
-//! whoever feigned the loss of a checkpoint could ask for. So it is refused.
+//! A run that continues from a checkpoint asks once more for what was said since. The same answer is sent again and costs
+//! nothing, because it was charged before it was first sent. A different answer would be another release of the same records,
+//! which an attacker could obtain by pretending to have lost a checkpoint. So it is refused.
 //!
 //! The file is `HVFLSAY2 | name of the run, 32 bytes | 24 bytes for each step`: 16 of a digest of what was said and of what was
 //! asked for, and 8 by which a change on the disk is found. An entry is written before its answer is sent. It is not forced to
@@ -38,8 +38,8 @@ pub enum AnswerLogError {
     },
     /// It belongs to another run, or is no such file.
     #[error(
-        "{path} is damaged, or is about another run than this one (other settings, records, columns or seed): \
-         put things back as they were, or start with --fresh to throw the unfinished run away"
+        "{path} is damaged, or belongs to another run (other settings, records, columns or seed): restore the config \
+         and tables of that run, or start with --fresh to discard the unfinished run"
     )]
     OtherRun {
         /// The file.
@@ -47,8 +47,8 @@ pub enum AnswerLogError {
     },
     /// An entry is not what was written.
     #[error(
-        "{path} is damaged: what it says of step {step} has changed since it was written. Put it back as it was, or start with \
-         --fresh to throw the unfinished run away"
+        "{path} is damaged: its entry for step {step} changed after it was written. Restore the file, or start with \
+         --fresh to discard the unfinished run"
     )]
     Damaged {
         /// The file.
@@ -58,8 +58,9 @@ pub enum AnswerLogError {
     },
     /// Something else was said at this step before. It names no file: the other side hears it.
     #[error(
-        "step {step}: the run went back to a checkpoint, and what is asked for or answered now is not what was then: nothing is said \
-         twice in two ways; ask the other side, or start with --fresh, which is charged anew"
+        "step {step}: the run went back to a checkpoint, and this request or answer differs from the one recorded at \
+         this step: the same records are never answered in two ways. Ask the other side what it changed, or start \
+         with --fresh, which charges the ledger again"
     )]
     Differs {
         /// The step.
@@ -67,7 +68,7 @@ pub enum AnswerLogError {
     },
     /// A step is missing.
     #[error(
-        "step {step}: {path} ends before the step before it: start with --fresh to throw the unfinished run away"
+        "step {step}: {path} has no entry for the step before: start with --fresh to discard the unfinished run"
     )]
     Gap {
         /// The step.
@@ -240,6 +241,7 @@ impl AnswerLog {
 
 /// Whether an entry that is not as it was written was never written as a whole: it ends in zeros, and so does the file. That is
 /// what a loss of power leaves of what was not forced to the disk, sector by sector; none ends within an entry's last eight bytes.
+/// Of an encrypted log the reader gives no such entries.
 fn is_cut_off(entry: &[u8], reader: &mut GrowingReader, path: &Path) -> Result<bool, AnswerLogError> {
     let mut rest = entry[entry.len() - CHECK_BYTES..].to_vec();
     reader.read_to_end(&mut rest).map_err(io("read", path))?;
@@ -260,6 +262,10 @@ fn io(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> AnswerL
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use hashvfl_files::encryption::{EncryptionKey, protect};
+
     use super::*;
 
     fn answer(step: u64) -> Digest {
@@ -349,6 +355,30 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn zeros_at_the_end_of_an_encrypted_log_were_not_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let (key, path, run) = (folder.path().join("key"), folder.path().join("answers"), Digest([1; 32]));
+        EncryptionKey::draw(&key).unwrap();
+        protect(&path, &Arc::new(EncryptionKey::read(&key).unwrap())).unwrap();
+        let bytes = written(&path, &run);
+        for zeros in [1, 27, 28, 29, 4096] {
+            std::fs::write(&path, [bytes.as_slice(), &vec![0; zeros]].concat()).unwrap();
+            let mut log = AnswerLog::open(&path, &run).unwrap();
+            assert!(log.has(5) && !log.has(6), "{zeros} zeros");
+            assert_eq!(log.say(6, &answer(6)).unwrap(), Said::New);
+            drop(log);
+            assert!(AnswerLog::open(&path, &run).unwrap().has(6), "{zeros} zeros");
+        }
+        // The last entry, and the tag of the one before it.
+        let (entry, tag) = (4 + 24 + 16 + SAID_BYTES + CHECK_BYTES, 16);
+        let mut torn = bytes.clone();
+        torn[bytes.len() - entry - tag..].fill(0);
+        std::fs::write(&path, &torn).unwrap();
+        let log = AnswerLog::open(&path, &run).unwrap();
+        assert!(log.has(3) && !log.has(4));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Under which key a record is kept: its id is never stored.
 
+use hashvfl_core::hex::hex;
 use hashvfl_core::{CanonicalId, Digest};
 
 /// The holder's secret, drawn when a ledger is made. Without it a guessed id cannot be looked up in a ledger.
@@ -23,7 +24,7 @@ impl RecordKey {
 
     /// As 32 hex digits, for the holder's own export.
     pub fn to_hex(self) -> String {
-        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&self.0)
     }
 }
 

@@ -28,7 +28,7 @@ impl Policy {
         for (what, limit) in limits.into_iter().chain(of_columns) {
             // A limit that is no number is none that anything could exceed.
             if limit.is_some_and(|limit| !(limit > 0.0 && limit <= 1.0)) {
-                return Err(format!("{what}: a fraction above 0 and at most 1"));
+                return Err(format!("{what} must be a fraction above 0 and at most 1"));
             }
         }
         Ok(())
@@ -44,8 +44,7 @@ impl Policy {
         // What is no number is within no limit.
         let exceeds = |found: f64, limit: f64| found.is_nan() || found > limit;
         if let Some(limit) = self.max_explained.filter(|limit| exceeds(found.explained, *limit)) {
-            let reason =
-                format!("codes explain up to {:.3} of the variance of their columns", found.explained);
+            let reason = format!("codes explain up to {:.3} of the variance of the columns", found.explained);
             return refuse(Rule::Explained, limit.to_string(), reason);
         }
         for (name, explained) in found.of_columns {
@@ -56,7 +55,7 @@ impl Policy {
             }
         }
         if let Some(limit) = self.max_reidentified.filter(|limit| exceeds(found.reidentified, *limit)) {
-            let reason = format!("codes re-identify up to {:.3} of them", found.reidentified);
+            let reason = format!("codes re-identify up to {:.3} of the checked records", found.reidentified);
             return refuse(Rule::Reidentified, limit.to_string(), reason);
         }
         Ok(())
@@ -71,13 +70,14 @@ impl Policy {
         let refuse = |reason: &str| Err(Refusal::new(Rule::RefusedRuns, &limit, records, reason.to_string()));
         if self.limits_leakage() && of_run > 0 {
             return refuse(
-                "this run was refused before for what its codes tell: begin another one, with another run id and shorter codes",
+                "this run was already refused because its codes reveal too much: start another run, with another \
+                 run_id and shorter codes",
             );
         }
         if self.limits_leakage() && of_all >= self.max_refused_runs {
             return refuse(
-                "so many runs were refused for what their codes tell, and each refusal tells others something: raise it if you \
-                 trust who asks",
+                "this many runs were already refused because their codes reveal too much, and each refusal reveals \
+                 something to the other side: raise the limit only if you trust whoever starts these runs",
             );
         }
         Ok(())
@@ -128,7 +128,7 @@ mod tests {
     fn a_run_is_refused_once_and_so_many_runs_at_most() {
         let limits = Policy::parse("max_explained = 0.4\nmax_refused_runs = 3").unwrap();
         assert!(limits.check_refused(0, 2, 100).is_ok());
-        assert!(limits.check_refused(1, 1, 100).unwrap_err().to_string().contains("another run id"));
+        assert!(limits.check_refused(1, 1, 100).unwrap_err().to_string().contains("another run_id"));
         assert!(limits.check_refused(0, 3, 100).unwrap_err().to_string().contains("max_refused_runs = 3"));
         assert!(
             Policy::default().check_refused(1, 99, 100).is_ok(),

@@ -189,7 +189,7 @@ impl<S: Store> Ledger<S> {
         Refused { refusal: policy.check(over.into_iter(), cost, 1).err(), positions }
     }
 
-    /// Rows of `groups` whose account does not allow so many releases more of each row of the group, each as if new.
+    /// Rows of `groups` whose account does not allow that many more releases, each counted as new.
     pub fn beyond(&self, groups: &[(&[u32], u32)]) -> Vec<u32> {
         let cost = self.record_cost();
         let (mut beyond, mut wanted) = (Vec::new(), HashMap::<usize, u32>::new());
@@ -370,17 +370,20 @@ impl<S: Store> Ledger<S> {
     /// Those of `rows` that are neither `free` nor covered by what is reserved, of which each uses up one release.
     fn uncovered(&self, rows: &[u32], free: &dyn Fn(&Account) -> bool) -> Vec<u32> {
         let mut used = HashMap::<usize, u32>::new();
-        let open = |row: &u32| {
+        let mut open = Vec::new();
+        for row in rows {
             let place = self.place(*row);
             let entry = &self.accounts[place];
             if free(&entry.account) {
-                return false;
+                continue;
             }
             let used = used.entry(place).or_default();
             *used += 1;
-            *used > entry.reserved
-        };
-        rows.iter().copied().filter(open).collect()
+            if *used > entry.reserved {
+                open.push(*row);
+            }
+        }
+        open
     }
 
     /// Reserves all of a block, in one durable write, unless all of `rows` are covered.

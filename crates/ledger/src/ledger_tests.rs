@@ -352,13 +352,13 @@ fn a_run_goes_on_as_often_as_the_policy_allows_whoever_opens_the_ledger() {
     let mut ledger = open(&disk, policy);
     let refused = ledger.resume("spring").unwrap_err().to_string();
     assert!(
-        refused.contains("resumes_per_run = 2 refuses 4 records: the run has gone on 2 times"),
+        refused.contains("resumes_per_run = 2 refuses 4 records: the run was already continued 2 times"),
         "{refused}"
     );
     ledger.resume("autumn").unwrap();
     let report = crate::Report::of(&disk, &Policy::default()).unwrap().to_string();
     assert!(
-        report.contains("spring went on 2 times\n") && report.contains("autumn went on 1 times"),
+        report.contains("spring was continued 2 times\n") && report.contains("autumn was continued once"),
         "{report}"
     );
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use hashvfl_core::text;
 use hashvfl_files::one_line;
 use serde::Deserialize;
 
@@ -158,7 +159,7 @@ impl Rule {
 
 /// What was refused, by which rule, and how many records it is about.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the policy's {} = {limit} refuses {records} records: {reason}", .rule.key())]
+#[error("the policy's {} = {limit} refuses {}: {reason}", .rule.key(), text::counted(.records, "record"))]
 pub struct Refusal {
     /// The rule.
     pub rule: Rule,
@@ -176,8 +177,8 @@ impl Refusal {
 }
 
 /// What accounts without a finite epsilon have been through.
-const NO_EPSILON: &str = "they have no finite epsilon: they left without noise or with an earlier version's flips, or bottom models \
-                          are fitted on them";
+const NO_EPSILON: &str = "they have no finite epsilon, because they were released without noise or with an earlier version's \
+                          flips, or because bottom models are fitted on them";
 
 impl Policy {
     /// Reads a policy file.
@@ -191,12 +192,18 @@ impl Policy {
     pub fn parse(text: &str) -> Result<Self, String> {
         let policy: Self = toml::from_str(text).map_err(|error| {
             let gone = error.message().contains("`batch_statistics`");
-            let remedy = if gone { ": it is gone, since they never leave; remove the line" } else { "" };
+            let remedy = if gone {
+                ": this key no longer exists, because batch statistics never leave a party; remove the line"
+            } else {
+                ""
+            };
             one_line(&error.to_string(), error.message()) + remedy
         })?;
         let pattern = |run: &String| !run.is_empty() && !run.trim_end_matches('*').contains('*');
         if !policy.runs.iter().all(pattern) {
-            return Err("runs: each is a run id, or the beginning of one and a `*`".to_string());
+            return Err(
+                "runs: each entry must be a run id, or the beginning of one followed by `*`".to_string()
+            );
         }
         let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
         let is_key = |key: &String| key.len() == 64 && key.bytes().all(digit);
@@ -221,7 +228,7 @@ impl Policy {
         if self.runs.iter().any(fits) {
             return Ok(());
         }
-        let (limit, reason) = (format!("{:?}", self.runs), format!("the run {run} is none of these"));
+        let (limit, reason) = (format!("{:?}", self.runs), format!("the run {run} matches none of these"));
         Err(Refusal { rule: Rule::Runs, limit, records, reason })
     }
 
@@ -230,7 +237,7 @@ impl Policy {
         match self.alignment.most.filter(|most| counted >= *most) {
             None => Ok(()),
             Some(most) => {
-                let reason = format!("{counted} alignments are in the ledger");
+                let reason = format!("the ledger already counts {}", text::counted(counted, "alignment"));
                 Err(Refusal { rule: Rule::Alignments, limit: most.to_string(), records, reason })
             }
         }
@@ -241,7 +248,7 @@ impl Policy {
         match self.resumes_per_run.filter(|most| counted >= *most) {
             None => Ok(()),
             Some(most) => {
-                let reason = format!("the run has gone on {counted} times already");
+                let reason = format!("the run was already continued {}", text::times(counted));
                 Err(Refusal { rule: Rule::Resumes, limit: most.to_string(), records, reason })
             }
         }
@@ -252,7 +259,7 @@ impl Policy {
         if records >= self.min_batch {
             return Ok(());
         }
-        let (limit, reason) = (self.min_batch.to_string(), "an answer must hold more records".to_string());
+        let (limit, reason) = (self.min_batch.to_string(), "the request is for fewer records".to_string());
         Err(Refusal { rule: Rule::MinBatch, limit, records, reason })
     }
 
@@ -273,7 +280,8 @@ impl Policy {
         match self.p_value_bits.filter(|most| bits > *most) {
             None => Ok(()),
             Some(most) => {
-                let reason = format!("{bits} bits of detectors would leave beside each code");
+                let reason =
+                    format!("each code would be sent with {} from detectors", text::counted(bits, "bit"));
                 Err(Refusal { rule: Rule::PValues, limit: most.to_string(), records, reason })
             }
         }
@@ -290,32 +298,33 @@ impl Policy {
         for mut after in accounts {
             after.charge(cost, times);
             bits += usize::from(self.bits_per_record.is_some_and(|most| after.bits > most));
-            let spent = |most| after.total_epsilon().is_none_or(|spent| spent > most);
-            epsilon += usize::from(self.epsilon_per_record.is_some_and(spent));
+            let spent = after.total_epsilon();
+            let most = self.epsilon_per_record;
+            epsilon += usize::from(most.is_some_and(|most| spent.is_none_or(|spent| spent > most)));
             encodings += usize::from(self.encodings_per_record.is_some_and(|most| after.encodings > most));
         }
-        let refuse = |rule, limit: String, records, reason: &str| {
-            Err(Refusal { rule, limit, records, reason: reason.to_string() })
-        };
-        let text = |limit: Option<String>| limit.unwrap_or_default();
         if bits > 0 {
-            let reason = format!("{} bits more each would be too many", cost.bits);
-            return refuse(Rule::Bits, text(self.bits_per_record.map(|n| n.to_string())), bits, &reason);
+            let reason = format!("{} more per record would exceed it", text::counted(cost.bits, "bit"));
+            return Err(Refusal::new(Rule::Bits, &in_words(self.bits_per_record), bits, reason));
         }
         if epsilon > 0 {
             let reason = match cost.epsilon {
-                Some(more) => format!("{more} more each would be too much, or {NO_EPSILON}"),
+                Some(more) => format!("{more} more per record would exceed it, or {NO_EPSILON}"),
                 None => "a code without noise has no finite epsilon".to_string(),
             };
-            let limit = text(self.epsilon_per_record.map(|n| n.to_string()));
-            return refuse(Rule::Epsilon, limit, epsilon, &reason);
+            return Err(Refusal::new(Rule::Epsilon, &in_words(self.epsilon_per_record), epsilon, reason));
         }
         if encodings > 0 {
-            let limit = text(self.encodings_per_record.map(|n| n.to_string()));
-            return refuse(Rule::Encodings, limit, encodings, "one more each would be too many");
+            let (limit, reason) =
+                (in_words(self.encodings_per_record), "one more per record would exceed it");
+            return Err(Refusal::new(Rule::Encodings, &limit, encodings, reason.to_string()));
         }
         Ok(())
     }
+}
+
+fn in_words(limit: Option<impl ToString>) -> String {
+    limit.map(|limit| limit.to_string()).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -409,10 +418,10 @@ mod tests {
     fn what_no_policy_may_say() {
         for (bad, expected) in [
             ("bits = 3", "unknown field `bits`"),
-            ("batch_statistics = \"never\"", "it is gone, since they never leave; remove the line"),
+            ("batch_statistics = \"never\"", "batch statistics never leave a party; remove the line"),
             ("epsilon_per_record = -1.0", "epsilon must be"),
             ("min_batch = 0", "min_batch must be"),
-            ("runs = [\"a*b\"]", "runs: each is"),
+            ("runs = [\"a*b\"]", "runs: each entry must be"),
             ("bits_per_record = -1", "line 1"),
             ("alignment = { keys = { bank = \"00\" } }", "alignment.keys.bank: a public key"),
             ("alignment = { many = 1 }", "unknown field `many`"),
@@ -454,7 +463,7 @@ mod tests {
         assert_eq!(policy.check([spent].into_iter(), cost(1, 0.0), 1).unwrap_err().rule, Rule::Encodings);
         assert_eq!(
             policy.check_batch(3).unwrap_err().to_string(),
-            "the policy's min_batch = 4 refuses 3 records: an answer must hold more records"
+            "the policy's min_batch = 4 refuses 3 records: the request is for fewer records"
         );
         assert_eq!((policy.admit("a", 9), policy.admit("b-7", 9)), (Ok(()), Ok(())));
         assert_eq!(policy.admit("ab", 9).unwrap_err().records, 9);
@@ -463,7 +472,7 @@ mod tests {
         assert_eq!(policy.check_p_values(1, 9), Ok(()));
         assert_eq!(
             policy.check_p_values(4, 9).unwrap_err().to_string(),
-            "the policy's p_value_bits = 1 refuses 9 records: 4 bits of detectors would leave beside each code"
+            "the policy's p_value_bits = 1 refuses 9 records: each code would be sent with 4 bits from detectors"
         );
     }
 }

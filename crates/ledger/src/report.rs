@@ -5,6 +5,7 @@ use std::fmt;
 use std::io::{self, Write};
 
 use hashvfl_core::TableIds;
+use hashvfl_core::text::{counted, times};
 
 use crate::account::Account;
 use crate::epsilon::Epsilon;
@@ -83,7 +84,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let allowed = |limit: Option<String>| limit.unwrap_or_else(|| "any".to_string());
         let policy = &self.policy;
-        writeln!(f, "{} records      least     median       most    allowed", self.records)?;
+        writeln!(f, "{}      least     median       most    allowed", counted(self.records, "record"))?;
         let [least, median, most] = self.spread(&self.bits);
         let limit = allowed(policy.bits_per_record.map(|n| n.to_string()));
         writeln!(f, "  bits      {least:>10} {median:>10} {most:>10} {limit:>10}")?;
@@ -92,16 +93,17 @@ impl fmt::Display for Report {
         writeln!(f, "  encodings {least:>10} {median:>10} {most:>10} {limit:>10}")?;
         let limit = allowed(policy.epsilon_per_record.map(|n| n.to_string()));
         let Self { largest_epsilon, largest_formal, .. } = self;
-        writeln!(f, "  epsilon   at most {largest_epsilon} where there is a finite one; allowed {limit}")?;
+        writeln!(f, "  epsilon   at most {largest_epsilon} for records with a finite one; allowed {limit}")?;
         for (records, why) in [
             (self.without_noise, "sent without noise"),
-            (self.learned_from, "bottom models were fitted on them"),
+            (self.learned_from, "used to fit bottom models"),
             (self.old_draw, "flips were drawn from content alone"),
         ] {
             if records > 0 {
                 writeln!(
                     f,
-                    "            none (formal sum {largest_formal} at most) for {records} records: {why}"
+                    "            none (formal sum {largest_formal} at most) for {}: {why}",
+                    counted(records, "record")
                 )?;
             }
         }
@@ -112,15 +114,18 @@ impl fmt::Display for Report {
         for (bin, count) in bins {
             let (from, to) = (bin * width, bin * width + width - 1);
             let range = if width == 1 { from.to_string() } else { format!("{from} to {to}") };
-            writeln!(f, "  {count:>10} records released {range} bits")?;
+            writeln!(f, "  {:>18} released {range} bits", counted(count, "record"))?;
         }
         for (flow, Volume { items, bits }) in &self.flows {
             match flow.kind {
-                FlowKind::Refusals => {
-                    writeln!(f, "  {} refused {items} times for what its codes tell", flow.recipient)?;
-                }
-                FlowKind::Resumes => writeln!(f, "  {} went on {items} times", flow.recipient)?,
-                _ => writeln!(f, "  {flow}: {items} of {bits} bits in all")?,
+                FlowKind::Refusals => writeln!(
+                    f,
+                    "  {} was refused {} because its codes revealed too much",
+                    flow.recipient,
+                    times(items)
+                )?,
+                FlowKind::Resumes => writeln!(f, "  {} was continued {}", flow.recipient, times(items))?,
+                _ => writeln!(f, "  {flow}: {items}, with {} in total", counted(bits, "bit"))?,
             }
         }
         Ok(())
@@ -132,19 +137,20 @@ pub fn explain_account(account: &Account, policy: &Policy) -> String {
     let of = |limit: Option<String>| limit.map_or(String::new(), |limit| format!(" of {limit} allowed"));
     let without_noise = match account.without_noise {
         0 => String::new(),
-        count => format!(", since {count} left without noise"),
+        1 => ", because 1 encoding was released without noise".to_string(),
+        count => format!(", because {count} encodings were released without noise"),
     };
     let flagged = |flag, why: &'static str| if flag { why } else { "" };
     let learned = flagged(
         account.learned_from && account.without_noise == 0,
-        ", since bottom models were fitted on it",
+        ", because bottom models were fitted on it",
     );
-    let old_draw = flagged(account.old_draw, ", since flips were drawn from content alone");
+    let old_draw = flagged(account.old_draw, ", because flips were drawn from content alone");
     format!(
-        "this record released {} bits{} in {} encodings{}; epsilon: {}{}{without_noise}{learned}{old_draw}",
-        account.bits,
+        "this record released {}{} in {}{}; epsilon: {}{}{without_noise}{learned}{old_draw}",
+        counted(account.bits, "bit"),
         of(policy.bits_per_record.map(|n| n.to_string())),
-        account.encodings,
+        counted(account.encodings, "encoding"),
         of(policy.encodings_per_record.map(|n| n.to_string())),
         account.epsilon_in_words(),
         of(policy.epsilon_per_record.map(|n| n.to_string())),

@@ -24,10 +24,10 @@ fn totals_beside_what_is_allowed() {
         "3 records",
         "bits              16         32         32         64",
         "encodings          1          2          2        any",
-        "at most 0 where there is a finite one; allowed any",
+        "at most 0 for records with a finite one; allowed any",
         "none (formal sum 0 at most) for 3 records: sent without noise",
         "2 records released 32 bits",
-        "codes to spring: 5 of 80 bits in all",
+        "codes to spring: 5, with 80 bits in total",
     ] {
         assert!(said.contains(part), "{part}: {said}");
     }
@@ -64,20 +64,25 @@ fn one_record_in_words() {
     let policy = Policy { bits_per_record: Some(64), ..Policy::default() };
     let said = explain_account(&account, &policy);
     assert!(
-        said.contains("16 bits of 64 allowed in 1 encodings; epsilon: none, since 1 left without"),
+        said.contains(
+            "16 bits of 64 allowed in 1 encoding; epsilon: none, because 1 encoding was released without noise"
+        ),
         "{said}"
     );
     let mut account = Account::default();
     account.learned_from = true;
     account.charge(Cost { bits: 16, epsilon: Epsilon::new(32.0) }, 16);
     let said = explain_account(&account, &policy);
-    assert!(said.contains("epsilon: none (formal sum 512), since bottom models were fitted on it"), "{said}");
+    assert!(
+        said.contains("epsilon: none (formal sum 512), because bottom models were fitted on it"),
+        "{said}"
+    );
     let flagged = MemoryStore::new([0; 32]);
     let entry = (RecordKey([0; 16]), Some(account));
     let changes = Changes { accounts: &mut [entry].into_iter(), flows: &BTreeMap::new(), answers: &[] };
     flagged.clone().write(changes).unwrap();
     let said = Report::of(&flagged, &policy).unwrap().to_string();
-    let expected = "none (formal sum 512 at most) for 1 records: bottom models were fitted on them";
+    let expected = "none (formal sum 512 at most) for 1 record: used to fit bottom models";
     assert!(said.contains(expected), "{said}");
     let mut csv = Vec::new();
     export(&flagged, None, &mut csv).unwrap();

@@ -16,14 +16,16 @@ use crate::key::{RecordKey, Salt};
 pub enum StoreError {
     /// Another process has it open.
     #[error(
-        "the ledger {0} is in use by another process: one at a time, so that every release is counted once"
+        "the ledger {0} is in use by another process: only one at a time may use it, so that every release is counted once"
     )]
     Locked(PathBuf),
     /// It is not there.
-    #[error("there is no ledger {0}: a party makes it when it joins its first run")]
+    #[error("the ledger {0} does not exist: it is created when this side's first run or alignment starts")]
     Missing(PathBuf),
     /// A process that had it open was killed.
-    #[error("the ledger {0} was not closed: the next process that opens it to write puts it in order")]
+    #[error(
+        "the ledger {0} was not closed properly: the next run, or another command that writes it, repairs it"
+    )]
     NotClosed(PathBuf),
     /// The file is damaged or no ledger.
     #[error(
@@ -107,12 +109,19 @@ struct Contents {
     accounts: BTreeMap<RecordKey, Account>,
     flows: BTreeMap<Flow, Volume>,
     answers: BTreeMap<AnswerKey, Vec<u8>>,
+    /// Writes until one fails.
+    left: Option<u64>,
 }
 
 impl MemoryStore {
     /// An empty store.
     pub fn new(salt: Salt) -> Self {
         Self(Arc::new(Mutex::new(Contents { salt, ..Contents::default() })))
+    }
+
+    /// Lets one write fail, as on a full disk: that which follows `writes` others.
+    pub fn fail_after(&self, writes: u64) {
+        self.contents().left = Some(writes);
     }
 
     fn contents(&self) -> MutexGuard<'_, Contents> {
@@ -144,6 +153,12 @@ impl Store for MemoryStore {
 
     fn write(&mut self, changes: Changes) -> Result<(), StoreError> {
         let mut contents = self.contents();
+        let left = contents.left.take();
+        if left == Some(0) {
+            let reason = "no space is left".to_string();
+            return Err(StoreError::Io { what: "write", path: "memory".into(), reason });
+        }
+        contents.left = left.map(|left| left - 1);
         for (key, account) in changes.accounts {
             match account {
                 Some(account) => contents.accounts.insert(key, account),

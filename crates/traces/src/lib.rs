@@ -25,8 +25,8 @@ pub type SpanLayer<S> = Box<dyn Layer<S> + Send + Sync>;
 /// Why no spans leave, though somebody asks for them.
 static TROUBLE: OnceLock<String> = OnceLock::new();
 
-/// What sends the spans of `program`; `None` where nobody asks for them, or they cannot leave, which the log says once there
-/// are spans.
+/// What sends the spans of `program`; `None` if no collector is configured, or spans cannot be sent, which is logged once there
+/// are some.
 pub fn layer<S>(program: &'static str) -> Option<SpanLayer<S>>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
@@ -34,7 +34,7 @@ where
     let variable = asked::endpoint()?;
     let layer = begin(program, variable);
     layer
-        .map_err(|why| TROUBLE.get_or_init(|| format!("{variable} is set, and no spans are sent: {why}")))
+        .map_err(|why| TROUBLE.get_or_init(|| format!("{variable} is set, but no spans are sent: {why}")))
         .ok()
 }
 

@@ -29,32 +29,33 @@ pub fn erase(path: &Path, records: Digest, rows: &[RunRow]) -> Result<Erased, Tr
         return Err(TranscriptError::OtherRecords { path: path.to_path_buf() });
     }
     let gone: BTreeSet<u32> = rows.iter().map(|row| row.number()).collect();
-    let gone = |record| gone.contains(&record);
-    let about = |step: &Step| step.records.iter().filter(|record| gone(**record)).count() * step.values.len();
-    let rows = steps.iter().map(about).sum();
+    let rows = steps.iter().map(|step| rows_about(step, &gone)).sum();
     if rows == 0 {
         return Ok(Erased { rows, head });
     }
     header.erasures.push(Erasure { head: head.to_string(), rows: rows as u64 });
     let mut left = Transcript::create(path, &header)?;
     for step in steps {
-        let keep: Vec<bool> = step.records.iter().map(|record| !gone(*record)).collect();
+        let keep: Vec<bool> = step.records.iter().map(|record| !gone.contains(record)).collect();
         let records = kept(&step.records, 1, &keep);
         if records.is_empty() {
             continue;
         }
-        let width = |bytes: &[u8]| bytes.len() / step.records.len();
-        let batches = step.values.iter().map(|(_, bytes)| kept(bytes, width(bytes), &keep)).collect();
-        let name = |name: &str| {
-            PartyName::new(name)
-                .map_err(|error| TranscriptError::Format { path: path.into(), reason: error.to_string() })
-        };
-        let parties = step.values.iter().map(|(party, _)| name(party)).collect::<Result<Vec<_>, _>>()?;
+        let (mut parties, mut batches) = (Vec::new(), Vec::new());
+        for (party, bytes) in &step.values {
+            parties.push(PartyName::new(party).map_err(|error| TranscriptError::format(path, error))?);
+            batches.push(kept(bytes, bytes.len() / step.records.len(), &keep));
+        }
         left.keep(step.recorded(), &records, step.encoding, &parties, batches)?;
     }
     let head = left.head();
     left.finish()?;
     Ok(Erased { rows, head })
+}
+
+/// Rows of a step about the records that are `gone`.
+fn rows_about(step: &Step, gone: &BTreeSet<u32>) -> usize {
+    step.records.iter().filter(|record| gone.contains(record)).count() * step.values.len()
 }
 
 /// Those of `values`, `width` a record, whose record is kept.

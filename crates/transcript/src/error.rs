@@ -1,6 +1,7 @@
 //! How transcripts fail.
 
-use std::path::PathBuf;
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
 
 use parquet::errors::ParquetError;
 
@@ -29,7 +30,7 @@ pub enum TranscriptError {
     #[error(transparent)]
     File(#[from] hashvfl_files::WriteError),
     /// The file is cut off, or no Parquet file.
-    #[error("{path} is cut off or no transcript ({reason}): take the whole file that the run wrote")]
+    #[error("{path} is truncated or not a transcript ({reason}): use the complete file that the run wrote")]
     Format {
         /// The file.
         path: PathBuf,
@@ -37,7 +38,7 @@ pub enum TranscriptError {
         reason: String,
     },
     /// What becomes a transcript when its run ends is damaged.
-    #[error("{path} is damaged: {reason}: start with --fresh to throw the unfinished run away")]
+    #[error("{path} is damaged ({reason}): start with --fresh to discard the unfinished run")]
     Growing {
         /// The file.
         path: PathBuf,
@@ -56,7 +57,7 @@ pub enum TranscriptError {
     },
     /// A step is not what was recorded.
     #[error(
-        "{path}: the chain breaks at step {step}: this step was changed, or one before it removed or added"
+        "{path}: the hash chain breaks at step {step}: this step was changed, or an earlier one was removed or added"
     )]
     Chain {
         /// The file.
@@ -66,15 +67,15 @@ pub enum TranscriptError {
     },
     /// Its rows are those of other records.
     #[error(
-        "{path} is about the records of another run, or of a version that did not keep whose rows they are: \
-         nothing in it can be told by id; remove the file to be rid of it"
+        "{path} belongs to other records than this run's, or an earlier version wrote it without saying whose rows \
+         they are, so nothing in it can be found by id: remove the file to erase it"
     )]
     OtherRecords {
         /// The file.
         path: PathBuf,
     },
     /// Steps are missing at the end.
-    #[error("{path} ends at step {step}, before the step that its head names: steps were removed there")]
+    #[error("{path} ends at step {step}, but its head names a later step: steps were removed from the end")]
     Head {
         /// The file.
         path: PathBuf,
@@ -82,7 +83,7 @@ pub enum TranscriptError {
         step: u64,
     },
     /// It is another transcript.
-    #[error("{path} is another transcript than the one named: its head is {found}, not {expected}")]
+    #[error("{path} is not the expected transcript: its head is {found}, not {expected}")]
     Other {
         /// The file.
         path: PathBuf,
@@ -91,4 +92,11 @@ pub enum TranscriptError {
         /// The head asked for.
         expected: String,
     },
+}
+
+impl TranscriptError {
+    /// [`Self::Format`] of the file at `path`.
+    pub(crate) fn format(path: &Path, reason: impl Display) -> Self {
+        Self::Format { path: path.to_path_buf(), reason: reason.to_string() }
+    }
 }

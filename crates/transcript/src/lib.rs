@@ -9,6 +9,7 @@
 //!
 //! Codes are as private as columns until an attack on them has shown otherwise: the file's mode is 0600.
 
+mod batches;
 mod chain;
 mod erase;
 mod error;
@@ -19,6 +20,7 @@ mod rows;
 mod spool;
 mod write;
 
+pub use batches::RecordedBatches;
 pub use erase::{Erased, erase};
 pub use error::TranscriptError;
 pub use expiry::{Expiry, expire, expire_unfinished};

@@ -55,26 +55,22 @@ impl Recording {
     /// # Errors
     /// If it is cut off, of another version or changed since it was written; the error names the step.
     pub fn read(path: &Path, expected: Option<Digest>) -> Result<Self, TranscriptError> {
-        let format = |reason: String| TranscriptError::Format { path: path.to_path_buf(), reason };
-        let parquet = |error: ParquetError| format(error.to_string());
+        let format = |error: ParquetError| TranscriptError::format(path, error);
         let reader = open(path)?;
-        let metadata = reader.metadata().file_metadata().key_value_metadata();
-        let text = |key: &str| {
-            let pair = metadata.and_then(|pairs| pairs.iter().find(|pair| pair.key == key));
-            pair.and_then(|pair| pair.value.clone()).ok_or_else(|| format(format!("it has no {key}")))
-        };
-        let header_text = text(HEADER_KEY)?;
+        let header_text = text(path, reader.as_ref(), HEADER_KEY)?;
         let header = read_header(path, &header_text)?;
-        let head_text = text(HEAD_KEY)?;
-        let head = Digest::from_hex(&head_text).ok_or_else(|| format("its head is no SHA-256".into()))?;
+        let head_text = text(path, reader.as_ref(), HEAD_KEY)?;
+        let head = Digest::from_hex(&head_text)
+            .ok_or_else(|| TranscriptError::format(path, "its head is not a SHA-256"))?;
         let mut checked = Checked { path, link: Header::digest(&header_text), steps: Vec::new() };
         let mut open: Option<Open> = None;
         for index in 0..reader.num_row_groups() {
-            let group = reader.get_row_group(index).map_err(parquet)?;
-            let rows = RowGroup::read(group.as_ref()).map_err(parquet)?;
+            let group = reader.get_row_group(index).map_err(format)?;
+            let rows = RowGroup::read(group.as_ref()).map_err(format)?;
             for row in 0..rows.steps.len() {
-                let cell =
-                    rows.cell(row).ok_or_else(|| format(format!("row {row} is none of a transcript")))?;
+                let cell = rows.cell(row).ok_or_else(|| {
+                    TranscriptError::format(path, format_args!("row {row} is not a row of a transcript"))
+                })?;
                 if let Some(done) = open.take_if(|open| !open.goes_on_with(&cell)) {
                     checked.close(done)?;
                 }
@@ -102,8 +98,7 @@ impl Recording {
 /// Opens a file. One that is encrypted is read into memory.
 fn open(path: &Path) -> Result<Box<dyn FileReader>, TranscriptError> {
     let io = |source: io::Error| TranscriptError::Io { what: "read", path: path.to_path_buf(), source };
-    let format =
-        |error: ParquetError| TranscriptError::Format { path: path.into(), reason: error.to_string() };
+    let format = |error: ParquetError| TranscriptError::format(path, error);
     if is_protected(path) {
         let content = Bytes::from(read_whole(path).map_err(io)?);
         return Ok(Box::new(SerializedFileReader::new(content).map_err(format)?));
@@ -111,6 +106,14 @@ fn open(path: &Path) -> Result<Box<dyn FileReader>, TranscriptError> {
     check_file(path).map_err(io)?;
     let file = File::open(path).map_err(io)?;
     Ok(Box::new(SerializedFileReader::new(file).map_err(format)?))
+}
+
+/// What a file says of itself under `key`.
+fn text(path: &Path, reader: &dyn FileReader, key: &str) -> Result<String, TranscriptError> {
+    let pairs = reader.metadata().file_metadata().key_value_metadata();
+    let pair = pairs.and_then(|pairs| pairs.iter().find(|pair| pair.key == key));
+    pair.and_then(|pair| pair.value.clone())
+        .ok_or_else(|| TranscriptError::format(path, format_args!("it has no {key}")))
 }
 
 /// When a transcript was begun, as its header says; `None` where the file is no transcript or does not say.
@@ -126,8 +129,7 @@ fn read_header(path: &Path, text: &str) -> Result<Header, TranscriptError> {
     struct Version {
         version: u32,
     }
-    let format =
-        |error: serde_json::Error| TranscriptError::Format { path: path.into(), reason: error.to_string() };
+    let format = |error: serde_json::Error| TranscriptError::format(path, error);
     let Version { version: found } = serde_json::from_str(text).map_err(format)?;
     if found != VERSION {
         return Err(TranscriptError::Version { path: path.into(), found, expected: VERSION });

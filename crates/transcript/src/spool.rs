@@ -1,5 +1,5 @@
-//! A transcript while its run goes on: steps in a file that grows, of which a run that goes on from a checkpoint takes back
-//! what came later.
+//! A transcript while its run goes on: steps in a file that grows, which a run that continues from a checkpoint shortens to
+//! that checkpoint.
 //!
 //! ```text
 //!  header as JSON, a line | step | step | ...      step: length (4 bytes), then what `Frame` holds
@@ -12,12 +12,14 @@ use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use hashvfl_core::{Digest, PackedCodes, PartyName};
+use hashvfl_core::{Digest, PartyName};
 use hashvfl_files::encryption::{GrowingFile, GrowingReader};
 use serde::{Deserialize, Serialize};
 
-use crate::write::{code_bytes, float_bytes};
-use crate::{Header, PARTS, RecordedKind, RecordedStep, Transcript, TranscriptError, ValueEncoding, chain};
+use crate::{
+    Header, PARTS, RecordedBatches, RecordedKind, RecordedStep, Transcript, TranscriptError, ValueEncoding,
+    chain,
+};
 
 /// Bytes of one step at most: more than any step of a run holds.
 const MAX_FRAME_BYTES: u32 = 1 << 30;
@@ -69,7 +71,10 @@ impl TranscriptSpool {
     pub fn resume(path: &Path, mark: &TranscriptMark) -> Result<Self, TranscriptError> {
         let unfinished = Self::unfinished(path);
         if !unfinished.exists() {
-            return Err(damaged(&unfinished, "it is gone, as when transcript_days are over"));
+            return Err(damaged(
+                &unfinished,
+                "it does not exist, for instance because transcript_days have passed",
+            ));
         }
         let mut steps = Steps::open(&unfinished)?;
         let mut head = Header::digest(&steps.header_text);
@@ -93,48 +98,18 @@ impl TranscriptSpool {
         Ok(TranscriptMark { bytes: self.bytes, head: self.head.0 })
     }
 
-    /// Keeps codes of `records` in one step, one batch a party.
+    /// Keeps what one step shows of `records`, one batch a party.
     ///
     /// # Errors
     /// If the disk is full or fails.
-    pub fn codes(
+    pub fn record(
         &mut self,
         step: RecordedStep,
         records: &[u32],
         parties: &[PartyName],
-        batches: &[PackedCodes],
+        batches: &RecordedBatches<'_>,
     ) -> Result<(), TranscriptError> {
-        self.keep(step, records, ValueEncoding::Bits, parties, batches.iter().map(code_bytes).collect())
-    }
-
-    /// Keeps floats [records, values] of `records` in one step, one batch a party.
-    ///
-    /// # Errors
-    /// If the disk is full or fails.
-    pub fn floats(
-        &mut self,
-        step: RecordedStep,
-        records: &[u32],
-        parties: &[PartyName],
-        batches: &[Vec<f32>],
-    ) -> Result<(), TranscriptError> {
-        self.keep(
-            step,
-            records,
-            ValueEncoding::F32,
-            parties,
-            batches.iter().map(|batch| float_bytes(batch)).collect(),
-        )
-    }
-
-    fn keep(
-        &mut self,
-        step: RecordedStep,
-        records: &[u32],
-        encoding: ValueEncoding,
-        parties: &[PartyName],
-        values: Vec<Vec<u8>>,
-    ) -> Result<(), TranscriptError> {
+        let (encoding, values) = batches.encoded();
         let (records, parties) = (records.to_vec(), parties.to_vec());
         let frame = Frame { step, records, encoding, parties, values };
         self.head = frame.link(&self.head);
@@ -166,7 +141,7 @@ impl TranscriptSpool {
             transcript.keep(step, &records, encoding, &parties, values)?;
         }
         if transcript.head() != self.head {
-            return Err(damaged(&unfinished, "its steps are not those that were kept"));
+            return Err(damaged(&unfinished, "its steps are not those that were recorded"));
         }
         transcript.finish()
     }
@@ -286,7 +261,7 @@ impl Steps {
     }
 
     fn header(&self) -> Result<Header, TranscriptError> {
-        serde_json::from_str(&self.header_text).map_err(|_| damaged(&self.path, "its header is none"))
+        serde_json::from_str(&self.header_text).map_err(|_| damaged(&self.path, "its header cannot be read"))
     }
 
     /// The next step; `None` at the end.
@@ -295,11 +270,11 @@ impl Steps {
         if self.file.fill_buf().map_err(io("read", &self.path))?.is_empty() {
             return Ok(None);
         }
-        let cut = |_| damaged(&self.path, "it is cut off");
+        let cut = |_| damaged(&self.path, "it is truncated");
         self.file.read_exact(&mut length).map_err(cut)?;
         let length = u32::from_le_bytes(length);
         if length > MAX_FRAME_BYTES {
-            return Err(damaged(&self.path, "a step is longer than any"));
+            return Err(damaged(&self.path, "a step is longer than a step can be"));
         }
         // As much as there is: a damaged length allocates nothing that is not in the file.
         let mut bytes = Vec::new();
@@ -307,7 +282,7 @@ impl Steps {
             (&mut self.file).take(length.into()).read_to_end(&mut bytes).map_err(io("read", &self.path))?;
         let frame = Frame::from_bytes(&bytes).filter(|_| found == length as usize);
         self.read += 4 + u64::from(length);
-        frame.map(Some).ok_or_else(|| damaged(&self.path, "a step in it is none"))
+        frame.map(Some).ok_or_else(|| damaged(&self.path, "a step in it cannot be read"))
     }
 }
 

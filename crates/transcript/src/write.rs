@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use hashvfl_core::{Digest, PackedCodes, PartyName};
+use hashvfl_core::{Digest, PartyName};
 use hashvfl_files::WholeFile;
 use parquet::basic::Compression;
 use parquet::data_type::{ByteArray, ByteArrayType, Int32Type, Int64Type};
@@ -14,7 +14,7 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
 
 use crate::rows::RowGroup;
-use crate::{Header, RecordedStep, TranscriptError, ValueEncoding, chain};
+use crate::{Header, RecordedBatches, RecordedStep, TranscriptError, ValueEncoding, chain};
 
 const SCHEMA: &str = "message transcript {
     REQUIRED INT64 step;
@@ -56,32 +56,16 @@ impl Transcript {
         Ok(Self { path: path.to_path_buf(), writer, rows: RowGroup::default(), head })
     }
 
-    /// Keeps codes of `records` in one step, one batch a party.
-    pub fn codes(
+    /// Keeps what one step shows of `records`, one batch a party.
+    pub fn record(
         &mut self,
         step: RecordedStep,
         records: &[u32],
         parties: &[PartyName],
-        batches: &[PackedCodes],
+        batches: &RecordedBatches<'_>,
     ) -> Result<(), TranscriptError> {
-        self.keep(step, records, ValueEncoding::Bits, parties, batches.iter().map(code_bytes).collect())
-    }
-
-    /// Keeps floats [records, values] of `records` in one step, one batch a party.
-    pub fn floats(
-        &mut self,
-        step: RecordedStep,
-        records: &[u32],
-        parties: &[PartyName],
-        batches: &[Vec<f32>],
-    ) -> Result<(), TranscriptError> {
-        self.keep(
-            step,
-            records,
-            ValueEncoding::F32,
-            parties,
-            batches.iter().map(|batch| float_bytes(batch)).collect(),
-        )
+        let (encoding, values) = batches.encoded();
+        self.keep(step, records, encoding, parties, values)
     }
 
     pub(crate) fn keep(
@@ -133,16 +117,6 @@ impl Transcript {
             self.writer.into_inner().map_err(|source| TranscriptError::Write { path: self.path, source })?;
         Ok(file.finish()?)
     }
-}
-
-/// The packed bits of a batch, record by record.
-pub(crate) fn code_bytes(batch: &PackedCodes) -> Vec<u8> {
-    (0..batch.rows()).flat_map(|row| batch.row_bytes(row)).collect()
-}
-
-/// The floats of a batch, in their order.
-pub(crate) fn float_bytes(batch: &[f32]) -> Vec<u8> {
-    batch.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
 fn write_group(writer: &mut SerializedFileWriter<WholeFile>, rows: &RowGroup) -> Result<(), ParquetError> {

@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use hashvfl_core::{Digest, PackedCodes, Part, PartyName, RunId, RunRow, RunSettings, Task};
 use hashvfl_transcript::{
-    Expiry, Header, RecordedKind, RecordedStep, Recording, SentValues, Transcript, TranscriptError,
-    ValueEncoding, erase, expire,
+    Expiry, Header, RecordedBatches, RecordedKind, RecordedStep, Recording, SentValues, Transcript,
+    TranscriptError, ValueEncoding, erase, expire,
 };
 
 fn parties() -> Vec<PartyName> {
@@ -43,13 +43,16 @@ fn write(path: &Path, steps: &[u64], first: f32) -> Digest {
     let mut transcript = Transcript::create(path, &header()).unwrap();
     for step in steps {
         let batch = RecordedStep { number: *step, kind: RecordedKind::Batch { epoch: 2 } };
-        transcript.codes(batch, &[5, 9], &parties(), &[codes(first), codes(-1.0)]).unwrap();
+        let sent = [codes(first), codes(-1.0)];
+        transcript.record(batch, &[5, 9], &parties(), &RecordedBatches::Codes(&sent)).unwrap();
         let gradients = [vec![0.5, 0.1, 0.2, 0.3, 0.4, 0.6], vec![-0.25; 6]];
+        let gradients = RecordedBatches::Floats(gradients.iter().map(Vec::as_slice).collect());
         let gradient = RecordedStep { kind: RecordedKind::Gradient { epoch: 2 }, ..batch };
-        transcript.floats(gradient, &[5, 9], &parties(), &gradients).unwrap();
+        transcript.record(gradient, &[5, 9], &parties(), &gradients).unwrap();
     }
     let test = RecordedStep { number: 99, kind: RecordedKind::Part(Part::Test) };
-    transcript.codes(test, &[1, 2], &parties(), &[codes(1.0), codes(1.0)]).unwrap();
+    let sent = [codes(1.0), codes(1.0)];
+    transcript.record(test, &[1, 2], &parties(), &RecordedBatches::Codes(&sent)).unwrap();
     let head = transcript.head();
     transcript.finish().unwrap();
     head

@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 use hashvfl_core::settings::{RunSettings, Task};
 use hashvfl_core::{Digest, PackedCodes, Part, PartyName, RunId};
 use hashvfl_transcript::{
-    Expiry, Header, RecordedKind, RecordedStep, Recording, SentValues, Transcript, TranscriptSpool,
-    expire_unfinished,
+    Expiry, Header, RecordedBatches, RecordedKind, RecordedStep, Recording, SentValues, Transcript,
+    TranscriptSpool, expire_unfinished,
 };
 
 fn parties() -> Vec<PartyName> {
@@ -35,14 +35,16 @@ fn codes(step: u64) -> (RecordedKind, Vec<u32>, Vec<PackedCodes>) {
 
 fn keep(spool: &mut TranscriptSpool, step: u64) {
     let (kind, records, batches) = codes(step);
-    spool.codes(RecordedStep { number: step, kind }, &records, &parties(), &batches).unwrap();
+    let batches = RecordedBatches::Codes(&batches);
+    spool.record(RecordedStep { number: step, kind }, &records, &parties(), &batches).unwrap();
 }
 
 fn whole(path: &Path, header: &Header, steps: u64) -> Transcript {
     let mut transcript = Transcript::create(path, header).unwrap();
     for step in 1..=steps {
         let (kind, records, batches) = codes(step);
-        transcript.codes(RecordedStep { number: step, kind }, &records, &parties(), &batches).unwrap();
+        let batches = RecordedBatches::Codes(&batches);
+        transcript.record(RecordedStep { number: step, kind }, &records, &parties(), &batches).unwrap();
     }
     transcript
 }

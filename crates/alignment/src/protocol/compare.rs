@@ -5,6 +5,7 @@
 //! come sorted by blinded points, in an order that the last holder of each made.
 
 use crate::error::{AlignmentError, Fault};
+use crate::order::verdict_bytes;
 use crate::settings::AlignmentSettings;
 use crate::storage::files::{Items, WholeItems};
 use crate::storage::folder::Folder;
@@ -48,11 +49,6 @@ impl Set {
     }
 }
 
-/// Bytes of a verdict over so many points.
-pub fn verdict_bytes(points: u64) -> u64 {
-    points.div_ceil(8)
-}
-
 /// Compares all sets and writes a verdict for each.
 pub fn compare(folder: &Folder, settings: &AlignmentSettings) -> Result<(), AlignmentError> {
     let mut sets = Vec::with_capacity(settings.holders.len());
@@ -62,17 +58,19 @@ pub fn compare(folder: &Folder, settings: &AlignmentSettings) -> Result<(), Alig
         let verdict = WholeItems::create(&folder.of("verdict", set), 1, verdict_bytes(left))?;
         sets.push(Set { tags, left, head: None, verdict, byte: 0, bits: 0 });
     }
-    let unsorted =
-        |set: usize| AlignmentError::Peer { peer: settings.holders[set].clone(), fault: Fault::Unsorted };
     for (place, set) in sets.iter_mut().enumerate() {
-        set.advance()?.then_some(()).ok_or_else(|| unsorted(place))?;
+        if !set.advance()? {
+            return Err(unsorted(settings, place));
+        }
     }
     while let Some(least) = sets.iter().filter_map(|set| set.head).min() {
         let common = sets.iter().all(|set| set.head == Some(least));
         for (place, set) in sets.iter_mut().enumerate() {
             if set.head == Some(least) {
                 set.say(common)?;
-                set.advance()?.then_some(()).ok_or_else(|| unsorted(place))?;
+                if !set.advance()? {
+                    return Err(unsorted(settings, place));
+                }
             }
         }
     }
@@ -83,4 +81,9 @@ pub fn compare(folder: &Folder, settings: &AlignmentSettings) -> Result<(), Alig
         set.verdict.finish()?;
     }
     Ok(())
+}
+
+/// The last holder of a set, by place, sent tags out of order.
+fn unsorted(settings: &AlignmentSettings, set: usize) -> AlignmentError {
+    AlignmentError::Peer { peer: settings.holders[set].clone(), fault: Fault::Unsorted }
 }

@@ -1,7 +1,7 @@
 //! What holders say to each other inside the seal, and the frame around it.
 
 use crate::error::Fault;
-use crate::protocol::route::{Load, Route};
+use crate::route::{Load, Route};
 
 /// A message between two holders.
 #[derive(Debug, Clone, PartialEq, Eq)]

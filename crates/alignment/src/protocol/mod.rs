@@ -5,5 +5,4 @@ pub(crate) mod holder;
 pub(crate) mod message;
 pub(crate) mod peer;
 pub(crate) mod relay;
-pub(crate) mod route;
 pub(crate) mod transfer;

@@ -1,9 +1,9 @@
 //! One other holder: a Noise session under both pinned keys, opened anew whenever either side comes back.
 //!
 //! Noise_KK: each side knows the other's long-term key beforehand, each session has fresh keys of its own, and
-//! frames count on. A frame that is put in or repeated opens under no number to come: it is dropped, and the session
-//! goes on. One that opens under a later number shows that those before it were altered or left out: that ends the
-//! alignment. The prologue ties the session to the agreed settings and to who talks to whom.
+//! frames count on. An inserted or repeated frame does not decrypt under any number to come: it is dropped, and the
+//! session continues. A frame that decrypts under a later number shows that earlier ones were altered or dropped: that ends
+//! the alignment. The prologue ties the session to the agreed settings and to who talks to whom.
 
 use hashvfl_core::{Digest, PartyName};
 use snow::{HandshakeState, TransportState};

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::protocol::route::{Load, Route};
+use crate::route::{Load, Route};
 
 const ID: [u8; 8] = [7; 8];
 

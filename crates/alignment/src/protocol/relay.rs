@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use hashvfl_core::PartyName;
 
+use crate::error::RelayError;
+
 /// What a relay brings.
 #[derive(Debug)]
 pub enum Event {
@@ -20,11 +22,6 @@ pub enum Event {
     /// Somebody asks this process to end.
     AskedToEnd,
 }
-
-/// Why a relay cannot be used any more; one line for a person.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct RelayError(pub String);
 
 /// Carries frames between holders. It is not trusted: it may lose, repeat, alter and invent them.
 pub trait Relay {

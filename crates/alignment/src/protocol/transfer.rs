@@ -1,7 +1,7 @@
 //! A load on its way: how much of it has left or come, and what may follow.
 
 use crate::error::{AlignmentError, Fault};
-use crate::protocol::route::Route;
+use crate::route::Route;
 use crate::storage::files::{Items, Journal, chunks};
 
 /// Chunks that may be under way unconfirmed; the relay holds no more of a route.
@@ -96,7 +96,7 @@ impl Incoming {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::route::Load;
+    use crate::route::Load;
 
     const ROUTE: Route = Route { load: Load::Points, set: 0, hop: 0 };
 

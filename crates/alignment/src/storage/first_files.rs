@@ -33,15 +33,16 @@ impl FirstAlignment {
         let bad = |text: String| Err(AlignmentError::Settings(text));
         if self.parties.contains(&self.labels) {
             return bad(format!(
-                "the label holder cannot be called {} as a party is: name it with --labels",
+                "the label holder cannot be called {}, which is a party's name: pass another name with --labels",
                 self.labels
             ));
         }
         if !HOLDERS.contains(&(self.parties.len() + 1)) {
-            return bad(format!("{} holders are too many or too few: 2 to 8", self.parties.len() + 1));
+            return bad(format!("an alignment needs 2 to 8 holders, not {}", self.parties.len() + 1));
         }
         RunId::new(format!("{}-align{SERVED}", self.run)).map(drop).or_else(|_| {
-            bad("the run's id is too long for the ids of its alignments: name a shorter one with --run-id".into())
+            bad("the run's id is too long to make alignment ids of it: pass a shorter one with --run-id"
+                .into())
         })
     }
 
@@ -77,9 +78,9 @@ impl FirstAlignment {
             self.parties.iter().chain([labels]).map(|holder| format!("\"{holder}\"")).collect();
         let name_line = if own_name { format!("name = \"{name}\"\n") } else { String::new() };
         format!(
-            "\n# Private alignment of records (docs/how-to/align-records.md): which ones all holders have.\n\
+            "\n# Private alignment: finds the records that all holders have (docs/how-to/align-records.md).\n\
              [alignment]\n{name_line}folder = \"{name}-align\"\nkey = \"{}\"\n\n\
-             # Equal at all holders.\n\
+             # These settings must be equal at all holders.\n\
              [alignment.settings]\nid = \"{run}-align\"\nholders = [{}]\ncomparer = \"{labels}\"\n\
              key_columns = {key_columns}\nmost_records = 10000000\n",
             self.key_file(),
@@ -93,18 +94,19 @@ impl FirstAlignment {
         let run = &self.run;
         let bound = released.map(|bits| {
             format!(
-                "# Most bits of a record in its life; the run as it is in the config releases up to {bits} of each.\n\
+                "# The most bits to release per record, over all runs. The run in the config releases up to {bits} bits per \
+                 record.\n\
                  # bits_per_record = {}\n",
                 2 * bits
             )
         });
         format!(
-            "# What {} releases at most, whatever run or coordinator asks, and with whom its records are aligned.\n\
+            "# Limits what {} releases, whichever run or coordinator asks, and says with whom its records may be aligned.\n\
              # docs/reference/ledger.md explains every key.\n\n\
-             # Ids of runs and alignments that may ask.\nruns = [\"{run}*\"]\n{}\n\
+             # Runs and alignments that are allowed, by id; `*` stands for any ending.\nruns = [\"{run}*\"]\n{}\n\
              [alignment]\n\
-             # Most alignments ever: those of the training's records, and of records to predict.\nmost = 10\n\n\
-             # Public keys of the other holders, as `pin` writes them.\n[alignment.keys]\n",
+             # The most alignments in total, of training records and of records to predict.\nmost = 10\n\n\
+             # Public keys of the other holders; `pin` adds them.\n[alignment.keys]\n",
             self.name,
             bound.unwrap_or_default()
         )

@@ -11,12 +11,12 @@ use zeroize::Zeroize;
 
 use crate::curve::Secret;
 use crate::error::AlignmentError;
-use crate::protocol::route::{Load, Map, Route};
+use crate::route::{Load, Map, Route};
 use crate::settings::AlignmentSettings;
 use crate::storage::files::Items;
 use crate::storage::spool::RECORD_BYTES;
 
-/// What came of an alignment.
+/// The result of an alignment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outcome {
     /// Records of this holder.

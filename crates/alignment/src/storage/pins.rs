@@ -35,7 +35,8 @@ impl FromStr for Pin {
     }
 }
 
-/// Writes keys of other holders into the policy file at `path`, behind what it says already.
+/// Writes keys of other holders into the policy file at `path` of the holder with this `name` and `key`, behind what it
+/// says already.
 ///
 /// # Errors
 /// If one is of no other holder, or of this one, or another key is pinned already; if the file cannot be read or
@@ -43,27 +44,30 @@ impl FromStr for Pin {
 pub fn pin(
     path: &Path,
     settings: &AlignmentSettings,
-    own: (&PartyName, PublicKey),
+    name: &PartyName,
+    key: PublicKey,
     pins: &[Pin],
 ) -> Result<(), AlignmentError> {
     let bad = |text: String| Err(AlignmentError::Settings(text));
-    let pinned = Policy::read(path)?.alignment.keys;
+    let mut wanted = Policy::read(path)?.alignment.keys;
     let mut lines = String::new();
-    let mut wanted = pinned.clone();
-    for Pin { holder, key } in pins {
-        if holder == own.0 || !settings.holders.contains(holder) {
-            return bad(format!("{holder} is none of the other holders"));
+    for Pin { holder, key: pinned } in pins {
+        if holder == name || !settings.holders.contains(holder) {
+            return bad(format!("{holder} is not among the other holders"));
         }
-        if *key == own.1 {
-            return bad(format!("the key of {holder} is this holder's own: ask {holder} for its key"));
+        if *pinned == key {
+            return bad(format!(
+                "the key given for {holder} is this holder's own: ask {holder} for its public key"
+            ));
         }
-        let key = key.to_string();
-        match wanted.insert(holder.to_string(), key.clone()) {
-            None => lines += &format!("{holder:?} = \"{key}\"\n"),
-            Some(before) if before == key => {}
+        let pinned = pinned.to_string();
+        match wanted.insert(holder.to_string(), pinned.clone()) {
+            None => lines += &format!("{holder:?} = \"{pinned}\"\n"),
+            Some(before) if before == pinned => {}
             Some(_) => {
                 return bad(format!(
-                    "{} pins another key of {holder}: if it has a new one, remove the old one there",
+                    "{} already pins another key of {holder}: if {holder} has a new key, remove the old one from that \
+                     file",
                     path.display()
                 ));
             }
@@ -125,7 +129,7 @@ mod tests {
         let pin = |pins: &[(&str, PublicKey)]| {
             let pins: Vec<Pin> =
                 pins.iter().map(|(holder, key)| Pin { holder: name(holder), key: *key }).collect();
-            super::pin(&path, &settings, (&me, own), &pins).map_err(|error| error.to_string())
+            super::pin(&path, &settings, &me, own, &pins).map_err(|error| error.to_string())
         };
         for before in
             ["# mine\nmin_batch = 3\n[alignment.keys]\n# none yet\n", "min_batch = 3", "[alignment.keys]"]
@@ -142,8 +146,8 @@ mod tests {
             assert!(before.lines().all(|line| after.contains(line)), "{after}");
             for (pins, expected) in [
                 (("bank", labels), "pins another key of bank"),
-                (("b.c", bank), "none of the other holders"),
-                (("telecom", bank), "none of the other holders"),
+                (("b.c", bank), "not among the other holders"),
+                (("telecom", bank), "not among the other holders"),
                 (("labels", own), "this holder's own"),
             ] {
                 let error = pin(&[pins]).unwrap_err();

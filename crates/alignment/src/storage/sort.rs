@@ -16,7 +16,7 @@ use crate::error::AlignmentError;
 const BUFFER_BYTES: usize = 1 << 16;
 
 /// What is wrong with a run that is not what was written.
-const CHANGED: &str = "it is damaged; run the same command again, which sorts once more";
+const CHANGED: &str = "it is damaged; run the same command again, which repeats the sorting";
 
 /// Collects records of `N` bytes and gives them back in the order of their bytes.
 pub struct Sorter<const N: usize> {

@@ -57,7 +57,7 @@ fn a_holder_that_gives_up_is_named_with_those_who_had_not_come() {
     let link = hub.join(a);
     hub.give_up(b);
     let error = fixture.run(a, link).unwrap_err().to_string();
-    assert!(error.starts_with("b has stopped; c had not come: its own log says why"), "{error}");
+    assert!(error.starts_with("b has stopped; c had not connected; its own log says why"), "{error}");
 }
 
 #[test]
@@ -70,7 +70,9 @@ fn duplicates_and_missing_ids_are_counted_and_not_shown() {
         assert!(!text.contains("secret"), "{text}");
         text
     };
-    assert!(refused(&["secret", "b", "secret ", "secret"]).starts_with("2 records repeat"));
+    assert!(
+        refused(&["secret", "b", "secret ", "secret"]).starts_with("2 records with the same normalised id")
+    );
     assert!(refused(&["secret", " "]).starts_with("record 2 has no id"));
     assert!(refused(&[]).contains("no record"));
 }

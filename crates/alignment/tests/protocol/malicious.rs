@@ -70,7 +70,7 @@ fn a_relay_can_neither_alter_nor_drop_nor_reorder() {
     ];
     for (what, meddle) in cases {
         let errors = errors(meddle);
-        let is_found = |error: &String| error.contains("frames that it has sealed are missing");
+        let is_found = |error: &String| error.contains("encrypted frames from it are missing");
         assert!(errors.iter().any(is_found), "{what}: {errors:?}");
     }
 }
@@ -152,7 +152,7 @@ fn who_has_not_the_pinned_key_is_no_holder() {
     fixture.wait = Duration::from_secs(2);
     let outcomes = fixture.run_all(&RelayHub::default());
     let errors: Vec<String> = outcomes.into_iter().map(|outcome| outcome.unwrap_err().to_string()).collect();
-    assert!(errors.iter().any(|error| error.contains("does not fit the pinned keys")), "{errors:?}");
+    assert!(errors.iter().any(|error| error.contains("does not match the pinned keys")), "{errors:?}");
 }
 
 #[test]
@@ -184,5 +184,7 @@ fn bad_points_and_sets_beyond_the_agreed_size_are_refused() {
         .find(|point| Secret::draw().unwrap().blind_again(&[*point]).is_err());
     assert!(refused(&[good[0], off.unwrap()]).contains("not canonical or not of the group"));
     assert!(refused(&[good[0], good[1], good[0]]).contains("a point twice"));
-    assert!(refused(&vec![good[0]; 100_001]).contains("its set of 100001 is larger than the 100000"));
+    assert!(
+        refused(&vec![good[0]; 100_001]).contains("its set of 100001 records exceeds most_records = 100000")
+    );
 }

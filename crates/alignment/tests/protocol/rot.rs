@@ -174,7 +174,7 @@ fn an_order_is_not_removed_because_a_bit_has_changed() {
     assert_eq!(ask_once_more(&fixture, 2).unwrap(), Outcome { records: 3, common: 2 });
     fs::write(&finished, "3 0\n").unwrap();
     let error = ask_once_more(&fixture, 2).unwrap_err().to_string();
-    assert!(error.contains("an earlier version noted 0 records in common"), "{error}");
+    assert!(error.contains("an earlier version recorded 0 common records"), "{error}");
     assert_eq!(fs::read(&order).unwrap(), written);
 }
 
@@ -182,7 +182,7 @@ fn an_order_is_not_removed_because_a_bit_has_changed() {
 fn too_few_common_records_leave_no_order() {
     let (fixture, _) = aligned();
     let error = ask_once_more(&fixture, 3).unwrap_err().to_string();
-    assert!(error.contains("2 records are common to all holders, fewer than the 3"), "{error}");
+    assert!(error.contains("the holders have 2 records in common, but an order needs at least 3"), "{error}");
     assert!(!fixture.path("a").join("order.csv").exists());
 }
 

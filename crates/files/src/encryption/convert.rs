@@ -83,7 +83,7 @@ pub fn decrypt(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 fn is_encrypted(path: &Path) -> io::Result<bool> {
-    let key = key_of(path).ok_or_else(|| io::Error::other("[encryption] names no key for it"))?;
+    let key = key_of(path).ok_or_else(|| io::Error::other("[encryption] has no key for it"))?;
     let mut start = Vec::new();
     File::open(path)?.take(HEADER_BYTES as u64).read_to_end(&mut start)?;
     match Header::find(&start, Some(&key)) {

@@ -8,19 +8,22 @@ use std::path::PathBuf;
 pub enum EncryptionError {
     /// Its place has a key.
     #[error(
-        "it is not encrypted, and [encryption] names a key for it: encrypt it with the subcommand `encryption encrypt`, move it \
-         away, or name another place"
+        "it is not encrypted, but [encryption] names a key for it: encrypt it with the subcommand `encryption \
+         encrypt`, move it away, or choose another path"
     )]
     Plain,
     /// Its place has none.
-    #[error("it is encrypted, and nothing names its key: say it in [encryption], or with --key-file")]
+    #[error(
+        "it is encrypted, but no key was given: name its key in [encryption], or with --key-file or --key-variable"
+    )]
     NoKey,
     /// Its place has another.
-    #[error("it is encrypted with another key than the one that is named")]
+    #[error("it is encrypted with a different key than the one given")]
     OtherKey,
     /// A tag does not fit.
     #[error(
-        "it is encrypted, and damaged or called otherwise than when it was written: restore it from a backup"
+        "it is encrypted but cannot be decrypted: it is damaged, or was renamed after it was written. Restore its \
+         name, or the file from a backup"
     )]
     Damaged,
 }
@@ -57,13 +60,13 @@ pub enum KeyError {
     Readable(PathBuf),
     /// It stands where its name belongs.
     #[error(
-        "the encryption key itself stands where the name of its file or variable belongs: take it out of there, draw another one with \
-         `encryption new-key`, and name its file"
+        "[encryption] contains the key itself instead of the name of its file or variable: remove the key, create a \
+         new one with `encryption new-key`, and name its file"
     )]
     InPlaceOfName,
     /// The file holds none.
     #[error(
-        "{0} holds no encryption key: it must be 64 hexadecimal digits; the subcommand `encryption new-key` makes one"
+        "{0} does not hold an encryption key (64 hexadecimal digits); the subcommand `encryption new-key` creates one"
     )]
     File(PathBuf),
     /// The environment has no such variable.
@@ -73,7 +76,7 @@ pub enum KeyError {
     #[error("the variable {0} holds no encryption key: it must be 64 hexadecimal digits")]
     Variable(String),
     /// A new one cannot be written.
-    #[error("cannot make the encryption key {path}: {reason}")]
+    #[error("cannot create the encryption key {path}: {reason}")]
     Make {
         /// The file.
         path: PathBuf,

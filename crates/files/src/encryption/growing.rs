@@ -142,7 +142,7 @@ impl GrowingFile {
     }
 }
 
-/// Reads what was appended, in order. A last record whose writer was killed is none.
+/// Reads what was appended, in order. A last record whose writer was killed, or lost its power, is none.
 pub struct GrowingReader {
     file: BufReader<File>,
     records: Option<Records>,
@@ -195,13 +195,41 @@ impl GrowingReader {
         // As much as there is: a damaged length allocates nothing that is not in the file.
         let mut sealed = Vec::new();
         (&mut self.file).take(length.into()).read_to_end(&mut sealed)?;
-        if sealed.len() as u64 == u64::from(length) {
-            self.record = records.open(self.end.records, nonce, &sealed)?;
-            self.end.bytes += (4 + NONCE_BYTES) as u64 + u64::from(length);
-            self.end.records += 1;
+        if sealed.len() as u64 != u64::from(length) {
+            return Ok(());
+        }
+        match records.open(self.end.records, nonce, &sealed) {
+            Ok(record) => {
+                self.record = record;
+                self.end.bytes += (4 + NONCE_BYTES) as u64 + u64::from(length);
+                self.end.records += 1;
+            }
+            Err(_) if ends_in_zeros(nonce, &sealed) && self.only_zeros_are_left()? => {}
+            Err(error) => return Err(error.into()),
         }
         Ok(())
     }
+
+    /// Whether the rest of the file is zeros; it is passed over.
+    fn only_zeros_are_left(&mut self) -> io::Result<bool> {
+        loop {
+            let found = self.file.fill_buf()?;
+            if found.iter().any(|byte| *byte != 0) {
+                return Ok(false);
+            }
+            let count = found.len();
+            if count == 0 {
+                return Ok(true);
+            }
+            self.file.consume(count);
+        }
+    }
+}
+
+/// Whether a record ends in as many zeros as its tag has bytes, which no record does that was written as a whole. With nothing but
+/// zeros behind it, that is what a loss of power leaves of what was not forced to the disk.
+fn ends_in_zeros(nonce: &[u8; NONCE_BYTES], sealed: &[u8]) -> bool {
+    nonce.iter().chain(sealed).rev().take(TAG_BYTES).all(|byte| *byte == 0)
 }
 
 impl Read for GrowingReader {

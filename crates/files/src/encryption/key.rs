@@ -131,7 +131,7 @@ mod tests {
         assert_eq!(key.name(), again.name());
         assert_ne!(*key.derive("a", b"b"), *key.derive("ab", b""));
         let again = EncryptionKey::draw(&path).unwrap_err().to_string();
-        assert!(again.contains("cannot make the encryption key"), "{again}");
+        assert!(again.contains("cannot create the encryption key"), "{again}");
         let other = folder.path().join("other.key");
         EncryptionKey::draw(&other).unwrap();
         assert_ne!(EncryptionKey::read(&other).unwrap().name(), key.name());

@@ -49,7 +49,7 @@ pub fn open_to_write(path: &Path) -> Result<Database, StoreError> {
             let file = File::options().read(true).write(true).open(path).map_err(io)?;
             let content = content(file, cipher, path)?;
             if content.len().map_err(io)? == 0 {
-                return Err(damaged(path, "it is cut off"));
+                return Err(damaged(path, "it is truncated"));
             }
             builder().create_with_backend(content)
         }

@@ -49,7 +49,7 @@ pub(super) fn meta(database: &impl ReadableDatabase) -> Result<Meta, redb::Error
     let layout = match version.as_deref() {
         None => Layout::Old,
         Some(version) if version == VERSION => Layout::Present,
-        Some(_) => return Ok(Meta::Unknown("it is of a later version of this program")),
+        Some(_) => return Ok(Meta::Unknown("it was written by a later version of this program")),
     };
     match layout {
         Layout::Old => drop(read.open_table(OLD_BUCKETS)?),
@@ -81,7 +81,8 @@ pub(super) fn modernise(transaction: &WriteTransaction) -> Result<(), redb::Erro
         for bucket in old.iter()? {
             let (bucket, bytes) = bucket?;
             let (entries, _) = bytes.value().as_chunks::<OLD_ENTRY_BYTES>();
-            let entries: Vec<u8> = entries.iter().map(decode_old).flat_map(encode).collect();
+            let entries: Vec<u8> =
+                entries.iter().map(decode_old).flat_map(|(key, account)| encode(key, account)).collect();
             buckets.insert(bucket.value(), entries.as_slice())?;
         }
         transaction.open_table(ANSWERS)?;
@@ -146,14 +147,14 @@ pub(super) fn merge(old: &[u8], changes: &[(RecordKey, Option<Account>)]) -> Vec
         }
         kept.next_if(|entry| entry[..16] == key.0[..]);
         if let Some(account) = account {
-            merged.extend(encode((*key, *account)));
+            merged.extend(encode(*key, *account));
         }
     }
     merged.extend(kept.flatten());
     merged
 }
 
-fn encode((key, account): (RecordKey, Account)) -> [u8; ENTRY_BYTES] {
+fn encode(key: RecordKey, account: Account) -> [u8; ENTRY_BYTES] {
     let account = account.to_bytes();
     std::array::from_fn(|index| if index < 16 { key.0[index] } else { account[index - 16] })
 }

@@ -224,7 +224,7 @@ fn meta(database: &impl ReadableDatabase, path: &Path) -> Result<(Salt, Layout),
         Ok(Meta::Ledger(salt, layout)) => Ok((salt, layout)),
         Ok(Meta::Unknown(reason)) => Err(damaged(path, reason)),
         Err(redb::Error::TableDoesNotExist(_) | redb::Error::TableTypeMismatch { .. }) => {
-            Err(damaged(path, "it is of another program, or of another version of this one"))
+            Err(damaged(path, "it was written by another program, or by another version of this one"))
         }
         Err(error) => Err(failed("read", path, error)),
     }
@@ -250,7 +250,7 @@ fn scan(
     each: &mut dyn FnMut(RecordKey, Account),
 ) -> Result<(), StoreError> {
     let whole = layout::scan(database, layout, each).map_err(|error| failed("read", path, error))?;
-    if whole { Ok(()) } else { Err(damaged(path, "an entry is cut off")) }
+    if whole { Ok(()) } else { Err(damaged(path, "an entry is truncated")) }
 }
 
 fn io(what: &'static str, path: &Path, error: impl ToString) -> StoreError {
@@ -345,7 +345,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ledger.redb");
         let absent = RedbStore::open(&path).map(drop).unwrap_err().to_string();
-        assert!(absent.contains("there is no ledger"), "{absent}");
+        assert!(absent.contains("does not exist: it is created when"), "{absent}");
         let store = RedbStore::open_or_create(&path).unwrap();
         let second = RedbStore::open_or_create(&path).map(drop).unwrap_err();
         assert!(matches!(second, StoreError::Locked(_)), "{second}");
@@ -448,7 +448,7 @@ mod tests {
         transaction.open_table(redb::TableDefinition::<u8, u8>::new("other")).unwrap();
         transaction.commit().unwrap();
         drop(other);
-        assert!(refused(&path).contains("of another version"), "{}", refused(&path));
+        assert!(refused(&path).contains("by another version"), "{}", refused(&path));
         std::fs::remove_file(&path).unwrap();
         let store = RedbStore::open_or_create(&path).unwrap();
         assert!(refused(&path).contains("in use"), "{}", refused(&path));

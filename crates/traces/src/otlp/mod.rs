@@ -80,6 +80,6 @@ pub fn flush() {
     let Some(Outbox { processor, counts, .. }) = OUTBOX.get() else { return };
     let _ = processor.shutdown_with_timeout(FLUSH);
     if let Some(lost) = counts.lost() {
-        warn!("{lost} of {} spans have not reached the collector", counts.ended());
+        warn!("{lost} of {} spans did not reach the collector", counts.ended());
     }
 }

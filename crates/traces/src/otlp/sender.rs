@@ -68,7 +68,7 @@ impl Sender {
         let mut builder = OtlpExporter::builder().with_tonic();
         if let Some((name, protocol)) = asked::variable("PROTOCOL").filter(|(_, protocol)| protocol != "grpc")
         {
-            return Err(format!("{name} is {protocol}, and spans leave by gRPC alone: say grpc"));
+            return Err(format!("{name} is {protocol}, but spans are sent only by gRPC: set it to grpc"));
         }
         let is_plain = |(_, endpoint): (String, String)| endpoint.starts_with("http://");
         if !asked::variable("ENDPOINT").is_some_and(is_plain) {
@@ -90,13 +90,13 @@ impl Sender {
         match sent {
             Ok(()) => {
                 if self.is_lost.swap(false, Ordering::Relaxed) {
-                    info!("the collector takes spans again");
+                    info!("the collector accepts spans again");
                 }
             }
             Err(error) => {
                 if !self.is_lost.swap(true, Ordering::Relaxed) {
                     warn!(
-                        "the collector ({}) takes no spans, which holds up nothing else: {error}",
+                        "the collector ({}) does not accept spans; nothing else is affected: {error}",
                         self.variable
                     );
                 }

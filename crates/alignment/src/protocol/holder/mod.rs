@@ -26,8 +26,8 @@ use crate::protocol::compare::{TAG_BYTES, compare};
 use crate::protocol::message::Message;
 use crate::protocol::peer::Peer;
 use crate::protocol::relay::Relay;
-use crate::protocol::route::{Load, Map, Route};
 use crate::protocol::transfer::{Incoming, Outgoing};
+use crate::route::{Load, Map, Route};
 use crate::settings::AlignmentSettings;
 use crate::storage::files::{Items, Journal, WholeItems, chunks, items_of, items_per_chunk};
 use crate::storage::folder::{Folder, Outcome};
@@ -230,8 +230,11 @@ impl<'a, R: Relay> Holder<'a, R> {
         let absent =
             self.peers.values().filter(|other| other.name != peer && !other.is_open() && !other.here);
         let absent: Vec<&str> = absent.map(|other| other.name.as_str()).collect();
-        let absent =
-            if absent.is_empty() { String::new() } else { format!("; {} had not come", absent.join(", ")) };
+        let absent = if absent.is_empty() {
+            String::new()
+        } else {
+            format!("; {} had not connected", absent.join(", "))
+        };
         AlignmentError::Stopped { peer, absent }
     }
 

@@ -7,13 +7,12 @@ use tracing::{info, warn};
 use super::Holder;
 use crate::curve::POINT_BYTES;
 use crate::error::{AlignmentError, Fault};
-use crate::order::PLACE_BYTES;
-use crate::protocol::compare::verdict_bytes;
+use crate::order::{PLACE_BYTES, verdict_bytes};
 use crate::protocol::message::Message;
 use crate::protocol::peer::Received;
 use crate::protocol::relay::{Event, Relay};
-use crate::protocol::route::{Load, Route};
 use crate::protocol::transfer::Outgoing;
+use crate::route::{Load, Route};
 use crate::storage::files::{Items, Journal};
 
 impl<R: Relay> Holder<'_, R> {
@@ -57,14 +56,14 @@ impl<R: Relay> Holder<'_, R> {
         self.settings.place(name).filter(|place| *place != self.me)
     }
 
-    /// Says that a holder has left, where this one still needs it.
+    /// Says that a holder has disconnected, if this one still needs it.
     fn miss(&mut self, place: usize) {
         let is_needed = self.secret.is_some();
         let Some(peer) = self.peers.get_mut(&place) else { return };
         if is_needed && peer.here && !peer.done {
             peer.missing = true;
             let limit_s = self.limits.wait.as_secs();
-            warn!("{} has left; waiting up to {limit_s} s for it to come back", peer.name);
+            warn!("{} has disconnected; waiting up to {limit_s} s for it to reconnect", peer.name);
         }
     }
 
@@ -100,7 +99,7 @@ impl<R: Relay> Holder<'_, R> {
             Received::Opened(reply) => {
                 peer.here = true;
                 if std::mem::take(&mut peer.missing) {
-                    info!("{} is back", peer.name);
+                    info!("{} has reconnected", peer.name);
                 }
                 if let Some(reply) = reply {
                     self.relay.send(&self.settings.holders[place], reply).map_err(AlignmentError::from)?;
@@ -121,7 +120,7 @@ impl<R: Relay> Holder<'_, R> {
 
     fn message(&mut self, place: usize, message: Message) -> Result<(), Broken> {
         match message {
-            Message::Chunk { route, index, total, bytes } => self.chunk(place, route, (index, total), bytes),
+            Message::Chunk { route, index, total, bytes } => self.chunk(place, route, index, total, bytes),
             // A holder that is through keeps no loads.
             Message::Have { .. } if self.secret.is_none() => Ok(()),
             Message::Have { route, chunks } => match self.outgoing.get_mut(&route) {
@@ -155,7 +154,8 @@ impl<R: Relay> Holder<'_, R> {
         &mut self,
         place: usize,
         route: Route,
-        (index, total): (u32, u64),
+        index: u32,
+        total: u64,
         bytes: Vec<u8>,
     ) -> Result<(), Broken> {
         let Some(secret) = &self.secret else { return Ok(()) };
