@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use clap::{Args, Subcommand};
 use hashvfl_audit::{AuditConfig, Chain, KeptHead, Receipt, Side, read_heads};
+use hashvfl_core::text::counted;
 use hashvfl_files::{say, write_whole};
 use hashvfl_identity::{Fingerprint, IdentityConfig, Pins, Role};
 
@@ -105,7 +106,7 @@ impl Signer {
         if let Some(key) = self.key {
             return Ok(KnownKeys { keys: vec![key], pins: Pins::default() });
         }
-        let config = self.config.as_deref().context("whose keys are known? Pass --config or --key")?;
+        let config = self.config.as_deref().context("no key to verify with: pass --config or --key")?;
         let Some(identity) = read(config)?.identity else {
             return Ok(KnownKeys { keys: Vec::new(), pins: Pins::default() });
         };
@@ -147,11 +148,11 @@ impl LogPlace {
         if let Some(log) = &self.log {
             return Ok(log.clone());
         }
-        let config = self.config.as_deref().context("which log? Name it with --config or --log")?;
+        let config = self.config.as_deref().context("no log was named: pass --config or --log")?;
         let path = read(config)?.audit.log();
         ensure!(
             path.exists(),
-            "{} is not there: nothing has been written down under this config yet",
+            "{} does not exist: nothing has been recorded under this config yet",
             path.display()
         );
         Ok(path)
@@ -170,8 +171,8 @@ impl AuditCommand {
             Self::Verify { log, against } => verify(&log.path(read)?, against.as_deref()),
             Self::Receipt { receipt, ids, signer } => verify_receipt(receipt, ids, signer, read),
             Self::Accept { config, side } => {
-                let sequence = read(config)?.audit.accept(side)?;
-                say!("accepted the current log of {side}; the old head ({sequence} entries) was archived");
+                let entries = counted(read(config)?.audit.accept(side)?, "entry");
+                say!("accepted the current log of {side}; the old head ({entries}) was archived");
                 Ok(())
             }
             Self::Export { log, out } => export(&log.path(read)?, out),
@@ -204,18 +205,18 @@ fn verify(log: &Path, against: Option<&Path>) -> anyhow::Result<()> {
     }
     match against {
         None => say!(
-            "{} entries: hash chain intact. To check that nothing was rewritten, compare with a peer's heads (--against FILE)",
-            chain.entries.len()
+            "{}: hash chain intact. To check that nothing was rewritten, compare with a peer's heads (--against FILE)",
+            counted(chain.entries.len(), "entry")
         ),
         Some(file) => {
             let heads = read_heads(file)?;
-            ensure!(!heads.is_empty(), "{} holds no head: nothing can be compared", file.display());
+            ensure!(!heads.is_empty(), "{} holds no head: there is nothing to compare with", file.display());
             let vouched = chain.compare(&heads).with_context(|| file.display().to_string())?;
             tell_signatures(&heads).with_context(|| file.display().to_string())?;
             say!(
-                "{} heads match: entries 1 to {vouched} are unchanged; the {} later entries are not covered by any head",
-                heads.len(),
-                chain.entries.len() as u64 - vouched
+                "{} compared: entries 1 to {vouched} are unchanged; no head covers the {} after them",
+                counted(heads.len(), "head"),
+                counted(chain.entries.len() as u64 - vouched, "entry")
             );
         }
     }
@@ -240,22 +241,23 @@ fn verify_receipt(path: &Path, ids: &Path, signer: &Signer, read: ReadConfig) ->
 fn tell_signatures(heads: &[KeptHead]) -> anyhow::Result<()> {
     let (mut keys, mut unsigned) = (BTreeMap::new(), 0);
     for head in heads {
-        match head.verify().with_context(|| format!("the head with {} entries", head.sequence))? {
+        match head.verify().with_context(|| format!("the head with {}", counted(head.sequence, "entry")))? {
             Some(key) => *keys.entry(key).or_insert(0) += 1,
             None => unsigned += 1,
         }
     }
     for (key, count) in keys {
-        say!("{count} heads are signed with the key {key}: compare it with the one that was read out");
+        let heads = counted(count, "head");
+        say!("{heads} signed with the key {key}: compare it with the one that was read out");
     }
     if unsigned > 0 {
-        say!("{unsigned} heads are not signed");
+        say!("{} not signed", counted(unsigned, "head"));
     }
     Ok(())
 }
 
 fn export(log: &Path, out: &Path) -> anyhow::Result<()> {
-    ensure!(!out.exists(), "{} is there already: name another file with --out", out.display());
+    ensure!(!out.exists(), "{} already exists: choose another file with --out", out.display());
     let chain = Chain::read(log)?;
     let mut bytes = fs::read(log).with_context(|| format!("cannot read {}", log.display()))?;
     // Nobody was told of an incomplete last line.

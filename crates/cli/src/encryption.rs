@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
 use clap::{Args, Subcommand};
+use hashvfl_core::text::counted;
 use hashvfl_files::encryption::{EncryptionKey, decrypt, encrypt_blocks, encrypt_whole, protect};
 use hashvfl_files::{FolderLock, say, write_readable};
 use serde::Deserialize;
@@ -58,14 +59,15 @@ impl EncryptionConfig {
         for (what, path) in [("encryption.key_file", self.key_file.as_deref())].iter().chain(outside) {
             if let Some(path) = path.filter(|path| path.starts_with(&places.state)) {
                 bail!(
-                    "{what} = {} lies in the state folder, whose files are encrypted: this one is not, so keep it elsewhere",
+                    "{what} = {} is inside the state folder, whose files are encrypted, but this one is not: choose a \
+                     path outside it",
                     path.display()
                 );
             }
         }
         let key = Arc::new(key);
         for place in [&places.state, &places.ledger].into_iter().chain(&places.others) {
-            protect(place, &key).with_context(|| format!("cannot tell where {} is", place.display()))?;
+            protect(place, &key).with_context(|| format!("cannot resolve the path {}", place.display()))?;
         }
         Ok(())
     }
@@ -151,7 +153,7 @@ impl EncryptionCommand {
             Self::Encrypt { config } => encrypt(&of(config)?),
             Self::Decrypt { config, file, out } => {
                 of(config)?;
-                ensure!(!out.exists(), "{} is there already: name another file with --out", out.display());
+                ensure!(!out.exists(), "{} already exists: choose another file with --out", out.display());
                 let content = decrypt(file).with_context(|| format!("cannot decrypt {}", file.display()))?;
                 write_readable(out, &content)?;
                 say!("{} written: it is not encrypted", out.display());
@@ -173,7 +175,8 @@ fn encrypt(places: &EncryptedPlaces) -> anyhow::Result<()> {
     found.retain(|path| !is_called(path, &places.readable));
     if let Some(unfinished) = found.iter().find(|path| is_called(path, &places.growing)) {
         bail!(
-            "{} is of a run that has not finished: let it end first, without [encryption], or throw it away with --fresh",
+            "{} belongs to a run that has not finished: let the run finish without [encryption], or discard it with \
+             --fresh",
             unfinished.display()
         );
     }
@@ -189,7 +192,10 @@ fn encrypt(places: &EncryptedPlaces) -> anyhow::Result<()> {
         count += usize::from(encrypted);
     }
     drop(lock);
-    say!("{count} files encrypted; what they held in plain text may be on the disk until it is written over");
+    say!(
+        "encrypted {}; the former plain text may remain on the disk until it is overwritten",
+        counted(count, "file")
+    );
     Ok(())
 }
 

@@ -13,15 +13,21 @@ const FAILED: u8 = 1;
 /// The exit code of a process that does not know whether its run has finished: `EX_TEMPFAIL`, try again.
 const IN_DOUBT: u8 = 75;
 
+/// The exit code of a process that goes on once a person has allowed it: `EX_NOPERM`.
+const ALARMED: u8 = 77;
+
 /// The exit code of a process that was asked to end before its work was done, as that of one which Ctrl+C ends.
 const ASKED_TO_END: u8 = 130;
 
-/// How a process ends whose work is not done, though nothing is wrong; one line says what to do.
+/// A process that ends before its work is done, although nothing of it has failed; one line says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum Unfinished {
     /// This side does not know whether its run has finished. Exit code 75.
     #[error("{0}")]
     InDoubt(String),
+    /// An alarm has stopped this side, and nobody has dismissed it. Exit code 77.
+    #[error("{0}")]
+    Alarmed(&'static str),
     /// Somebody asked the process to end. Exit code 130.
     #[error("{0}")]
     AskedToEnd(&'static str),
@@ -64,6 +70,7 @@ impl Ends {
 fn begin_and_code(error: &anyhow::Error) -> (&'static str, u8) {
     match error.downcast_ref() {
         Some(Unfinished::InDoubt(_)) => ("error: ", IN_DOUBT),
+        Some(Unfinished::Alarmed(_)) => ("error: ", ALARMED),
         Some(Unfinished::AskedToEnd(_)) => ("", ASKED_TO_END),
         None => ("error: ", FAILED),
     }

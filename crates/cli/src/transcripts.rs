@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::SystemTime;
 
+use hashvfl_core::text::counted;
 use hashvfl_files::{FolderLock, say};
 use hashvfl_transcript::{Expiry, TranscriptSpool};
 use tracing::{info, warn};
@@ -12,8 +13,8 @@ pub fn tell_unfinished(transcript: &Path) {
     let unfinished = TranscriptSpool::unfinished(transcript);
     if unfinished.exists() {
         say!(
-            "{} holds what a run that has not finished has seen, of these records too: erase again when it has ended, or throw \
-             the run away with --fresh",
+            "{} holds what an unfinished run saw, also of these records: erase again when the run has ended, or \
+             discard the run with --fresh",
             unfinished.display()
         );
     }
@@ -36,13 +37,21 @@ pub fn expire(transcript: &Path, state: &Path, days: Option<u32>) -> anyhow::Res
     Ok(())
 }
 
+/// Says so where `erase` was asked for nothing: it got no list, and no `days` after which a transcript goes.
+pub fn tell_nothing_asked(days: Option<u32>) {
+    if days.is_none() {
+        say!("nothing to erase: pass --ids FILE, or set transcript_days in the config");
+    }
+}
+
 /// Says what became of `what`.
 fn tell(what: &str, days: u32, expiry: Expiry) {
     match expiry {
         Expiry::Removed => info!("{what} was older than transcript_days = {days} and has been removed"),
         Expiry::Ahead { days: ahead } => warn!(
-            "the time stamp of {what} is {ahead} days ahead of this clock: transcript_days = {days} counts from the first \
-             command that saw this"
+            "the time stamp of {what} is {} ahead of this machine's clock: transcript_days = {days} counts from the \
+             first command that noticed this",
+            counted(ahead, "day")
         ),
         Expiry::Absent | Expiry::Kept => {}
     }

@@ -26,13 +26,15 @@ pub enum AcceptError {
     #[error("the handshake took more than {0:?}")]
     TimedOut(Duration),
     /// It speaks something else.
-    #[error("it spoke no TLS: a peer of an earlier version, with insecure_plaintext = true, or a stranger")]
+    #[error(
+        "it did not use TLS: it is a peer with insecure_plaintext = true or an earlier version, or a stranger"
+    )]
     NoTls,
     /// It speaks TLS, and not this.
     #[error("the handshake failed: {0}")]
     Handshake(String),
     /// It left us: our certificate does not count there.
-    #[error("it does not take this side's certificate ({0:?}): its own log says why")]
+    #[error("it does not accept this side's certificate ({0:?}): its own log says why")]
     RefusedByPeer(AlertDescription),
     /// The connection broke.
     #[error("the connection broke in the handshake: {0}")]

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use hashvfl_core::PartyName;
+use hashvfl_core::hex::{bytes_of_hex, hex};
 use hashvfl_files::{WriteError, owner_only, write_whole};
 use rand::TryRng;
 use rcgen::{
@@ -18,7 +19,6 @@ use crate::certificate::{Facts, hex_of_serial};
 use crate::dates::{DAY_S, date_time, now_s};
 use crate::fingerprint::Fingerprint;
 use crate::folder::option_of;
-use crate::hex::{bytes_of_hex, hex};
 use crate::issued::{Issued, IssuedFile, Revoked};
 use crate::pem::{self, AUTHORITY, AUTHORITY_KEY, FileError, REQUEST};
 use crate::role::{Identity, Role};
@@ -44,19 +44,28 @@ pub enum AuthorityError {
     #[error(transparent)]
     Write(#[from] WriteError),
     /// There is an authority already.
-    #[error("{} is there already: one authority a folder, and nothing is overwritten; name another --folder", .0.display())]
+    #[error(
+        "{} already exists: a folder holds one authority, and nothing was overwritten; choose another folder with \
+         --folder", .0.display()
+    )]
     Exists(PathBuf),
     /// Another command is at it.
     #[error("another command works with the authority in {}: try again when it is done", .0.display())]
     Busy(PathBuf),
     /// A request that is none, or that its key has not signed.
-    #[error("{} is no signing request that its own key has signed: ask for the file that `identity request` wrote", .0.display())]
+    #[error(
+        "{} is not a signing request signed by its own key: ask for the file that `identity request` wrote", .0.display()
+    )]
     Request(PathBuf),
     /// A request that names nobody.
-    #[error("{} asks for no name ROLE/NAME: `party identity request --config FILE` writes one that does", .0.display())]
+    #[error(
+        "{} does not request a name ROLE/NAME: `party identity request --config FILE` writes a request that does", .0.display()
+    )]
     Nameless(PathBuf),
     /// A request of another key than was told.
-    #[error("{} is of the key {found}, but you named {told}: somebody has changed the file, or it is another one", request.display())]
+    #[error(
+        "{} is for the key {found}, but you passed {told}: the file was changed, or it is another request", request.display()
+    )]
     OtherKey {
         /// The request.
         request: PathBuf,
@@ -66,7 +75,7 @@ pub enum AuthorityError {
         told: Fingerprint,
     },
     /// A request of a role that has to be confirmed, or another role than was confirmed.
-    #[error("{} asks to be {asks}: if that is what you want to sign, pass `--role {}`", request.display(), .asks.role)]
+    #[error("{} requests the name {asks}: to sign that, pass `--role {}`", request.display(), .asks.role)]
     Role {
         /// The request.
         request: PathBuf,
@@ -188,8 +197,8 @@ impl Authority {
         let (key_path, certificate_path) = (folder.join("authority-key.pem"), folder.join("authority.pem"));
         let key = pem::bytes(&key_path, AUTHORITY_KEY)?;
         let lock = lock(folder)?;
-        let text = std::str::from_utf8(&key).map_err(|_| AUTHORITY_KEY.wrong(&key_path, "no PEM"))?;
-        let key = KeyPair::from_pem(text).map_err(|_| AUTHORITY_KEY.wrong(&key_path, "no PEM"))?;
+        let text = std::str::from_utf8(&key).map_err(|_| AUTHORITY_KEY.wrong(&key_path, "not PEM"))?;
+        let key = KeyPair::from_pem(text).map_err(|_| AUTHORITY_KEY.wrong(&key_path, "not PEM"))?;
         let bytes = pem::bytes(&certificate_path, AUTHORITY)?;
         let certificate = pem::certificates(&bytes, &certificate_path, AUTHORITY)?.swap_remove(0);
         let facts = Facts::of_file(&certificate, &certificate_path, AUTHORITY)?;
@@ -271,7 +280,7 @@ impl Authority {
         let newest = ours.clone().find(|issued| issued.identity == *who && issued.revoked.is_none());
         let newest = newest.ok_or_else(|| self.unknown(who))?;
         let public_key = bytes_of_hex(&newest.public_key).ok_or_else(|| {
-            AuthorityError::Signing("issued.json is damaged: a public_key is no hex".to_string())
+            AuthorityError::Signing("issued.json is damaged: a public_key is not hexadecimal".to_string())
         })?;
         self.issue(who.clone(), &public_key, days)
     }
@@ -342,7 +351,7 @@ impl Authority {
         for issued in &self.issued.certificates {
             if let Some(revoked) = &issued.revoked {
                 let serial = bytes_of_hex(&issued.serial).ok_or_else(|| {
-                    AuthorityError::Signing("issued.json is damaged: a serial is no hex".to_string())
+                    AuthorityError::Signing("issued.json is damaged: a serial is not hexadecimal".to_string())
                 })?;
                 revoked_certs.push(RevokedCertParams {
                     serial_number: SerialNumber::from_slice(&serial),
@@ -386,7 +395,7 @@ fn asked(params: &CertificateParams) -> Option<Identity> {
 fn params_of(who: &Identity, serial: &SerialNumber, days: i64) -> Result<CertificateParams, AuthorityError> {
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, who.name.as_str());
-    let uri = who.uri().try_into().map_err(|_| AuthorityError::Signing("a name is no ASCII".to_string()))?;
+    let uri = who.uri().try_into().map_err(|_| AuthorityError::Signing("a name is not ASCII".to_string()))?;
     params.subject_alt_names = vec![SanType::URI(uri)];
     params.is_ca = IsCa::ExplicitNoCa;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];

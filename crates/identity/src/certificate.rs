@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use hashvfl_core::PartyName;
 use rustls::pki_types::CertificateDer;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -76,12 +75,6 @@ impl Facts {
     /// If it is none.
     pub fn of_file(certificate: &CertificateDer<'_>, path: &Path, wanted: Wanted) -> Result<Self, FileError> {
         Self::of(certificate).map_err(|error| wanted.wrong(path, error.to_string()))
-    }
-
-    /// The first common name that can stand in a line for a person, or nothing.
-    pub fn shown_name(&self) -> String {
-        let safe = self.common_names.iter().find(|name| PartyName::new(name.as_str()).is_ok());
-        safe.cloned().unwrap_or_default()
     }
 }
 

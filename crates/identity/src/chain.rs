@@ -16,14 +16,15 @@ const MOST_BYTES: usize = 16 << 10;
 pub(crate) enum ChainError {
     /// It has too many certificates.
     #[error(
-        "{0} others come with it, and at most {MOST_BETWEEN} may: the authorities between it and one that the other side trusts"
+        "{0} certificates follow it, but at most {MOST_BETWEEN} may: only those of the authorities between it and \
+         one that the other side trusts"
     )]
     TooMany(usize),
     /// They are too large.
-    #[error("it and those that come with it have {0} bytes, and at most {MOST_BYTES} may come")]
+    #[error("it and the certificates after it have {0} bytes, but at most {MOST_BYTES} are allowed")]
     TooLarge(usize),
     /// More than one way may lead from one to the next.
-    #[error("two that come with it have the same subject: one certificate of each authority is enough")]
+    #[error("two certificates after it have the same subject: send one certificate per authority")]
     SameSubject,
 }
 

@@ -4,61 +4,21 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use hashvfl_core::PartyName;
-use hashvfl_files::{WriteError, say, write_whole};
+use hashvfl_core::text::counted;
+use hashvfl_files::{say, write_whole};
 
-use crate::authority::{Authority, AuthorityError, SigningOptions};
+use crate::authority::{Authority, SigningOptions};
 use crate::certificate::Facts;
 use crate::dates::{date, now_s};
+use crate::error::CommandError;
 use crate::fingerprint::Fingerprint;
 use crate::folder::Folder;
-use crate::holder::{self, Accepted, HolderError, Places};
+use crate::holder::{self, Accepted, Places};
 use crate::issue::{accept_here, issue};
-use crate::pem::{self, AUTHORITY, CERTIFICATE, FileError};
+use crate::pem::{self, AUTHORITY, CERTIFICATE};
 use crate::pins::{Pin, Pins};
 use crate::provision::{Side, provision};
 use crate::role::{Identity, IdentityError, Role};
-
-/// A command that has not done what it should.
-#[derive(Debug, thiserror::Error)]
-pub enum CommandError {
-    /// On the authority's side.
-    #[error(transparent)]
-    Authority(#[from] AuthorityError),
-    /// On a holder's side.
-    #[error(transparent)]
-    Holder(#[from] HolderError),
-    /// A file of either.
-    #[error(transparent)]
-    File(#[from] FileError),
-    /// A file that cannot be written.
-    #[error(transparent)]
-    Write(#[from] WriteError),
-    /// A config file from which the folder cannot be told.
-    #[error("{}: {reason}", path.display())]
-    Config {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it, and what to do.
-        reason: String,
-    },
-    /// A folder that holds somebody else's identity.
-    #[error("{} holds the certificate of {found}: name another folder", folder.display())]
-    OthersFolder {
-        /// The folder.
-        folder: PathBuf,
-        /// Whose it is.
-        found: Identity,
-    },
-    /// Nobody said who it is.
-    #[error("whose identity? Pass --name NAME, or --config FILE, where the name stands")]
-    NoName,
-    /// Nothing to do.
-    #[error("nothing to renew: name whose certificate, such as party/bank, or pass --list")]
-    Nothing,
-    /// A file that is there.
-    #[error("{} is there already: name another file with --out", .0.display())]
-    Exists(PathBuf),
-}
 
 /// What every side does with its own identity.
 #[derive(Debug, Subcommand)]
@@ -125,8 +85,8 @@ pub enum AuthorityCommand {
         #[command(flatten)]
         folder: Folder,
     },
-    /// Create an authority and the keys and certificates of all sides, unless they exist: for a single host on which one
-    /// person runs all sides.
+    /// Create an authority and the keys and certificates of all sides, unless they exist, and renew what ends soon: for a
+    /// single host on which one person runs all sides.
     Provision {
         /// The coordinator's name.
         #[arg(long, value_name = "NAME")]
@@ -251,7 +211,7 @@ impl HolderCommand {
                 let mut known = Pins::read(&path)?;
                 pins.iter().for_each(|pin| known.add(pin));
                 known.write(&path)?;
-                say!("{} pins {} keys of peers", path.display(), known.len());
+                say!("{} pins {} of peers", path.display(), counted(known.len(), "key"));
                 Ok(())
             }
             Self::Show { certificate: Some(certificate), .. } => show_certificate(certificate),
@@ -263,7 +223,7 @@ impl HolderCommand {
 fn request(folder: &Folder, identity: &Identity, new_key: bool, program: &str) -> Result<(), CommandError> {
     let places = folder.places()?;
     let requested = holder::request(&places, identity, new_key)?;
-    let key = if requested.new_key { "a new key" } else { "the key that is there" };
+    let key = if requested.new_key { "a new key" } else { "the existing key" };
     say!("{identity} with {key}: {}", requested.fingerprint);
     say!("send {} to the coordinator, who signs it:", requested.request.display());
     let sent = Places::in_folder(Path::new("")).request(identity);
@@ -274,7 +234,8 @@ fn request(folder: &Folder, identity: &Identity, new_key: bool, program: &str) -
         requested.fingerprint
     );
     say!(
-        "read the fingerprint to the coordinator over another channel, such as the phone, and install the certificate that comes back:"
+        "read the fingerprint to the coordinator's operator over another channel, such as the phone, and install the \
+         certificate that you get back:"
     );
     let told = if places.authority.exists() { "" } else { " --authority FINGERPRINT" };
     say!("  {program} identity accept {}{}{told}", answer_name(identity), folder.option());
@@ -308,7 +269,8 @@ fn show(places: &Places) -> Result<(), CommandError> {
         let certificate = pem::certificates(&bytes, &places.certificate, CERTIFICATE)?.swap_remove(0);
         let facts = Facts::of_file(&certificate, &places.certificate, CERTIFICATE)?;
         let who = crate::Naming::default().identity(&facts);
-        let who = who.map_or_else(|nameless| format!("nobody here ({nameless})"), |who| who.to_string());
+        let who =
+            who.map_or_else(|nameless| format!("no identity known here ({nameless})"), |who| who.to_string());
         say!("{who}, valid until {}", date(facts.not_after_s));
     }
     say!("key        {}", holder::key_fingerprint(&places.key)?);
@@ -346,7 +308,7 @@ impl AuthorityCommand {
                 if !folder.join("authority-key.pem").exists() {
                     init(&folder, name, *days)?;
                 }
-                provision(&folder, sides, *days)
+                provision(&folder, name, sides, *days)
             }
             Self::Sign { request, fingerprint, role, days, out, folder } => {
                 let options = SigningOptions { days: *days, fingerprint: *fingerprint, role: *role };
@@ -363,7 +325,8 @@ impl AuthorityCommand {
                 let mut authority = Authority::open(&folder.path()?)?;
                 let count = authority.revoke(who, reason)?;
                 say!(
-                    "{who}: {count} certificates are revoked, in revocation list {}",
+                    "revoked {} of {who}, in revocation list {}",
+                    counted(count, "certificate"),
                     authority.issued().list_number
                 );
                 Ok(())
@@ -406,7 +369,7 @@ fn init(folder: &Path, name: &PartyName, days: i64) -> Result<(), CommandError> 
     say!("  authority       {}", authority.fingerprint());
     say!("  {}  {}", accepted.identity, accepted.fingerprint);
     say!(
-        "{} signs for all: keep a copy of it where nobody else reads it",
+        "{} is the authority's key, which signs all certificates: keep a copy where nobody else can read it",
         folder.join("authority-key.pem").display()
     );
     Ok(())

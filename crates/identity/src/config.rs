@@ -7,7 +7,7 @@ use std::sync::Arc;
 use hashvfl_core::PartyName;
 use tracing::warn;
 
-use crate::commands::CommandError;
+use crate::error::CommandError;
 use crate::files::IdentityFiles;
 use crate::names::Naming;
 
@@ -193,7 +193,8 @@ pub fn identity_or_plaintext(
             Err("insecure_plaintext = true and [identity] exclude each other: remove one of them".to_string())
         }
         (None, true) if !is_loopback => Err(
-            "insecure_plaintext = true is for one machine alone, and the address is none of loopback (127.0.0.1, [::1], localhost): make an identity (docs/how-to/identities.md)"
+            "insecure_plaintext = true is allowed only on one machine, but the address is not a loopback address \
+             (127.0.0.1, [::1], localhost): create an identity (docs/how-to/identities.md)"
                 .to_string(),
         ),
         (None, true) => Ok(None),
@@ -216,7 +217,7 @@ mod tests {
         assert!(identity_or_plaintext(None, false, true).unwrap().is_some());
         assert!(identity_or_plaintext(given(), true, true).unwrap_err().contains("exclude each other"));
         assert!(identity_or_plaintext(None, true, true).unwrap().is_none());
-        assert!(identity_or_plaintext(None, true, false).unwrap_err().contains("make an identity"));
+        assert!(identity_or_plaintext(None, true, false).unwrap_err().contains("create an identity"));
     }
 
     #[test]

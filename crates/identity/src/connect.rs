@@ -45,7 +45,8 @@ pub enum ConnectError {
     },
     /// It speaks something else.
     #[error(
-        "what answers there speaks no TLS: a coordinator of an earlier version, with insecure_plaintext = true, or none at all"
+        "what answers there does not use TLS: it is a coordinator with insecure_plaintext = true or an earlier \
+         version, or not a coordinator"
     )]
     NoTls,
     /// It speaks TLS, and not this.
@@ -63,8 +64,8 @@ fn told(alert: AlertDescription, own: &Identity) -> String {
             "the coordinator says that the certificate of {own} is revoked: `coordinator identity list --config FILE` there says when and why"
         ),
         AlertDescription::CertificateExpired => format!(
-            "the coordinator says that the certificate of {own} is not valid today: ask for another (`coordinator identity renew {own} --config \
-             FILE` there), or check the clocks"
+            "the coordinator says that the certificate of {own} is not valid today: ask for a new one (`coordinator \
+             identity renew {own} --config FILE` there), or check both clocks"
         ),
         AlertDescription::UnknownCA => format!(
             "the coordinator does not know the authority that signed the certificate of {own}, or has no valid revocation list of it: its log says \
@@ -77,8 +78,8 @@ fn told(alert: AlertDescription, own: &Identity) -> String {
             format!("the coordinator saw no certificate of {own}: is identity.certificate the right file?")
         }
         AlertDescription::ProtocolVersion => {
-            "what answers there speaks no TLS 1.3, so it is no coordinator: does a proxy between end TLS? It must pass TCP on as it is \
-             (docs/how-to/run-between-organisations.md)"
+            "what answers there does not use TLS 1.3, so it is not a coordinator: does a proxy in between terminate \
+             TLS? It must pass TCP through unchanged (docs/how-to/run-between-organisations.md)"
                 .to_string()
         }
         other => format!("the coordinator ended the handshake with {own} ({other:?}): its log says why"),

@@ -15,28 +15,14 @@ use tokio_rustls::TlsStream;
 use tracing::warn;
 
 use crate::files::IdentityFiles;
-use crate::fingerprint::Fingerprint;
 use crate::permitted::Permitted;
 use crate::refusal::Refusal;
-use crate::role::Identity;
+use crate::role::PeerIdentity;
 use crate::trust::{Trust, Usage};
 use crate::verifier::{Admitted, Verifier};
 
 /// An open connection looks so often whether its peer still counts.
 const LOOK: Duration = Duration::from_secs(1);
-
-/// Who is on the other side, by its certificate.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PeerIdentity {
-    /// Its role and name.
-    pub identity: Identity,
-    /// Its key.
-    pub fingerprint: Fingerprint,
-    /// The serial number of its certificate, in hex.
-    pub serial: String,
-    /// Until when its certificate counts, in seconds since 1970.
-    pub not_after_s: i64,
-}
 
 /// A handshake: what judges the peer, and what is needed to judge it again later.
 pub(crate) struct Handshake {
@@ -89,9 +75,9 @@ struct Grounds {
 ///
 /// About once a second, while somebody reads from it or writes to it, it looks whether the peer would still be let in: whoever
 /// uses the connection of one that has been revoked, unpinned, or whose authority is gone gets an error of kind
-/// `PermissionDenied`. Whoever reads gets it first: HTTP/2 tells its streams why a read failed, and not why a write did. Until
-/// then, what is written goes nowhere. A certificate that ends during a connection does not end it, nor does a list: the peer
-/// counted when it came.
+/// `PermissionDenied`. Whoever reads gets it first: HTTP/2 tells its streams why a read failed, and not why a write did.
+/// Until then, writes are discarded. A certificate or revocation list that expires during a connection does not end it: the
+/// peer was valid when it connected.
 pub struct Connection {
     stream: TlsStream<TcpStream>,
     peer: PeerIdentity,

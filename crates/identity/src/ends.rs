@@ -1,4 +1,4 @@
-//! Until when what a side shows, and what it goes by, counts.
+//! Expiry dates of a side's certificate, authorities and revocation lists.
 
 use std::path::Path;
 

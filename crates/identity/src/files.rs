@@ -47,8 +47,8 @@ pub enum LoadError {
     },
     /// This side's certificate has ended.
     #[error(
-        "the certificate {} of {name} was valid until {until}: `coordinator identity renew {name} --config FILE` makes another, and `identity \
-         accept CERTIFICATE --config FILE` installs it",
+        "the certificate {} of {name} expired on {until}: `coordinator identity renew {name} --config FILE` creates \
+         another, and `identity accept CERTIFICATE --config FILE` installs it",
         certificate.display()
     )]
     Expired {

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use hashvfl_core::PartyName;
 
-use crate::commands::CommandError;
 use crate::config::{IdentityConfig, NamedFolder};
+use crate::error::CommandError;
 use crate::holder::Places;
 
 /// Where the files are.

@@ -28,7 +28,8 @@ pub enum HolderError {
     Write(#[from] WriteError),
     /// A certificate of a key that is not here.
     #[error(
-        "{} is of the key {found}, and {} of the key {own}: it answers another request; send {} to whoever signs",
+        "{} is for the key {found}, but {} is the key {own}: the certificate answers another request; send {} to be \
+         signed",
         certificate.display(), key.display(), request.display()
     )]
     OtherKey {
@@ -44,7 +45,9 @@ pub enum HolderError {
         own: Fingerprint,
     },
     /// A certificate of another name than was asked for.
-    #[error("{} names {found}, and {expected} was asked for: send the request again, or ask whoever signed it", certificate.display())]
+    #[error(
+        "{} names {found}, but {expected} was requested: send the request again, or ask the person who signed it", certificate.display()
+    )]
     OtherName {
         /// The certificate.
         certificate: PathBuf,
@@ -68,8 +71,8 @@ pub enum HolderError {
     },
     /// No authority to check it with.
     #[error(
-        "{} is not there yet: name the authority to trust, `identity accept {}{} --authority FINGERPRINT`; the coordinator reads the \
-         fingerprint out from `coordinator identity show --config FILE`",
+        "{} does not exist yet: name the authority to trust with `identity accept {}{} --authority FINGERPRINT`; the \
+         coordinator's operator reads the fingerprint out from `coordinator identity show --config FILE`",
         authority.display(), certificate.display(), option_of(folder)
     )]
     NoAuthority {
@@ -81,7 +84,10 @@ pub enum HolderError {
         folder: PathBuf,
     },
     /// Another authority than was told.
-    #[error("{} was signed by the authority {found}, but you named {told}: ask the coordinator for the fingerprint of its authority again", certificate.display())]
+    #[error(
+        "{} was signed by the authority {found}, but you passed {told}: ask the coordinator's operator for the \
+         authority's fingerprint again", certificate.display()
+    )]
     OtherAuthority {
         /// The certificate.
         certificate: PathBuf,
@@ -103,7 +109,7 @@ pub enum HolderError {
         authority: PathBuf,
     },
     /// The library fails, or the operating system gives no random numbers.
-    #[error("cannot make a request: {0}")]
+    #[error("cannot create a signing request: {0}")]
     Making(String),
 }
 
@@ -173,7 +179,8 @@ pub fn request(places: &Places, identity: &Identity, new_key: bool) -> Result<Re
     let key = if drawn { KeyPair::generate()? } else { read_key(path)? };
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, identity.name.as_str());
-    let uri = identity.uri().try_into().map_err(|_| HolderError::Making("a name is no ASCII".to_string()))?;
+    let uri =
+        identity.uri().try_into().map_err(|_| HolderError::Making("a name is not ASCII".to_string()))?;
     params.subject_alt_names = vec![SanType::URI(uri)];
     let text = params.serialize_request(&key)?.pem()?;
     if drawn {
@@ -348,8 +355,8 @@ fn is_signed(certificate: &CertificateDer<'_>, authority: &CertificateDer<'_>, r
 
 fn read_key(path: &Path) -> Result<KeyPair, FileError> {
     let bytes = pem::bytes(path, KEY)?;
-    let text = std::str::from_utf8(&bytes).map_err(|_| KEY.wrong(path, "no PEM"))?;
-    KeyPair::from_pem(text).map_err(|_| KEY.wrong(path, "no key that can sign, in PEM (PKCS#8)"))
+    let text = std::str::from_utf8(&bytes).map_err(|_| KEY.wrong(path, "not PEM"))?;
+    KeyPair::from_pem(text).map_err(|_| KEY.wrong(path, "no signing key in PEM (PKCS#8)"))
 }
 
 /// The fingerprint of the key in the file `path`.

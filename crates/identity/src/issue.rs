@@ -4,7 +4,7 @@ use hashvfl_files::write_whole;
 
 use crate::authority::{Authority, SigningOptions};
 use crate::certificate::Facts;
-use crate::commands::CommandError;
+use crate::error::CommandError;
 use crate::fingerprint::Fingerprint;
 use crate::holder::{self, Accepted, Places};
 use crate::pem::{self, CERTIFICATE};

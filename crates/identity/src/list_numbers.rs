@@ -7,12 +7,12 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use hashvfl_core::hex::{bytes_of_hex, hex};
 use hashvfl_files::{with_digest, without_digest, write_readable};
 use sha2::{Digest, Sha256};
 use tracing::{info, warn};
 
 use crate::files::LoadError;
-use crate::hex::{bytes_of_hex, hex};
 use crate::revocations::{ListFacts, number_text};
 
 /// Bytes of the file that are looked at, and hex digits of a number, at most.

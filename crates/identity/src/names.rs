@@ -21,12 +21,10 @@ pub enum Nameless {
     #[error("it has no name hashvfl://ROLE/NAME")]
     NoUri,
     /// Its name of our scheme is none.
-    #[error("its name hashvfl://... is no ROLE/NAME")]
+    #[error("its name hashvfl://... is not followed by ROLE/NAME")]
     BadUri,
     /// None of its names is in the table.
-    #[error(
-        "none of its names is a key of identity.names (it has {0} names: see `identity show CERTIFICATE`)"
-    )]
+    #[error("none of its {0} names is a key of identity.names (see `identity show CERTIFICATE`)")]
     NotInTable(usize),
     /// It has names of two.
     #[error("it has names of two: {0} and {1}")]
@@ -44,7 +42,8 @@ impl Naming {
                 ["dns:", "uri:", "cn:"].iter().any(|kind| key.len() > kind.len() && key.starts_with(kind));
             if !known {
                 return Err(format!(
-                    "identity.names: the key {key:?} must begin with dns:, uri: or cn:, and go on with a name as certificates have it"
+                    "identity.names: the key {key:?} must be dns:, uri: or cn: followed by a name as it appears in \
+                     certificates"
                 ));
             }
         }
@@ -135,6 +134,6 @@ mod tests {
         assert_eq!(table.identity(&facts(&[], &[], &["Shop AG"])).unwrap().to_string(), "coordinator/shop");
         assert_eq!(table.identity(&facts(&["hashvfl://party/bank"], &[], &[])), Err(Nameless::NotInTable(1)));
         let bad: Naming = toml::from_str("\"bank.example\" = \"party/bank\"").unwrap();
-        assert!(bad.check().unwrap_err().contains("must begin with dns:"));
+        assert!(bad.check().unwrap_err().contains("must be dns:"));
     }
 }

@@ -65,8 +65,9 @@ pub const AUTHORITY: Wanted = Wanted {
 /// A secret key.
 pub const KEY: Wanted = Wanted {
     what: "secret key",
-    mend: "`party identity request --config FILE` makes one, `coordinator identity init --name NAME --config FILE` that of a coordinator \
-           (docs/how-to/identities.md); processes of one machine can do without: insecure_plaintext = true",
+    mend: "`party identity request --config FILE` creates one for a party, `coordinator identity init --name NAME \
+           --config FILE` for a coordinator (docs/how-to/identities.md); processes on one machine need none with \
+           insecure_plaintext = true",
 };
 /// A signing request.
 pub const REQUEST: Wanted =
@@ -168,7 +169,8 @@ pub const ISSUED: Wanted = Wanted {
 /// An authority's secret key.
 pub const AUTHORITY_KEY: Wanted = Wanted {
     what: "secret key of the authority",
-    mend: "`coordinator identity init --name NAME --config FILE` makes one; is the folder right, which --config or --folder names?",
+    mend: "`coordinator identity init --name NAME --config FILE` creates one; is the folder correct that --config or \
+           --folder names?",
 };
 
 /// A certificate as PEM.

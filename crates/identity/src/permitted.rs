@@ -46,11 +46,6 @@ impl Permitted {
             Some(Names::These(names)) => names.contains(&identity.name),
         }
     }
-
-    /// Whether anybody of this role is among them.
-    pub fn has_role(&self, role: Role) -> bool {
-        self.0.contains_key(&role)
-    }
 }
 
 impl fmt::Display for Permitted {

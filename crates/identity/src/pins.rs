@@ -121,9 +121,12 @@ impl Pins {
 
     /// Whoever of this role is pinned with this key.
     pub fn owner(&self, role: Role, key: Fingerprint) -> Option<&Identity> {
-        let has_it =
-            |(identity, keys): &(&Identity, &Keys)| identity.role == role && keys.all().contains(&key);
-        self.pins.iter().find(has_it).map(|(identity, _)| identity)
+        for (identity, keys) in &self.pins {
+            if identity.role == role && keys.all().contains(&key) {
+                return Some(identity);
+            }
+        }
+        None
     }
 
     /// How many are pinned.

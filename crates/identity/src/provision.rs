@@ -4,13 +4,20 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use hashvfl_core::PartyName;
 use hashvfl_files::say;
 
 use crate::authority::Authority;
-use crate::commands::CommandError;
+use crate::certificate::Facts;
+use crate::dates::{DAY_S, date, now_s};
+use crate::error::CommandError;
 use crate::holder::Places;
-use crate::issue::issue;
-use crate::role::Identity;
+use crate::issue::{accept_here, issue};
+use crate::pem::{self, CERTIFICATE};
+use crate::role::{Identity, Role};
+
+/// Certificates that count for fewer days than this get new dates: nobody on such a host looks at warnings.
+const RENEWED_DAYS: i64 = 30;
 
 /// A side and the folder of its identity.
 #[derive(Debug, Clone)]
@@ -29,20 +36,47 @@ impl FromStr for Side {
     }
 }
 
-/// Makes keys and certificates of those `sides` that have none yet, signed by the authority in `folder`.
+/// Makes keys and certificates of those `sides` that have none yet, signed by the authority in `folder`. Certificates that end
+/// soon get new dates, that of the coordinator `name` in `folder` too, and there is a new revocation list each time.
 ///
 /// # Errors
 /// If files cannot be read or written, or a name has another key already.
-pub fn provision(folder: &Path, sides: &[Side], days: i64) -> Result<(), CommandError> {
+pub fn provision(folder: &Path, name: &PartyName, sides: &[Side], days: i64) -> Result<(), CommandError> {
     let mut authority = Authority::open(folder)?;
-    for Side { identity, folder } in sides {
+    let own = Side { identity: Identity::new(Role::Coordinator, name.clone()), folder: folder.to_path_buf() };
+    for Side { identity, folder } in std::iter::once(&own).chain(sides) {
         let places = Places::in_folder(folder);
         if places.certificate.exists() {
-            say!("{identity} has its certificate already, in {}", folder.display());
-            continue;
+            keep(&mut authority, &places, identity, days)?;
+        } else {
+            let accepted = issue(&mut authority, &places, identity, days)?;
+            say!("issued {identity} in {} (valid until {})", folder.display(), accepted.until);
         }
-        let accepted = issue(&mut authority, &places, identity, days)?;
-        say!("issued {identity} in {} (valid until {})", folder.display(), accepted.until);
     }
+    authority.write_list()?;
+    let issued = authority.issued();
+    say!("revocation list {} is valid until {}", issued.list_number, date(issued.list_until_s));
+    Ok(())
+}
+
+/// Gives the certificate at `places` new dates if it ends soon. One that was revoked, or that another has signed, stays as it is.
+fn keep(
+    authority: &mut Authority,
+    places: &Places,
+    identity: &Identity,
+    days: i64,
+) -> Result<(), CommandError> {
+    let bytes = pem::bytes(&places.certificate, CERTIFICATE)?;
+    let certificate = pem::certificates(&bytes, &places.certificate, CERTIFICATE)?.swap_remove(0);
+    let facts = Facts::of_file(&certificate, &places.certificate, CERTIFICATE)?;
+    let signed = &authority.issued().certificates;
+    let is_ours = signed.iter().any(|issued| issued.serial == facts.serial && issued.revoked.is_none());
+    if !is_ours || facts.not_after_s - now_s() > RENEWED_DAYS * DAY_S {
+        say!("{identity} has its certificate already, in {}", places.folder.display());
+        return Ok(());
+    }
+    let (_, text) = authority.renew(identity, days)?;
+    let accepted = accept_here(places, authority.fingerprint(), identity, &text)?;
+    say!("renewed {identity} in {} (valid until {})", places.folder.display(), accepted.until);
     Ok(())
 }

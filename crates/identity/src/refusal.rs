@@ -36,8 +36,8 @@ pub enum Refusal {
     },
     /// It was valid once.
     #[error(
-        "the certificate of {who} was valid until {}: `coordinator identity renew {who} --config FILE` makes another, which it installs with \
-         `identity accept CERTIFICATE --config FILE`",
+        "the certificate of {who} expired on {}: `coordinator identity renew {who} --config FILE` creates another, \
+         which it installs with `identity accept CERTIFICATE --config FILE`",
         date(*.not_after_s)
     )]
     Expired {
@@ -48,8 +48,8 @@ pub enum Refusal {
     },
     /// It will be valid one day.
     #[error(
-        "the certificate of {who} is valid from {} on: is a clock wrong, here or where it was signed? If none is, `coordinator identity renew \
-         {who} --config FILE` makes one that is valid today",
+        "the certificate of {who} is valid only from {}: is a clock wrong, here or where it was signed? If not, \
+         `coordinator identity renew {who} --config FILE` creates one that is valid today",
         date(*.not_before_s)
     )]
     NotYetValid {
@@ -60,8 +60,9 @@ pub enum Refusal {
     },
     /// Its authority has taken it back.
     #[error(
-        "the certificate {serial} of {who} is revoked, by the list {list}: `coordinator identity list --config FILE` says when and why; a new key \
-         (`identity request --new-key --config FILE`) and `coordinator identity sign REQUEST --config FILE` bring it back"
+        "the certificate {serial} of {who} is revoked by the list {list}: `coordinator identity list --config FILE` \
+         says when and why. To readmit it, let it create a new key (`identity request --new-key --config FILE`) and \
+         sign its request (`coordinator identity sign REQUEST --config FILE`)"
     )]
     Revoked {
         /// Whose.
@@ -73,7 +74,8 @@ pub enum Refusal {
     },
     /// The list that says what is revoked is too old to be believed.
     #[error(
-        "the revocation list {list} was valid until {}, so nobody can be let in: `coordinator identity renew --list --config FILE` writes a new one",
+        "the revocation list {list} expired on {}, so no peer is accepted: `coordinator identity renew --list \
+         --config FILE` writes a new one",
         date(*.until_s)
     )]
     ListExpired {
@@ -84,8 +86,9 @@ pub enum Refusal {
     },
     /// No list says anything of its issuer, or the list is not signed by it.
     #[error(
-        "the revocation list {list} says nothing of the authority that signed the certificate of {who}: it must hold a list of each authority in the chain. `coordinator identity renew --list --config \
-         FILE` writes that of a private authority"
+        "{list} has no revocation list of the authority that signed the certificate of {who}: it must contain one \
+         for each authority in the chain. `coordinator identity renew --list --config FILE` writes the list of a \
+         private authority"
     )]
     ListOfOther {
         /// The file.
@@ -95,16 +98,16 @@ pub enum Refusal {
     },
     /// It names nobody.
     #[error(
-        "its certificate names nobody here: {0}. `coordinator identity sign REQUEST --config FILE` makes one that names a party, a coordinator \
-         or a client; for one of another PKI, [identity.names] in this side's config says whom a name means, and `identity show CERTIFICATE` \
-         which names it has"
+        "its certificate does not name a party, coordinator or client: {0}. `coordinator identity sign REQUEST \
+         --config FILE` creates one that does; for certificates of your own PKI, map their names in \
+         [identity.names] of this side's config (`identity show CERTIFICATE` lists a certificate's names)"
     )]
     Nameless(#[from] Nameless),
     /// It names one who may not come.
     #[error(
-        "it is {who}, but {expected} was expected: this side's config says who may come (run.parties, alignment.settings.holders, \
-         identity.coordinator); a certificate of another name takes `identity request --name NAME --config FILE` and `coordinator identity sign \
-         REQUEST --config FILE`"
+        "it is {who}, but {expected} was expected: this side's config says who is accepted (run.parties, \
+         alignment.settings.holders, identity.coordinator). For a certificate with another name, run `identity \
+         request --name NAME --config FILE` there and `coordinator identity sign REQUEST --config FILE`"
     )]
     NotExpected {
         /// Who it is.
@@ -165,7 +168,7 @@ impl Refusal {
     pub fn for_others(&self) -> String {
         match self {
             Self::Revoked { who, .. } => format!("the certificate of {who} is revoked"),
-            Self::OtherKey { who, .. } => format!("{who} has another key than the one that is pinned"),
+            Self::OtherKey { who, .. } => format!("{who} has a different key than the pinned one"),
             other => match other.who() {
                 Some(who) => format!("the certificate of {who} is no longer valid"),
                 None => "its certificate is no longer valid".to_string(),

@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use hashvfl_core::hex::hex;
 use rustls::pki_types::TrustAnchor;
 use webpki::{CertRevocationList, OwnedCertRevocationList, RawPublicKeyEntity};
 use x509_parser::prelude::{CertificateRevocationList, FromDer};
 
 use crate::certificate::hex_of_serial;
 use crate::dates::DAY_S;
-use crate::hex::hex;
 use crate::issued::IssuedFile;
 use crate::pem::{self, FileError, LIST};
 

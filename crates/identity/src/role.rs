@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use hashvfl_core::PartyName;
 
+use crate::fingerprint::Fingerprint;
+
 /// How an identity begins where it stands in a certificate.
 const SCHEME: &str = "hashvfl://";
 
@@ -58,6 +60,19 @@ pub struct Identity {
     pub role: Role,
     /// Its name: of a party, a coordinator or a client.
     pub name: PartyName,
+}
+
+/// Who is on the other side of a connection, by its certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerIdentity {
+    /// Its role and name.
+    pub identity: Identity,
+    /// Its key.
+    pub fingerprint: Fingerprint,
+    /// The serial number of its certificate, in hex.
+    pub serial: String,
+    /// Until when its certificate counts, in seconds since 1970.
+    pub not_after_s: i64,
 }
 
 /// A text that is no identity. The text is not shown: it may be a stranger's.

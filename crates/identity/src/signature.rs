@@ -28,10 +28,10 @@ const START: usize = 4;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureError {
     /// Not of the form that [`IdentityFiles::sign`] gives.
-    #[error("it is no signature, or one in a scheme that is not known here")]
+    #[error("it is not a signature, or uses a scheme that this program does not know")]
     Unreadable,
     /// Of another text, or by another key.
-    #[error("the signature does not fit")]
+    #[error("the signature does not match")]
     DoesNotFit,
     /// By a key that is not the one that is pinned.
     #[error("it is signed with the key {found}, and another is pinned")]
@@ -41,7 +41,7 @@ pub enum SignatureError {
     },
     /// This side's key cannot sign in any scheme that is known here.
     #[error(
-        "this side's key signs in no scheme that is known here: Ed25519, ECDSA with P-256 or P-384, RSA-PSS"
+        "this side's key does not support a known signature scheme (Ed25519, ECDSA with P-256 or P-384, RSA-PSS)"
     )]
     CannotSign,
 }

@@ -15,7 +15,6 @@ use webpki::{
 use crate::certificate::Facts;
 use crate::chain;
 use crate::config::IdentityConfig;
-use crate::connection::PeerIdentity;
 use crate::dates::{DAY_S, date};
 use crate::files::{Contents, LoadError};
 use crate::names::Naming;
@@ -24,7 +23,7 @@ use crate::permitted::Permitted;
 use crate::pins::Pins;
 use crate::refusal::Refusal;
 use crate::revocations::{ListFacts, Lists, Revocations};
-use crate::role::Identity;
+use crate::role::{Identity, PeerIdentity};
 
 /// Days before the end of a certificate, this side's or an authority's, from which its owner is warned.
 const WARN_DAYS: i64 = 30;
@@ -179,7 +178,8 @@ impl Trust {
         let until_s = self.own_facts.not_after_s;
         if until_s - now_s < WARN_DAYS * DAY_S {
             warnings.push(format!(
-                "the certificate of {} in {} is valid until {}: `coordinator identity renew {} --config FILE` makes another",
+                "the certificate of {} in {} is valid only until {}: `coordinator identity renew {} --config FILE` \
+                 creates another",
                 self.own_identity,
                 self.certificate_path.display(),
                 date(until_s),
@@ -188,8 +188,8 @@ impl Trust {
         }
         if self.authority_until_s - now_s < WARN_DAYS * DAY_S {
             warnings.push(format!(
-                "an authority in {} is valid until {}: `coordinator identity init --name NAME --folder NEW` creates another, of which every side \
-                 then needs a certificate (docs/how-to/identities.md#renew)",
+                "an authority in {} is valid only until {}: `coordinator identity init --name NAME --folder NEW` \
+                 creates another, from which every side then needs a certificate (docs/how-to/identities.md#renew)",
                 self.authority_path.display(),
                 date(self.authority_until_s)
             ));
@@ -197,7 +197,8 @@ impl Trust {
         for list in &self.list_facts {
             if list.until_s - now_s < list.lead_s() {
                 warnings.push(format!(
-                    "the revocation list {} is valid until {}: `coordinator identity renew --list --config FILE` writes a new one",
+                    "the revocation list {} is valid only until {}: `coordinator identity renew --list --config \
+                     FILE` writes a new one",
                     self.list_path.display(),
                     date(list.until_s)
                 ));
@@ -331,10 +332,14 @@ impl Trust {
             }
             webpki::Error::RequiredEkuNotFoundContext(_) => Refusal::Unusable(match usage {
                 Usage::Dialling => {
-                    format!("that of {who} may not be used to dial (extended key usage clientAuth)")
+                    format!(
+                        "the certificate of {who} lacks the extended key usage clientAuth, which is needed to connect"
+                    )
                 }
                 Usage::Listening => {
-                    format!("that of {who} may not be used to listen (extended key usage serverAuth)")
+                    format!(
+                        "the certificate of {who} lacks the extended key usage serverAuth, which is needed to listen"
+                    )
                 }
             }),
             other => Refusal::Unusable(format!("{who}: {other:?}")),

@@ -16,9 +16,9 @@ use rustls::{
     SignatureScheme,
 };
 
-use crate::connection::PeerIdentity;
 use crate::permitted::Permitted;
 use crate::refusal::Refusal;
+use crate::role::PeerIdentity;
 use crate::trust::{Trust, Usage};
 
 /// What the connections speak inside.
@@ -30,7 +30,7 @@ pub(crate) struct Verifier {
     provider: Arc<CryptoProvider>,
     usage: Usage,
     permitted: Permitted,
-    /// What came of it, which rustls has no place for.
+    /// The verdict, which rustls has no place to store.
     verdict: Mutex<Option<Result<Admitted, Refusal>>>,
 }
 

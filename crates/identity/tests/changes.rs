@@ -297,14 +297,14 @@ fn the_end_of_a_certificate_is_told_thirty_days_ahead() {
     );
     // That of the authority, ten years later, is told as well.
     let warnings = trust.warnings(now_s() + 3640 * DAY_S);
-    let of_authority = warnings.iter().find(|warning| warning.contains("authority.pem is valid until"));
+    let of_authority = warnings.iter().find(|warning| warning.contains("authority.pem is valid only until"));
     assert!(
         of_authority.is_some_and(|warning| warning.contains("`coordinator identity init")),
         "{warnings:?}"
     );
     federation.forge("party/bank", |params| params.not_after = fixture::date_time(now_s() - 60));
     let error = IdentityFiles::load(&federation.config("party/bank")).unwrap_err().to_string();
-    assert!(error.contains("of party/bank was valid until") && error.contains("identity accept"), "{error}");
+    assert!(error.contains("of party/bank expired on") && error.contains("identity accept"), "{error}");
 }
 
 #[test]

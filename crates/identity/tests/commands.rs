@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use clap::Parser;
-use fixture::{Federation, identity, meet};
+use fixture::{DAY_S, Federation, identity, meet};
 use hashvfl_identity::{
     Authority, AuthorityCommand, HolderCommand, IdentityConfig, IdentityFiles, IssuedFile, Places, Role,
 };
@@ -96,7 +96,7 @@ async fn from_two_empty_folders_to_a_connection() {
     for sent in [&request, &answer] {
         assert!(!fs::read_to_string(sent).unwrap().contains("PRIVATE KEY"));
     }
-    refused(coordinator(&shop, "init --name shop"), &["authority-key.pem is there already", "--folder"]);
+    refused(coordinator(&shop, "init --name shop"), &["authority-key.pem already exists", "--folder"]);
 }
 
 #[tokio::test]
@@ -128,10 +128,50 @@ async fn all_sides_of_a_host_are_provisioned_once() {
     let before = read(&bank);
     let into = format!("issue party/late --into {}", bank.display());
     let error = coordinator(&shop, &into).unwrap_err();
-    assert!(error.contains("holds the certificate of party/bank: name another folder"), "{error}");
+    assert!(error.contains("holds the certificate of party/bank: choose another folder"), "{error}");
     assert_eq!(read(&bank), before);
     let error = coordinator(&shop, "provision --name shop bank").unwrap_err();
     assert!(error.contains("expected ROLE/NAME=FOLDER"), "{error}");
+}
+
+#[tokio::test]
+async fn what_ends_soon_is_renewed_where_all_sides_are_provisioned() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name);
+    let (shop, bank, app) = (place("shop"), place("bank"), place("app"));
+    let sides = format!("party/bank={} client/app={}", bank.display(), app.display());
+    coordinator(&shop, &format!("provision --name shop {sides} --days 20")).unwrap();
+    coordinator(&shop, "revoke client/app --reason lost").unwrap();
+    let read = |folder: &Path| fs::read(folder.join("certificate.pem")).unwrap();
+    let (before, revoked) = (issued(&shop), read(&app));
+
+    // The same keys with new dates, and nothing for whom was taken back.
+    coordinator(&shop, &format!("provision --name shop {sides}")).unwrap();
+    let after = issued(&shop);
+    assert_eq!(after.certificates.len(), before.certificates.len() + 2);
+    let renewed = &after.certificates[before.certificates.len()..];
+    for new in renewed {
+        let old = before.certificates.iter().find(|old| old.identity == new.identity).unwrap();
+        assert_eq!(old.fingerprint, new.fingerprint);
+        assert!(new.not_after_s - old.not_after_s > 300 * DAY_S, "{new:?}");
+    }
+    assert_eq!(read(&app), revoked);
+    assert!(after.list_number > before.list_number);
+    let mut config = IdentityConfig::in_folder(&shop);
+    config.revoked = Some(shop.join("revoked.pem"));
+    let files = IdentityFiles::load(&config).unwrap();
+    let of_bank = IdentityFiles::load(&IdentityConfig::in_folder(&bank)).unwrap();
+    let (accepted, dialled) = meet(&files, &of_bank).await;
+    assert_eq!(accepted.unwrap().peer().identity, identity("party/bank"));
+    assert_eq!(dialled.unwrap().peer().identity, identity("coordinator/shop"));
+
+    // What counts for long stays, and the list is a new one all the same.
+    let certificates = (read(&shop), read(&bank));
+    coordinator(&shop, &format!("provision --name shop {sides}")).unwrap();
+    assert_eq!((read(&shop), read(&bank)), certificates);
+    let last = issued(&shop);
+    assert_eq!(last.certificates, after.certificates);
+    assert!(last.list_number > after.list_number);
 }
 
 #[test]
@@ -144,11 +184,11 @@ fn a_request_is_signed_as_its_sender_has_told() {
     let other = federation.authority().fingerprint();
     refused(
         sign(&shop, &format!("{file} --fingerprint {other}")),
-        &["is of the key", &format!("but you named {other}")],
+        &["is for the key", &format!("but you passed {other}")],
     );
-    refused(sign(&shop, &format!("{file} --role client")), &["asks to be party/bank", "--role party"]);
+    refused(sign(&shop, &format!("{file} --role client")), &["requests the name party/bank", "--role party"]);
     refused(sign(&shop, &format!("{file} --days 0")), &["--days must be 1 to 3650"]);
-    refused(sign(&shop, &format!("{file} --out {file}")), &["is there already", "--out"]);
+    refused(sign(&shop, &format!("{file} --out {file}")), &["already exists", "--out"]);
     refused(
         sign(&shop, "none.pem"),
         &["cannot read the signing request none.pem", "identity request --config FILE"],
@@ -164,7 +204,7 @@ fn a_request_is_signed_as_its_sender_has_told() {
     let path = federation.path("changed.pem");
     fs::write(&path, format!("{}{letter}{}", &text[..middle], &text[middle + 1..])).unwrap();
     let changed = sign(&shop, &path.display().to_string()).unwrap_err();
-    assert!(changed.contains("no signing request that its own key has signed"), "{changed}");
+    assert!(changed.contains("not a signing request signed by its own key"), "{changed}");
     sign(&shop, &file.to_string()).unwrap();
     // Another key in that name, while this one counts; and no file of the coordinator's own role without a word.
     party(&bank, "request --name bank --new-key").unwrap();
@@ -178,7 +218,7 @@ fn a_request_is_signed_as_its_sender_has_told() {
     let request = federation.places("party/bank").request(&identity("coordinator/shop2"));
     refused(
         sign(&shop, &request.display().to_string()),
-        &["asks to be coordinator/shop2", "`--role coordinator`"],
+        &["requests the name coordinator/shop2", "`--role coordinator`"],
     );
 }
 
@@ -192,12 +232,12 @@ fn only_the_certificate_that_was_asked_for_is_accepted() {
     let before = fs::read(&places.certificate).unwrap();
     // Of another key; the coordinator's own.
     let post = federation.sign("party/post", 365);
-    refused(accept(&places, &post, ""), &["is of the key", "party-bank.request.pem", "to whoever signs"]);
+    refused(accept(&places, &post, ""), &["is for the key", "party-bank.request.pem", "to be signed"]);
     // Of this key, in another name than was asked for.
     let text = certificate_of(&federation, "party/bank", "party/bunk", |_| {});
     let path = federation.path("bunk.pem");
     fs::write(&path, text).unwrap();
-    refused(accept(&places, &path, ""), &["names party/bunk, and party/bank was asked for"]);
+    refused(accept(&places, &path, ""), &["names party/bunk, but party/bank was requested"]);
     // Of yesterday.
     let text = certificate_of(&federation, "party/bank", "party/bank", |params| {
         params.not_after = fixture::date_time(fixture::now_s() - 60);
@@ -214,7 +254,7 @@ fn only_the_certificate_that_was_asked_for_is_accepted() {
     let told = federation.authority().fingerprint();
     refused(
         accept(&places, &path, &format!(" --authority {told}")),
-        &["signed by the authority", &format!("but you named {told}")],
+        &["signed by the authority", &format!("but you passed {told}")],
     );
     refused(accept(&places, &federation.path("none"), ""), &["cannot read the certificate", "identity sign"]);
     fs::write(&path, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
@@ -287,7 +327,7 @@ fn a_request_with_names_of_two_is_none() {
     fs::write(&request, params.serialize_request(&KeyPair::generate().unwrap()).unwrap().pem().unwrap())
         .unwrap();
     let signed = coordinator(&federation.authority_folder(), &format!("sign {}", request.display()));
-    refused(signed, &["asks for no name ROLE/NAME"]);
+    refused(signed, &["does not request a name ROLE/NAME"]);
     // A name that would leave its folder.
     let places = Places::in_folder(&federation.path("new"));
     let named = run(&places.folder, Role::Party, "request --name ../bank").unwrap_err();

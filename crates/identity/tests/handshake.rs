@@ -84,7 +84,7 @@ async fn revoked_expired_and_early_certificates_are_refused() {
     let (refusal, heard) = refused(&federation, "party/bank").await;
     assert_eq!(refusal.kind(), "revoked");
     let list = federation.authority_folder().join("revoked.pem").display().to_string();
-    let expected = format!("of party/bank is revoked, by the list {list}");
+    let expected = format!("of party/bank is revoked by the list {list}");
     assert!(refusal.to_string().contains(&expected), "{refusal}");
     assert!(heard.contains("says that the certificate of party/bank is revoked"), "{heard}");
     // The party itself would not start with an expired certificate: it is replaced under it.
@@ -131,7 +131,7 @@ async fn wrong_names_roles_and_uses_are_refused() {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     });
     let (refusal, _) = refused(&federation, "party/bank").await;
-    assert!(refusal.to_string().contains("may not be used to dial"), "{refusal}");
+    assert!(refusal.to_string().contains("lacks the extended key usage clientAuth"), "{refusal}");
     // Names of two, and of nobody.
     federation.forge("party/bank", |params| {
         params.subject_alt_names.push(SanType::URI("hashvfl://party/bank2".try_into().unwrap()));
@@ -245,9 +245,9 @@ async fn a_chain_of_many_certificates_is_refused_before_anybody_follows_it() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     for (authorities, expected) in [
-        (2, "two that come with it have the same subject"),
-        (4, "4 others come with it, and at most 3 may"),
-        (100, "100 others come with it, and at most 3 may"),
+        (2, "two certificates after it have the same subject"),
+        (4, "4 certificates follow it, but at most 3 may"),
+        (100, "100 certificates follow it, but at most 3 may"),
     ] {
         let crowd = crowd(&places, authorities);
         let config = showing(crowd.iter().map(|one| one.der().clone()).collect(), &places);

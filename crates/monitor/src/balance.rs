@@ -3,7 +3,7 @@
 use hashvfl_core::PackedCodes;
 use serde::Serialize;
 
-/// Fewest records of which it is told: a share of few would come near a code.
+/// Fewest records for which the balance is shown: with fewer, the fractions would nearly reveal codes.
 pub const LEAST_RECORDS: usize = 32;
 
 /// Of each bit, in how many of a thousand codes it is set.

@@ -68,7 +68,7 @@ impl Board {
         let monitor = match address {
             Some(address) => {
                 let monitor = Monitor::start(&address, readers, Arc::clone(&shown));
-                Some(monitor.with_context(|| format!("cannot listen on {address} (monitor)"))?)
+                Some(monitor.with_context(|| format!("cannot listen on {address} (key `monitor`)"))?)
             }
             None => None,
         };
@@ -115,7 +115,15 @@ impl Board {
 
     /// Says whether predictions are answered.
     pub fn set_ready(&self, ready: bool) {
-        self.status().ready = ready;
+        self.change_ready(|_| ready);
+    }
+
+    /// Changes the status, by something that says whether predictions are answered then. Of two changes at once the later counts,
+    /// in the status and in the health.
+    pub fn change_ready(&self, change: impl FnOnce(&mut Status) -> bool) {
+        let mut status = self.status();
+        let ready = change(&mut status);
+        status.ready = ready;
         if let Some(monitor) = &self.monitor {
             monitor.set_ready(ready);
         }
@@ -183,15 +191,20 @@ impl Shown {
 
     /// All that changes more seldom than the status, as one object.
     fn history(&self) -> Option<String> {
-        let balances = lock(&self.balances);
-        let balances: BTreeMap<&str, &BitBalance> =
-            balances.iter().map(|(side, (balance, _))| (side.as_str(), balance)).collect();
-        let (curve, flags) = (lock(&self.curve), lock(&self.flags));
+        // Each lock by itself, and before files are read: whoever trains waits for them.
+        let balance = {
+            let balances = lock(&self.balances);
+            let by_side: BTreeMap<&str, &BitBalance> =
+                balances.iter().map(|(side, (balance, _))| (side.as_str(), balance)).collect();
+            serde_json::to_value(by_side).ok()?
+        };
+        let epochs = serde_json::to_value(lock(&self.curve).points()).ok()?;
+        let flags = serde_json::to_value(lock(&self.flags).spans()).ok()?;
         let report = self.config.privacy_report.as_ref().is_some_and(|report| report.is_file());
         serde_json::to_string(&serde_json::json!({
-            "epochs": curve.points(),
-            "flags": flags.spans(),
-            "balance": balances,
+            "epochs": epochs,
+            "flags": flags,
+            "balance": balance,
             "audit": self.audit_lines(),
             "runs": self.config.runs.as_deref().map(read_runs),
             "privacy_report": report,

@@ -54,7 +54,7 @@ pub fn status(address: Option<&MonitorAddress>, arguments: &StatusArguments) -> 
 pub fn health(address: Option<&MonitorAddress>, arguments: &HealthArguments) -> anyhow::Result<()> {
     let service = if arguments.predictions { PREDICTIONS } else { "" };
     let well = runtime()?.block_on(ask_health(named(address)?, service))?;
-    ensure!(well, "up, but predictions are not answered yet: `status` says what it is doing");
+    ensure!(well, "running, but not answering predictions yet: `status` shows what the process is doing");
     say!("well");
     Ok(())
 }
@@ -65,7 +65,10 @@ pub fn health(address: Option<&MonitorAddress>, arguments: &HealthArguments) -> 
 /// If there is no such variable, or no address in it.
 pub fn address_of_environment() -> anyhow::Result<MonitorAddress> {
     let text = std::env::var(ADDRESS_VARIABLE).ok().with_context(|| {
-        format!("whose health? Pass --config FILE, or name its `monitor` in the variable {ADDRESS_VARIABLE}")
+        format!(
+            "no process was named: pass --config FILE, or set the environment variable {ADDRESS_VARIABLE} to the \
+             process's `monitor` address"
+        )
     })?;
     text.parse().with_context(|| format!("the variable {ADDRESS_VARIABLE}"))
 }
@@ -75,5 +78,7 @@ fn runtime() -> anyhow::Result<Runtime> {
 }
 
 fn named(address: Option<&MonitorAddress>) -> anyhow::Result<&MonitorAddress> {
-    address.context("the config names no `monitor`, so nobody can ask: add monitor = \"unix:monitor.sock\"")
+    address.context(
+        "the config has no `monitor`, so the process cannot be asked: add monitor = \"unix:monitor.sock\"",
+    )
 }

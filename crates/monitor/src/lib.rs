@@ -1,4 +1,4 @@
-//! How a running coordinator or party says how it is.
+//! Status reporting of a running coordinator or party.
 //!
 //! ```text
 //!  training, serving --> Board (one Status, curves) --> Monitor: a page, /status, /metrics, gRPC's health check
@@ -13,9 +13,11 @@ mod balance;
 mod board;
 mod command;
 mod curve;
+mod first_config;
 mod flags;
 mod metrics;
 mod progress;
+mod refusals;
 mod runs;
 mod status;
 mod status_text;
@@ -24,9 +26,11 @@ pub use balance::{BitBalance, LEAST_RECORDS};
 pub use board::{Board, BoardConfig};
 pub use command::{HealthArguments, StatusArguments, address_of_environment, health, status};
 pub use curve::Point;
+pub use first_config::first_monitor;
 pub use hashvfl_transport::monitor::{MonitorAddress, Network};
-pub use runs::{FinishedRun, add_run, changed_runs, check_runs, read_runs};
+pub use refusals::REFUSALS;
+pub use runs::{FinishedRun, add_run, changed_runs, check_runs, is_listed, read_runs};
 pub use status::{
-    Budget, Epochs, GradientMonitorStatus, PartyStatus, Phase, PredictionCounts, ReleasedCodes, Spent,
-    Status, TrafficBytes, now_s,
+    Budget, Epochs, GradientMonitorStatus, PartyStatus, Phase, PredictionCounts, ReleasedCodes, RunTotals,
+    Spent, Status, TrafficBytes, now_s,
 };

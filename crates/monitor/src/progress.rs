@@ -61,6 +61,8 @@ fn batches(epochs: &Epochs) -> (u64, u64) {
 struct Rate {
     /// When the first batch was seen to be done, and how many were then.
     first: Option<(Instant, u64)>,
+    /// How many were done last.
+    last: u64,
 }
 
 impl Rate {
@@ -70,9 +72,14 @@ impl Rate {
         if done == 0 {
             return None;
         }
+        // A run that goes on from a checkpoint has fewer than it had.
+        if done < self.last {
+            self.first = None;
+        }
+        self.last = done;
         let (since, before) = *self.first.get_or_insert((now, done));
         let since_s = now.duration_since(since).as_secs_f64();
-        let speed = done.saturating_sub(before) as f64 / since_s;
+        let speed = (done - before) as f64 / since_s;
         (speed.is_finite() && speed > 0.0).then_some(speed)
     }
 }
@@ -149,6 +156,12 @@ mod tests {
         assert_eq!(said, "training: epoch 11/30, 99 s left, AUC 0.7500, loss 0.5000, 2 batch/s");
         let later = rate.speed(&status, start + Duration::from_secs(5_000));
         assert!(line(&status, later).ends_with(", 2 h left, AUC 0.7500, loss 0.5000, 50.0 s/batch"));
+        // A run that goes on from a checkpoint is as fast as it is from there.
+        let back = Epochs { done: 0, batches_done: 5, ..status.epochs.clone().unwrap() };
+        let went_on = Status { epochs: Some(back), ..status.clone() };
+        assert_eq!(rate.speed(&went_on, start + Duration::from_secs(5_001)), None);
+        let faster = rate.speed(&status, start + Duration::from_secs(5_011));
+        assert_eq!(faster, Some(9.6), "96 batches in 10 s");
         // All of it fits where names and numbers are long, and what does not is left out whole.
         let metric = Some(("accuracy".to_string(), 0.75));
         let long =

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use hashvfl_core::{PartyName, RunId};
@@ -61,7 +61,7 @@ pub fn check_runs(path: &Path) -> io::Result<()> {
     match File::open(path).and_then(|mut file| file.read(&mut first)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Ok(1) if first != [b'{'] => {
-            let what = "it is there already and lists no finished runs: name another file";
+            let what = "it already exists and is not a list of finished runs: choose another file";
             Err(io::Error::new(io::ErrorKind::AlreadyExists, what))
         }
         found => found.map(drop),
@@ -102,6 +102,20 @@ pub fn read_runs(path: &Path) -> Vec<FinishedRun> {
     let mut runs: Vec<FinishedRun> = lines(&bytes).filter_map(|line| parse(line?)).collect();
     runs.drain(..runs.len().saturating_sub(MOST));
     runs
+}
+
+/// Whether a run of that name is in the file, wherever in it; lines of other versions count as well.
+pub fn is_listed(path: &Path, run: &RunId) -> bool {
+    #[derive(Deserialize)]
+    struct Named {
+        run_id: RunId,
+    }
+    let Ok(file) = File::open(path) else { return false };
+    BufReader::new(file).split(b'\n').map_while(Result::ok).any(|line| {
+        let line = str::from_utf8(&line).ok().and_then(|line| without_digest(line).ok());
+        let named = line.and_then(|line| serde_json::from_str::<Named>(&line).ok());
+        named.is_some_and(|named| named.run_id == *run)
+    })
 }
 
 /// How many of the lines that [`read_runs`] looks at are not what was written.
@@ -159,6 +173,9 @@ mod tests {
         (3..=600).for_each(|number| add_run(&path, &run(number)).unwrap());
         let latest = read_runs(&path);
         assert_eq!((latest.len(), latest.last()), (MOST, Some(&run(600))));
+        assert!(latest[0] != run(1), "it is not shown any more");
+        assert!(is_listed(&path, &run(1).run_id) && is_listed(&path, &run(600).run_id));
+        assert!(!is_listed(&path, &run(601).run_id) && !is_listed(&folder.path().join("no"), &run(1).run_id));
         assert!(add_run(folder.path(), &run(1)).is_err(), "a folder has the name");
     }
 

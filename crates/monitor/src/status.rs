@@ -1,4 +1,4 @@
-//! How a process is, at one moment.
+//! The status of a process at one moment.
 
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -26,11 +26,13 @@ pub enum Phase {
     Finished,
     /// Predictions are answered.
     Serving,
+    /// A gradient alarm has stopped this party: it sends nothing, and waits for a person.
+    Halted,
 }
 
 impl Phase {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Starting,
         Self::Waiting,
         Self::Training,
@@ -39,6 +41,7 @@ impl Phase {
         Self::Refitting,
         Self::Finished,
         Self::Serving,
+        Self::Halted,
     ];
 
     /// Its name.
@@ -52,11 +55,12 @@ impl Phase {
             Self::Refitting => "refitting",
             Self::Finished => "finished",
             Self::Serving => "serving",
+            Self::Halted => "halted",
         }
     }
 }
 
-/// How a process is.
+/// How a process is. What counts something, counts in this process, and never less than before; [`RunTotals`] are the run's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Status {
     /// The version of HashVFL.
@@ -73,9 +77,9 @@ pub struct Status {
     pub phase: Phase,
     /// Whether predictions are answered: at the coordinator, whether all parties are there.
     pub ready: bool,
-    /// Steps of the run so far.
+    /// Steps so far.
     pub steps: u64,
-    /// How often the run went on from a checkpoint, in this process.
+    /// How often the run went on from a checkpoint.
     pub resumes: u64,
     /// Parties that were refused, by why; at the coordinator alone.
     pub refusals: BTreeMap<String, u64>,
@@ -83,11 +87,13 @@ pub struct Status {
     pub epochs: Option<Epochs>,
     /// The coordinator's view of each party.
     pub parties: BTreeMap<PartyName, PartyStatus>,
-    /// Seconds from the first step of this process to the last answer; at the coordinator alone.
+    /// Seconds from the first step to the last answer, without those between two attempts at the run; at the coordinator alone.
     pub step_seconds: f64,
     /// Bytes between this side and all others; at the coordinator alone.
     pub traffic: TrafficBytes,
-    /// What this process has released of its records; at a party alone.
+    /// What the run has come to, while there is one.
+    pub run: RunTotals,
+    /// What was released of this side's records; at a party alone.
     pub released: ReleasedCodes,
     /// What the coordinator asked for, by kind of request; at a party alone.
     pub requests: BTreeMap<String, u64>,
@@ -132,7 +138,7 @@ pub struct PartyStatus {
     pub connected: bool,
     /// Where its connection comes from.
     pub address: Option<String>,
-    /// When something of it came last, in seconds since 1970.
+    /// When its last message arrived, in seconds since 1970.
     pub heard_s: Option<u64>,
     /// How often it went away while predictions were served.
     pub departures: u64,
@@ -142,14 +148,15 @@ pub struct PartyStatus {
     pub answer_seconds: f64,
     /// By how many seconds its answers came later than those of the fastest party: a mean in which past steps fade.
     pub lag_seconds: f64,
-    /// Bytes of messages from it, in this process.
+    /// Bytes of messages from it.
     pub received_bytes: u64,
-    /// Bytes of messages to it, likewise.
+    /// Bytes of messages to it.
     pub sent_bytes: u64,
-    /// Bits of the codes that it released to this coordinator: in the whole run, or while this process serves predictions.
+    /// Bits of the codes that it released to this coordinator.
     pub released_bits: u64,
-    /// The most bits that the whole run can ask of it, in training.
-    #[serde(default)]
+    /// The same in the whole run; absent while predictions are served.
+    pub run_released_bits: Option<u64>,
+    /// The most bits that the whole run can ask of it, likewise.
     pub planned_bits: Option<u64>,
     /// Until when its certificate counts, in seconds since 1970; absent without TLS.
     pub certificate_end_s: Option<i64>,
@@ -164,12 +171,26 @@ pub struct TrafficBytes {
     pub sent_bytes: u64,
 }
 
+/// What a run has come to since its first step, whichever process did that. What a checkpoint took back does not count, so
+/// these fall where a run goes on from one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunTotals {
+    /// The last step.
+    pub steps: u64,
+    /// Bytes from all parties; at the coordinator alone.
+    pub received_bytes: u64,
+    /// Bytes to all parties; at the coordinator alone.
+    pub sent_bytes: u64,
+    /// Bits of the codes that left, and of p-values beside them; at a party alone.
+    pub released_bits: u64,
+}
+
 /// What has left a party.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReleasedCodes {
     /// Codes, each as often as it was sent.
     pub codes: u64,
-    /// Their bits.
+    /// Their bits, and those of p-values beside them.
     pub bits: u64,
     /// Records of which a code was asked for and refused.
     pub refused: u64,
@@ -201,11 +222,11 @@ pub struct Spent {
 /// A party's monitor of the gradients that it is sent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct GradientMonitorStatus {
-    /// Training batches so far.
+    /// Training batches of the run so far.
     pub batches: u64,
-    /// The share of the last batch's gradient that follows from this party's own codes.
+    /// The fraction of the last batch's gradient that follows from this party's own codes.
     pub explained: f64,
-    /// The sum of shares that are too large.
+    /// The accumulated excess of such fractions.
     pub suspicion: f64,
     /// The sum above which an alarm is raised.
     pub bound: f64,
@@ -257,6 +278,7 @@ impl Status {
             parties: BTreeMap::new(),
             step_seconds: 0.0,
             traffic: TrafficBytes::default(),
+            run: RunTotals::default(),
             released: ReleasedCodes::default(),
             requests: BTreeMap::new(),
             budget: None,

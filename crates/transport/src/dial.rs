@@ -256,9 +256,9 @@ impl Dialer {
                 Err(DialError::Between { .. }) if may_try() => {
                     Some("a proxy answers, and no coordinator yet")
                 }
-                Err(DialError::NoSuchService { .. }) if may_try() => {
-                    Some("whatever answers is doing something else, or is no coordinator")
-                }
+                Err(DialError::NoSuchService { .. }) if may_try() => Some(
+                    "what answers there is not a coordinator, or is doing something else, such as aligning",
+                ),
                 opened => return opened,
             };
             if let Some(instead) = instead.filter(|_| !warned) {

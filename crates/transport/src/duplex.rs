@@ -47,7 +47,8 @@ pub enum StreamError {
 /// A peer that calls itself otherwise than its certificate.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the certificate is that of {certificate}, and the config says name = \"{said}\": use the config of the one or the [identity] of the other"
+    "the certificate names {certificate}, but the config says name = \"{said}\": use a config and an [identity] of \
+     the same name"
 )]
 pub struct OtherName {
     /// By its certificate.

@@ -20,6 +20,7 @@ use hashvfl_core::protocol::admission::{Refusal, check_records};
 use hashvfl_core::protocol::message::{AuditHead, CheckpointId, FromCoordinator, FromParty, Hello};
 use hashvfl_core::protocol::serving_party::{FromServingParty, Serving, ToServingParty};
 use hashvfl_core::records::{RecordsDigest, SALT_BYTES};
+use hashvfl_core::text::counted;
 use hashvfl_core::{ExcludedRecords, PartyName, RunId};
 use hashvfl_proto::{WireError, WireMessage};
 use rand::TryRng;
@@ -97,7 +98,8 @@ pub enum HandshakeError {
     },
     /// It asks for none of the runs at this port that have a party of its name.
     #[error(
-        "{party} asks for run {run}, which is none of this process's runs with that party: correct run_id there, or the coordinator's config"
+        "{party} asks for run {run}, but this process holds no such run with that party: correct run_id in the \
+         party's config, or in the coordinator's"
     )]
     NoRun {
         /// The party.
@@ -110,9 +112,10 @@ pub enum HandshakeError {
     Over(String),
     /// Its audit log is not the one that it told of before.
     #[error(
-        "the audit log of {party} has {told} entries, and the coordinator has kept a head of it with {kept}: an older ledger may have been \
-         restored with it, which counts less than was released. Restore a newer backup there; if there is none, the coordinator takes \
-         the log as it is after `coordinator audit accept --config FILE party/{party}` (docs/how-to/back-up.md)"
+        "the audit trail of {party} has {}, but the coordinator has a head of it with {kept}: an older \
+         backup may have been restored there, with a ledger that counts less than was released. Restore a newer \
+         backup at {party}; if there is none, `coordinator audit accept --config FILE party/{party}` accepts the \
+         trail as it is (docs/how-to/back-up.md)", counted(.told, "entry")
     )]
     OlderLog {
         /// The party.
@@ -181,10 +184,10 @@ impl HandshakeError {
             Self::Unusable(_) | Self::NoRecords { .. } => {
                 "was refused: it answered the greeting with something else"
             }
-            Self::OtherName(_) => "was refused: it came with another party's config",
+            Self::OtherName(_) => "was refused: its config names another party than its certificate",
             Self::TooOften(_) => "was refused: it joins more often than it may",
             Self::GaveUp { .. } => "will not take part: its own log says why",
-            Self::OlderLog { .. } | Self::Failed(_) => "was refused: the coordinator's log says why",
+            Self::OlderLog { .. } | Self::Failed(_) => "was refused: see the coordinator's log",
             Self::NoHello | Self::NoReturn | Self::NotYet | Self::NotNow | Self::Over(_) => return None,
             Self::Busy { .. } | Self::NoRun { .. } => return None,
         };
@@ -202,7 +205,7 @@ impl HandshakeError {
 
 /// What a stranger is told that does not fit.
 pub const STRANGER: &str =
-    "version, run, name, settings or records do not fit: the coordinator's log says which";
+    "the version, run, name, settings or records do not match the coordinator's; its log says which";
 
 /// What a party says in its handshake.
 pub trait Greeting: WireMessage {
@@ -294,9 +297,11 @@ impl<'a, Out: Reception, In: Greeting> Handshake<'a, Out, In> {
         let (theirs, offer) = self.records_under(party, salt).await?;
         let turn = turns.take(party, Duration::from_secs(self.limit_s)).await;
         let turn = turn.ok_or_else(|| HandshakeError::Busy { party: party.clone() })?;
-        let ours = tokio::task::spawn_blocking(move || digest(&salt))
-            .await
-            .map_err(|error| HandshakeError::Failed(format!("digesting the record ids: {error}")))?;
+        let ours = tokio::task::spawn_blocking(move || digest(&salt)).await;
+        // What its thread died of is said where it did, and is nothing for a peer.
+        let failed =
+            |_| HandshakeError::Failed("the coordinator cannot digest its record ids: see its log".into());
+        let ours = ours.map_err(failed)?;
         if let Err(refusal) = check_records(party, ours, theirs) {
             turn.rest();
             return Err(refusal.into());

@@ -52,8 +52,8 @@ pub fn describe(status: &Status) -> String {
     let text = one_line(status.message().trim(), MAX_TEXT_BYTES);
     if CUT.iter().any(|words| text.contains(words)) {
         return format!(
-            "the connection was cut off within a message ({text}): where a proxy stands between, it must limit neither the size nor the \
-             time of a stream (docs/how-to/run-between-organisations.md)"
+            "the connection broke in the middle of a message ({text}): a proxy in between must limit neither the \
+             size nor the duration of a stream (docs/how-to/run-between-organisations.md)"
         );
     }
     match status.code() {
@@ -63,7 +63,7 @@ pub fn describe(status: &Status) -> String {
         }
         Code::OutOfRange | Code::ResourceExhausted => format!("a message was over its limit ({text})"),
         Code::Unimplemented => {
-            "the other side is no HashVFL coordinator, or one of another version".to_string()
+            "the other side is not a HashVFL coordinator, or is one of another version".to_string()
         }
         _ => text,
     }
@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn a_stream_that_was_cut_says_what_may_have_cut_it() {
         let cut = describe(&Status::unknown("h2 protocol error: error reading a body from connection"));
-        assert!(cut.contains("where a proxy stands between") && !cut.contains('\n'), "{cut}");
+        assert!(cut.contains("a proxy in between must limit") && !cut.contains('\n'), "{cut}");
         assert_eq!(describe(&Status::unavailable("broken pipe")), "the connection was lost (broken pipe)");
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Linux ends the first process of a container only for signals that the process handles. So both are handled from the
 //! start: whoever waits for [`Stop`] is told, and where nobody does, the process ends at once. What is kept on disk is
-//! written so that this loses nothing. Whoever is told has [`GRACE`] to bring what it does to a good end; a second signal
+//! written so that this loses nothing. The code that is told has [`GRACE`] to finish cleanly; a second signal
 //! ends the process at once, and so does `MOST` after the first, since service managers kill it then.
 
 use std::io;

@@ -57,7 +57,7 @@ async fn whoever_opens_no_stream_is_silent_although_it_makes_the_other_side_writ
     let limits = Limits { silence: Duration::from_secs(2), keep_alive: LONG, ..Limits::default() };
     let (_arrivals, address) = open(limits, None).await;
     let mut stream = connect(address).await;
-    assert!(timeout(Duration::from_secs(15), ask(&mut stream)).await.is_ok(), "it ends");
+    assert!(timeout(Duration::from_secs(30), ask(&mut stream)).await.is_ok(), "it ends");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -65,7 +65,7 @@ async fn whoever_takes_nothing_for_too_long_loses_its_connection() {
     let limits = Limits { silence: LONG, keep_alive: Duration::from_secs(1), ..Limits::default() };
     let (_arrivals, address) = open(limits, None).await;
     let mut stream = connect(address).await;
-    assert!(timeout(Duration::from_secs(15), ask(&mut stream)).await.is_ok(), "it ends");
+    assert!(timeout(Duration::from_secs(30), ask(&mut stream)).await.is_ok(), "it ends");
 }
 
 fn files(config: &IdentityConfig) -> Arc<IdentityFiles> {
@@ -95,5 +95,5 @@ async fn a_revoked_client_that_does_not_read_loses_its_connection_too() {
     // Until the other side waits to write, and so reads nothing.
     assert!(timeout(Duration::from_secs(4), ask(&mut stream)).await.is_err(), "it counts");
     authority.revoke(&client, "lost").unwrap();
-    assert!(timeout(Duration::from_secs(5), ask(&mut stream)).await.is_ok(), "it is revoked");
+    assert!(timeout(Duration::from_secs(30), ask(&mut stream)).await.is_ok(), "it is revoked");
 }

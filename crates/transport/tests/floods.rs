@@ -302,7 +302,7 @@ async fn a_stranger_sends_small_messages_alone() {
     let large = tokio::spawn(raw(address, vec![0; 70_000]));
     let mut stream = arrivals.next().await.unwrap();
     let Err(StreamError::Refused(reason)) = stream.next_within(LONG).await else { panic!("a message") };
-    assert!(reason.contains("70000 bytes, where at most 65536 may come"), "{reason}");
+    assert!(reason.contains("a message of 70000 bytes, but at most 65536 are allowed"), "{reason}");
     drop(stream);
     large.abort();
 
@@ -328,7 +328,7 @@ async fn a_stream_without_a_whole_message_ends() {
     let mut stream = arrivals.next().await.unwrap();
     let began = Instant::now();
     let Err(StreamError::Broken(reason)) = stream.next_within(LONG).await else { panic!("a message") };
-    assert!(reason.contains("no whole message came within 1 s"), "{reason}");
+    assert!(reason.contains("no complete message arrived within 1 s"), "{reason}");
     assert!(began.elapsed() < Duration::from_secs(10));
 }
 
@@ -360,7 +360,7 @@ async fn millions_of_empty_ids_are_refused_before_they_are_decoded() {
     let (_arrivals, serving) = listen::serving(listener, Arc::new(Nothing));
     tokio::spawn(serving);
     for (ids, expected) in [
-        (20_000_000, "bytes, where at most 16777216 may come"),
+        (20_000_000, "bytes, but at most 16777216 are allowed"),
         (4_000_000, "a message holds too many record ids: at most 262144"),
         (100, "100 ids came through"),
     ] {

@@ -270,7 +270,7 @@ async fn each_certificate_that_does_not_count_is_refused_at_each_service_with_on
     let address = Port::Serving.open(&shop, &account).await;
     let connector = Connector::new(files(folder, "farm"), None);
     let asked = Dialer::new(address, LONG.as_secs()).secured(connector).predictions().await;
-    assert!(asked.err().unwrap().to_string().contains("of another role than client"));
+    assert!(asked.err().unwrap().to_string().contains("this service is for the role client"));
     let (lines, told) = left(&warnings, &account).await;
     assert_eq!(told, [(Some("party/farm".to_string()), "other-role")]);
     let command = "`coordinator identity issue client/NAME --into FOLDER --config FILE`";

@@ -1,5 +1,7 @@
 //! Both ends of a stream over loopback: what is sent arrives, whoever is wrong is told, and no wait is without end.
 
+mod ports;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -258,26 +260,28 @@ async fn a_proxy_that_reaches_nobody_is_waited_for_and_then_named() {
 
 #[tokio::test]
 async fn whoever_is_not_there_or_is_another_is_named() {
-    let (listener, _) = listener().await;
-    let address: Address = format!("http://{}", listener.address().unwrap()).parse().unwrap();
-    drop(listener);
+    let address: Address = format!("http://{}", ports::free_address()).parse().unwrap();
     let absent = Dialer::new(address, 0).training(hello()).await.err().unwrap();
     assert!(matches!(absent, DialError::Absent { .. }), "{absent}");
-    assert!(absent.to_string().contains("is it up, and the address right?"), "{absent}");
+    assert!(absent.to_string().contains("is it running, and is the address correct?"), "{absent}");
 
-    let (listener, dialer) = self::listener().await;
+    let (listener, dialer) = listener().await;
     let (_arrivals, serving) = listen::alignment(listener);
     tokio::spawn(serving);
     let other = dialer.waiting(1).training(hello()).await.err().unwrap();
     assert!(matches!(other, DialError::NoSuchService { .. }) && other.is_for_now(), "{other}");
-    assert!(other.to_string().contains("is no HashVFL coordinator, or one of another version"), "{other}");
+    assert!(
+        other.to_string().contains("is not a HashVFL coordinator, or is one of another version"),
+        "{other}"
+    );
     assert!(other.to_string().contains("or the coordinator is doing something else"), "{other}");
 }
 
 #[tokio::test]
 async fn a_coordinator_that_does_something_else_is_waited_for() {
-    let (listener, dialer) = listener().await;
-    let address = listener.address().unwrap();
+    let address = ports::free_address();
+    let listener = Listener::bind(address, Limits::default()).await.unwrap();
+    let dialer = Dialer::new(format!("http://{address}").parse().unwrap(), 60);
     let (_arrivals, serving) = listen::alignment(listener);
     let aligning = tokio::spawn(serving);
     let began = Instant::now();

@@ -29,8 +29,8 @@ pub fn check_state_folder(path: &Path, state: &Path, side: &Side) -> anyhow::Res
         let (Some(owner), Some(named)) = (side_of(&config), text_of(&config, "state")) else { continue };
         if owner != *side && is_same_place(&folder.join(named), state) {
             bail!(
-                "state = {state:?} is the state folder of {} as well, the config of {owner}: name another `state` folder, since \
-                 each side needs one of its own",
+                "state = {state:?} is also the state folder in {}, the config of {owner}: choose another `state` \
+                 folder; each side needs its own",
                 other.display()
             );
         }
@@ -69,7 +69,7 @@ mod tests {
         assert!(check(&bank).is_ok(), "its other configs, and what is none");
         fs::write(at("telecom.toml"), party("telecom", "./other/../state")).unwrap();
         let error = check(&bank).unwrap_err().to_string();
-        assert!(error.contains("telecom.toml") && error.contains("name another `state` folder"), "{error}");
+        assert!(error.contains("telecom.toml") && error.contains("choose another `state` folder"), "{error}");
         fs::write(at("telecom.toml"), party("telecom", "telecom-state")).unwrap();
         assert!(check(&bank).is_ok());
         fs::write(at("coordinator.toml"), "state = \"state\"\n[labels]\n").unwrap();

@@ -29,7 +29,7 @@ impl ConfigCommand {
     pub fn run(&self) -> Result<(), MigrateError> {
         let Self::Migrate { old, new } = self;
         let replaced = migrate_file(old, new)?;
-        say!("wrote {}: {replaced} names updated", new.display());
+        say!("wrote {} (updated keys or values: {replaced})", new.display());
         Ok(())
     }
 }

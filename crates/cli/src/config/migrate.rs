@@ -1,5 +1,5 @@
-//! Rewriting a config file of an earlier version: renamed keys and values get their current names, keys that are gone lose
-//! their line where they say what all runs do, and all else stays as it was typed.
+//! Rewriting a config file of an earlier version: renamed keys and values get their current names, lines with removed keys
+//! are deleted if their value is what every run does now, and all else stays as it was typed.
 
 use std::io;
 use std::ops::Range;
@@ -34,7 +34,7 @@ pub enum MigrateError {
     #[error("{0} shares its line with another key: remove it from the old file")]
     Shared(String),
     /// There is a file of the new name.
-    #[error("{} is there already: name another file, nothing is overwritten", .0.display())]
+    #[error("{} already exists: choose another file; nothing was overwritten", .0.display())]
     Exists(PathBuf),
     /// The new file cannot be written.
     #[error(transparent)]
@@ -269,7 +269,10 @@ kinds = [
         let shared = migrate("[encoder]\nhash = { medians = true, noise = 0.4 }\n").unwrap_err();
         assert!(matches!(shared, MigrateError::Shared(_)), "{shared}");
         let other = migrate("[encoder.hash]\nmedians = false\n").unwrap_err().to_string();
-        assert_eq!(other, "encoder.hash.medians is gone, as every run has true: remove it from the old file");
+        assert_eq!(
+            other,
+            "encoder.hash.medians no longer exists, because every run now uses true: remove it from the old file"
+        );
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 mod beside;
 mod command;
+mod first_codes;
 mod migrate;
 mod old;
 mod presets;
@@ -17,6 +18,7 @@ use serde::de::DeserializeOwned;
 
 pub use beside::check_state_folder;
 pub use command::ConfigCommand;
+pub use first_codes::FirstCodes;
 pub use migrate::{MigrateError, migrate, migrate_file};
 pub use old::{Outdated, check_words};
 pub use presets::{COORDINATOR_PRESETS, PARTY_PRESETS, Preset};
@@ -32,7 +34,7 @@ pub fn read<T>(path: &Path, parse: fn(&str, &Path) -> anyhow::Result<T>) -> anyh
     let read = parse(&text, folder).with_context(|| format!("config {}", path.display()));
     match presets::named(&text) {
         Some(preset) => read.map_err(|error| {
-            anyhow!("{error:#} (keys that the file does not have are those of its preset \"{preset}\")")
+            anyhow!("{error:#} (keys missing from the file come from its preset \"{preset}\")")
         }),
         None => read,
     }

@@ -84,14 +84,14 @@ fn renamed(old: &str, new: &str, place: Range<usize>, text: String) -> Outdated 
 
 fn removed(path: &str, gone: Gone, place: Range<usize>, value: &DeValue<'_>) -> Outdated {
     let what = format!(
-        "{path} is gone, as every run has {}: remove it, or let `config migrate OLD NEW`",
+        "{path} no longer exists, because every run now uses {}: remove it, or run `config migrate OLD NEW`",
         gone.value
     );
     let change = if says(value, gone.value) {
         Change::Remove
     } else {
         Change::Decide(format!(
-            "{path} is gone, as every run has {}: remove it from the old file",
+            "{path} no longer exists, because every run now uses {}: remove it from the old file",
             gone.value
         ))
     };
@@ -152,8 +152,10 @@ mod tests {
         for key in GONE {
             let text = format!("[{}]\n{} = {}\n", key.table, key.name, key.value);
             let error = check_words(&text).unwrap_err().to_string();
-            let start =
-                format!("line 2: {}.{} is gone, as every run has {}: ", key.table, key.name, key.value);
+            let start = format!(
+                "line 2: {}.{} no longer exists, because every run now uses {}: ",
+                key.table, key.name, key.value
+            );
             assert!(error.starts_with(&start), "{error}");
         }
         check_words("[top.loss]\nmedians = true\n").unwrap();

@@ -16,10 +16,17 @@ pub struct Preset {
 }
 
 /// Presets of a party's config.
-pub const PARTY_PRESETS: [Preset; 4] = [
+pub const PARTY_PRESETS: [Preset; 5] = [
     Preset {
         name: "tabular",
         texts: [include_str!("presets/tabular-run.toml"), include_str!("presets/tabular-party.toml")],
+    },
+    Preset {
+        name: "tabular-private",
+        texts: [
+            include_str!("presets/tabular-private-run.toml"),
+            include_str!("presets/tabular-private-party.toml"),
+        ],
     },
     Preset {
         name: "tabular-multiclass",
@@ -42,10 +49,17 @@ pub const PARTY_PRESETS: [Preset; 4] = [
 ];
 
 /// Presets of a coordinator's config.
-pub const COORDINATOR_PRESETS: [Preset; 4] = [
+pub const COORDINATOR_PRESETS: [Preset; 5] = [
     Preset {
         name: "tabular",
         texts: [include_str!("presets/tabular-run.toml"), include_str!("presets/tabular-coordinator.toml")],
+    },
+    Preset {
+        name: "tabular-private",
+        texts: [
+            include_str!("presets/tabular-private-run.toml"),
+            include_str!("presets/tabular-private-coordinator.toml"),
+        ],
     },
     Preset {
         name: "tabular-multiclass",
@@ -167,13 +181,15 @@ mod tests {
             (&COORDINATOR_PRESETS, "tabular-multiclass", PINNED[5]),
             (&COORDINATOR_PRESETS, "tabular-regression", PINNED[6]),
             (&COORDINATOR_PRESETS, "image", PINNED[7]),
+            (&PARTY_PRESETS, "tabular-private", PINNED[8]),
+            (&COORDINATOR_PRESETS, "tabular-private", PINNED[9]),
         ] {
             let expected: Table = expected.parse().unwrap();
             assert_eq!(said(presets, name), expected.to_string(), "{name}");
         }
     }
 
-    const PINNED: [&str; 8] = [
+    const PINNED: [&str; 10] = [
         "preprocessing = \"auto\"
          run = { bits = 16, epochs = 30, batch_rows = 128, learning_rate = 0.003, cycles = 3 }
          [encoder]
@@ -202,6 +218,14 @@ mod tests {
          top = { hidden = [64], dropout = 0.3, loss = { distillation = 0.6 } }",
         "run = { bits = 32, epochs = 10, batch_rows = 256, learning_rate = 0.003 }
          top = { hidden = [64] }",
+        "preprocessing = \"auto\"
+         run = { bits = 5, bits_per_latent = 5, epochs = 30, batch_rows = 128, learning_rate = 0.003, cycles = 3 }
+         [encoder]
+         dropout = 0.1
+         model = { kind = \"mlp\", hidden = [128] }
+         hash = { noise = 0.1, first_noise = 3.0, first_noise_fraction = 0.15, clip = 0.4, surrogate = \"bell\" }",
+        "run = { bits = 5, bits_per_latent = 5, epochs = 30, batch_rows = 128, learning_rate = 0.003, cycles = 3 }
+         top = { hidden = [64], dropout = 0.3, validate = \"last-cycle\", loss = { distillation = 0.6 } }",
     ];
 
     #[test]
@@ -225,7 +249,8 @@ mod tests {
         let refused = |text: &str| parse::<Table>(text, &PARTY_PRESETS).unwrap_err().to_string();
         assert_eq!(
             refused("a = 1\npreset = \"sound\""),
-            "line 2: preset must be one of \"tabular\", \"tabular-multiclass\", \"tabular-regression\", \"image\""
+            "line 2: preset must be one of \"tabular\", \"tabular-private\", \"tabular-multiclass\", \"tabular-regression\", \
+             \"image\""
         );
         assert!(refused("preset = 3").starts_with("line 1: preset must be one of \"tabular\", "));
         #[derive(Debug, serde::Deserialize)]

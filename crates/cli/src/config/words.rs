@@ -16,7 +16,7 @@ const fn key(table: &'static str, old: &'static str, new: &'static str) -> Key {
 }
 
 /// Every renamed key.
-pub const KEYS: [Key; 11] = [
+pub const KEYS: [Key; 13] = [
     key("run", "test_share", "test_fraction"),
     key("run", "validation_share", "validation_fraction"),
     key("run", "cohort_share", "cohort_fraction"),
@@ -27,7 +27,9 @@ pub const KEYS: [Key; 11] = [
     key("serve.columns", "wait_s", "timeout_s"),
     key("alignment", "wait_s", "timeout_s"),
     key("serve", "absent_s", "absent_timeout_s"),
+    key("serve", "silent_s", "absent_timeout_s"),
     key("", "auxiliary_shares", "auxiliary_fractions"),
+    key("", "limit", "max_explained"),
 ];
 
 /// A key that is gone, since one value of it is right for everybody.
@@ -46,12 +48,14 @@ const fn gone(table: &'static str, name: &'static str, value: &'static str) -> G
 }
 
 /// Every key that is gone.
-pub const GONE: [Gone; 8] = [
+pub const GONE: [Gone; 10] = [
+    gone("encoder.model", "stride", "1"),
     gone("encoder.hash", "decorrelation", "0.0"),
     gone("encoder.hash", "medians", "true"),
     gone("encoder.adam", "beta1", "0.9"),
     gone("encoder.adam", "beta2", "0.999"),
     gone("encoder.adam", "epsilon", "1e-8"),
+    gone("top.loss", "label_smoothing", "0.0"),
     gone("top.adam", "beta1", "0.9"),
     gone("top.adam", "beta2", "0.999"),
     gone("top.adam", "epsilon", "1e-8"),

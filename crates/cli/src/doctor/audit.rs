@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use hashvfl_audit::{AuditConfig, Chain};
+use hashvfl_core::text::counted;
 use serde_json::{Value, json};
 
 /// Entries that are shown by kind and time.
@@ -27,7 +28,7 @@ pub fn summary(config: &AuditConfig) -> (Value, String) {
         last.push(json!({ "time": entry.time, "kind": kind }));
     }
     let skipped = last.len().saturating_sub(LAST);
-    let line = format!("{} entries, which follow from each other", chain.entries.len());
+    let line = format!("{}; the hash chain is intact", counted(chain.entries.len(), "entry"));
     let found = json!({
         "enabled": true,
         "whole": true,

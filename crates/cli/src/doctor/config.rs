@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use toml::Table;
 
 /// Keys whose texts are words of this program.
-const WORDS: [&str; 21] = [
+const WORDS: [&str; 22] = [
     "preset",
     "device",
     "on_alarm",
@@ -31,6 +31,7 @@ const WORDS: [&str; 21] = [
     "combination",
     "absent",
     "fill",
+    "validate",
 ];
 
 /// Keys whose numbers are secret, or tell which record is in which part.
@@ -50,7 +51,7 @@ const LONGEST_WORD: usize = 32;
 /// If it cannot be read, or is no TOML.
 pub fn without_secrets(path: &Path) -> anyhow::Result<Value> {
     let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let table: Table = text.parse().map_err(|_| anyhow::anyhow!("{} is no TOML", path.display()))?;
+    let table: Table = text.parse().map_err(|_| anyhow::anyhow!("{} is not valid TOML", path.display()))?;
     Ok(shown_table(&table))
 }
 
@@ -135,6 +136,6 @@ mod tests {
         }
         fs::write(&path, "s3cret = ").unwrap();
         let error = without_secrets(&path).unwrap_err().to_string();
-        assert!(error.contains("is no TOML") && !error.contains("s3cret"), "{error}");
+        assert!(error.contains("is not valid TOML") && !error.contains("s3cret"), "{error}");
     }
 }

@@ -1,5 +1,5 @@
-//! The subcommand `doctor`: what somebody who helps has to know of a side, in one JSON file. It holds no value, code, label, id or
-//! key, no path, and of the config no text but words that this program knows.
+//! The subcommand `doctor`: everything that someone who gives support needs to know about a side, in one JSON file. It holds
+//! no value, code, label, id or key, no path, and of the config no text but words that this program knows.
 //!
 //! ```text
 //!  config file ---> config (texts withheld) ---.
@@ -82,12 +82,12 @@ impl Bundle {
     /// # Errors
     /// If it is there already, or cannot be written.
     pub fn write(self, out: &Path) -> anyhow::Result<()> {
-        ensure!(!out.exists(), "{} is there already: name another file with --out", out.display());
+        ensure!(!out.exists(), "{} already exists: choose another file with --out", out.display());
         // Unwrap safety: texts, numbers and lists are JSON.
         let mut bytes = serde_json::to_vec_pretty(&self.sections).expect("a bundle");
         bytes.push(b'\n');
         write_whole(out, &bytes)?;
-        say!("{} written: read it before you send it to anybody", out.display());
+        say!("wrote {}: read it before you send it to anyone", out.display());
         Ok(())
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use hashvfl_core::text::counted;
 use serde_json::{Value, json};
 
 /// Folders deeper than this are not looked into.
@@ -167,14 +168,18 @@ impl Forecast {
 
     pub(super) fn in_words(&self, room: Option<u64>) -> String {
         let Some(records) = self.records else {
-            return "the records cannot be counted, so what a run takes is not known: `--check` says why"
+            return "the records cannot be counted, so a run's disk space cannot be estimated: `--check` says why"
                 .to_string();
         };
         let total = self.total();
-        let needs = format!("a run about {records} records writes up to {} MiB", total.div_ceil(MIB));
+        let needs =
+            format!("a run with {} writes up to {} MiB", counted(records, "record"), total.div_ceil(MIB));
         match room {
             Some(room) if room <= total => {
-                format!("{needs}, and {} MiB are free: make room before it begins", room / MIB)
+                format!(
+                    "{needs}, but only {} MiB are free: free disk space before the run starts",
+                    room / MIB
+                )
             }
             Some(room) => format!("{needs}, and {} MiB are free", room / MIB),
             None => format!("{needs}; how much is free is not known"),
@@ -204,7 +209,7 @@ mod tests {
     #[test]
     fn a_run_that_does_not_fit_is_said() {
         let forecast = Forecast { records: Some(10), bytes: vec![("ledger", MIB), ("transcript", MIB)] };
-        assert!(forecast.in_words(Some(MIB)).contains("make room"));
+        assert!(forecast.in_words(Some(MIB)).contains("free disk space"));
         assert_eq!(forecast.to_json(Some(3 * MIB))["fits"], true);
         assert_eq!(forecast.to_json(Some(2 * MIB))["fits"], false);
         assert!(Forecast::default().to_json(Some(1))["fits"].is_null());

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use hashvfl_core::text::counted;
 use hashvfl_identity::{IdentityConfig, IdentityFiles};
 use serde_json::{Value, json};
 
@@ -12,12 +13,15 @@ const DAY_S: i64 = 86_400;
 /// What the running process says of itself, where the config names `monitor`: its status page without names.
 pub fn process<E: Display>(answer: Option<Result<String, E>>) -> (Value, String) {
     match answer {
-        None => (json!({ "monitored": false }), "the config names no `monitor`: nobody is asked".to_string()),
+        None => (
+            json!({ "monitored": false }),
+            "the config has no `monitor`, so the process cannot be asked".to_string(),
+        ),
         Some(Err(error)) => (json!({ "monitored": true, "answers": false }), error.to_string()),
         Some(Ok(page)) => {
             let status: Value = serde_json::from_str(&page).unwrap_or_default();
             let shown = json!({ "monitored": true, "answers": true, "status": figures(&status) });
-            (shown, format!("up, phase {}", status["phase"].as_str().unwrap_or("unknown")))
+            (shown, format!("running, phase {}", status["phase"].as_str().unwrap_or("unknown")))
         }
     }
 }
@@ -49,7 +53,7 @@ pub fn certificate(identity: Option<&IdentityConfig>) -> (Value, String) {
     let Some(identity) = identity else {
         return (
             json!({ "tls": false }),
-            "none: connections are in plain text, on this machine alone".to_string(),
+            "none: connections are in plain text, on this machine only".to_string(),
         );
     };
     if !identity.is_made() {
@@ -66,7 +70,11 @@ pub fn certificate(identity: Option<&IdentityConfig>) -> (Value, String) {
                 SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
             let days = (trust.own_not_after_s() - now_s).div_euclid(DAY_S);
             let warnings = trust.warnings(now_s);
-            let line = if warnings.is_empty() { format!("{days} days left") } else { warnings.join("; ") };
+            let line = if warnings.is_empty() {
+                format!("valid for {}", counted(days, "more day"))
+            } else {
+                warnings.join("; ")
+            };
             (
                 json!({ "tls": true, "made": true, "usable": true, "days_left": days, "warnings": warnings.len() }),
                 line,

@@ -2,7 +2,7 @@
 "use strict";
 
 import { drawBalance, drawFlags, drawLines } from "/pictures.js";
-import { count, daysLeft, figure, fillAudit, fillBudget, fillList, fillParties, fillRuns } from "/tables.js";
+import { count, figure, fillAudit, fillBudget, fillList, fillParties, fillRuns, validity } from "/tables.js";
 
 // Milliseconds between two looks at the history, and after an epoch.
 const HISTORY = 5000, SOON = 1000;
@@ -62,8 +62,10 @@ function showOwnSide(status) {
   const isParty = Object.keys(status.parties).length === 0;
   find("released").hidden = !isParty;
   if (isParty) {
-    fillList(find("released").querySelector("dl"), [["codes that left", status.released.codes], ["bits that left", status.released.bits],
-      ["records refused", status.released.refused]]);
+    const left = [["codes released", status.released.codes], ["bits released", status.released.bits],
+      ["records refused", status.released.refused]];
+    if (status.epochs) left.push(["bits released in the run", status.run.released_bits]);
+    fillList(find("released").querySelector("dl"), left);
     if (status.budget) fillBudget(find("budget"), status.budget);
   }
   const requests = Object.entries(status.requests);
@@ -73,9 +75,9 @@ function showOwnSide(status) {
   find("gradients").hidden = !gradients;
   if (!gradients) return;
   say("gradients-text", (gradients.alarm ? "An alarm was raised" : "No alarm") + " in " + count(gradients.batches) +
-    " batches. Of the last gradient, " + (100 * Math.max(gradients.explained, 0)).toFixed(0) + " % follows from this party's own codes; suspicion " +
-    gradients.suspicion.toFixed(1) + " of " + gradients.bound + ", trace of earlier codes " + gradients.earlier_score.toFixed(1) +
-    " of " + gradients.earlier_bound + ".");
+    (gradients.batches === 1 ? " batch. " : " batches. ") + (100 * Math.max(gradients.explained, 0)).toFixed(0) + " % of the last gradient can be predicted from this party's own codes; suspicion " +
+    gradients.suspicion.toFixed(1) + " (alarm at " + gradients.bound + "), correlation with earlier codes " +
+    gradients.earlier_score.toFixed(1) + " (alarm at " + gradients.earlier_bound + ").");
   find("gradients-text").className = gradients.alarm ? "bad" : "";
   const meter = find("suspicion");
   meter.max = 1;
@@ -85,15 +87,15 @@ function showOwnSide(status) {
 }
 
 function showFigures(status) {
-  const figures = [["steps", status.steps], ["went on from a checkpoint", status.resumes]];
-  for (const [name, end] of [["own certificate ends in", status.certificate_end_s], ["authority ends in", status.authority_end_s],
-    ["revocation list ends in", status.revocation_list_end_s]]) {
-    const left = daysLeft(end ?? NaN, status.now_s);
-    if (left) figures.push([name, left]);
+  const figures = status.epochs ? [["steps of the run", status.run.steps], ["continued from a checkpoint", status.resumes]] : [];
+  for (const [name, end] of [["own certificate", status.certificate_end_s], ["authority", status.authority_end_s],
+    ["revocation list", status.revocation_list_end_s]]) {
+    const until = validity(end ?? NaN, status.now_s);
+    if (until) figures.push([name, until]);
   }
   // A coordinator has an entry for each party from the start.
-  if (Object.keys(status.parties).length > 0) {
-    figures.push(["bytes from parties", status.traffic.received_bytes], ["bytes to parties", status.traffic.sent_bytes]);
+  if (status.epochs && Object.keys(status.parties).length > 0) {
+    figures.push(["bytes from parties in the run", status.run.received_bytes], ["bytes to parties in the run", status.run.sent_bytes]);
   }
   const predictions = status.predictions;
   if (predictions.requests > 0) {
@@ -101,8 +103,8 @@ function showFigures(status) {
       ["records without a prediction", predictions.missing]);
   }
   if (predictions.judged > 0) {
-    figures.push(["records judged", predictions.judged], ["records flagged", predictions.flagged],
-      ["inputs as a whole", predictions.drifted ? "have changed" : "as calibrated"]);
+    figures.push(["records checked by detectors", predictions.judged], ["records flagged", predictions.flagged],
+      ["drift of the inputs", predictions.drifted ? "yes: flags are no longer valid" : "none"]);
   }
   for (const [why, times] of Object.entries(status.refusals)) figures.push(["refused: " + why, times]);
   fillList(find("figures").querySelector("dl"), figures);
@@ -115,8 +117,9 @@ function show(status) {
   say("run", "run " + status.run_id);
   say("version", "HashVFL " + status.version);
   let text = status.phase;
-  if (text === "serving") text += status.ready ? ", all are there" : ", not all are there";
-  find("phase").classList.remove("gone");
+  if (text === "serving") text += status.ready ? ", all parties are connected" : ", not all parties are connected";
+  if (text === "halted") text += ": a gradient alarm waits for a person";
+  find("phase").classList.toggle("gone", status.phase === "halted");
   say("phase", text);
   showTraining(status.epochs);
   find("parties").hidden = Object.keys(status.parties).length === 0;

@@ -43,7 +43,7 @@ export function drawBalance(name, balance) {
   const shares = balance.ones_per_mille.map((ones) => ones / 1000);
   const off = shares.map((share) => Math.abs(2 * share - 1));
   const mean = off.reduce((a, b) => a + b, 0) / Math.max(off.length, 1);
-  caption.textContent = name + ": " + shares.length + " bits, " + balance.records.toLocaleString("en") + " codes; off balance by " +
+  caption.textContent = name + ": " + shares.length + " bits, " + balance.records.toLocaleString("en") + " codes; mean imbalance " +
     (100 * mean).toFixed(1) + " %";
   const picture = shape("svg", { class: "bars", viewBox: "0 0 400 48", preserveAspectRatio: "none", role: "img",
     "aria-label": caption.textContent });
@@ -53,12 +53,12 @@ export function drawBalance(name, balance) {
   return figure;
 }
 
-// The share of flagged records, minute by minute; what the largest is, in words.
+// The fraction of flagged records, minute by minute; what the largest is, in words.
 export function drawFlags(picture, spans) {
   const shares = spans.map((span) => span.judged > 0 ? span.flagged / span.judged : 0);
   const most = shares.reduce((a, b) => Math.max(a, b), 0);
   picture.replaceChildren(shape("path", { class: "bars", d: bars(shares.map((share) => most > 0 ? share / most : 0), 80) }));
   const judged = spans.reduce((sum, span) => sum + span.judged, 0), flagged = spans.reduce((sum, span) => sum + span.flagged, 0);
-  return flagged.toLocaleString("en") + " of " + judged.toLocaleString("en") + " judged records were flagged in " + spans.length +
-    " minutes; at most " + (100 * most).toFixed(1) + " % in one of them";
+  return flagged.toLocaleString("en") + " of " + judged.toLocaleString("en") + " checked records were flagged in " +
+    (spans.length === 1 ? "1 minute" : spans.length + " minutes") + "; at most " + (100 * most).toFixed(1) + " % in one of them";
 }

@@ -24,8 +24,15 @@ export function seconds(value) {
   return (value / 3600).toFixed(1) + " h";
 }
 
-export function daysLeft(end, now) {
-  return Number.isFinite(end) ? Math.floor((end - now) / 86400) + " days" : "";
+export function counted(value, one) {
+  return count(value) + " " + one + (value === 1 ? "" : "s");
+}
+
+// Until when something is valid, or since when it no longer is, in whole days.
+export function validity(end, now) {
+  if (!Number.isFinite(end)) return "";
+  const days = counted(Math.floor(Math.abs(end - now) / 86400), "day");
+  return end < now ? "expired " + days + " ago" : "valid for " + days;
 }
 
 // What an element shows, so that it is drawn anew where that has changed alone: a reader may have marked some of it.
@@ -64,15 +71,16 @@ export function fillList(list, figures) {
 export function fillParties(table, status) {
   const labels = [...table.querySelectorAll("thead th")].slice(1).map((head) => head.textContent);
   table.querySelector("tbody").replaceChildren(...Object.entries(status.parties).map(([name, party]) => {
-    const there = cell("td", party.connected ? "there" : "away", party.connected ? "good" : "bad");
-    if (party.returns > 0) there.textContent += ", came back " + count(party.returns) + " times";
-    if (party.departures > 0) there.textContent += ", went away " + count(party.departures) + " times";
+    const there = cell("td", party.connected ? "connected" : "away", party.connected ? "good" : "bad");
+    if (party.returns > 0) there.textContent += ", reconnected " + counted(party.returns, "time");
+    if (party.departures > 0) there.textContent += ", disconnected " + counted(party.departures, "time");
     const share = status.step_seconds > 0 ? " (" + (100 * party.answer_seconds / status.step_seconds).toFixed(0) + " %)" : "";
     const heard = party.heard_s === null ? "" : status.now_s - party.heard_s < 2 ? "now" : seconds(status.now_s - party.heard_s) + " ago";
-    const released = count(party.released_bits) + (party.planned_bits === null ? "" : " of " + count(party.planned_bits));
+    const released = party.run_released_bits === null ? count(party.released_bits) :
+      count(party.run_released_bits) + (party.planned_bits === null ? "" : " of " + count(party.planned_bits));
     const texts = [party.address || "", heard,
       seconds(party.answer_seconds) + share, seconds(party.lag_seconds), bytes(party.received_bytes), bytes(party.sent_bytes),
-      released, daysLeft(party.certificate_end_s ?? NaN, status.now_s)];
+      released, validity(party.certificate_end_s ?? NaN, status.now_s)];
     const cells = [there, ...texts.map((text) => cell("td", text))];
     cells.forEach((one, at) => { one.dataset.label = labels[at]; });
     return row(name, cells);
@@ -85,7 +93,7 @@ export function fillBudget(box, budget) {
   for (const [name, of] of [["bits", budget.bits], ["codes", budget.encodings], ["epsilon", budget.epsilon]]) {
     if (of.used === 0 && of.allowed === null) continue;
     const part = document.createElement("div"), text = cell("p", "");
-    text.textContent = "any record: at most " + count(of.used) + (of.allowed === null ? "" : " of " + count(of.allowed)) + " " + name +
+    text.textContent = "most released of any one record: " + count(of.used) + (of.allowed === null ? "" : " of " + count(of.allowed)) + " " + name +
       (of.allowed === null ? ", without a limit" : "");
     part.append(text);
     if (of.allowed !== null) {
@@ -99,7 +107,7 @@ export function fillBudget(box, budget) {
     }
     meters.push(part);
   }
-  if (budget.without_epsilon > 0) meters.push(cell("p", "no finite epsilon holds for " + count(budget.without_epsilon) + " records"));
+  if (budget.without_epsilon > 0) meters.push(cell("p", "without a finite epsilon: " + counted(budget.without_epsilon, "record")));
   box.replaceChildren(...meters);
   box.hidden = meters.length === 0;
 }

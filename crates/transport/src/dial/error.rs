@@ -7,10 +7,12 @@ use hashvfl_identity::ConnectError;
 #[derive(Debug, thiserror::Error)]
 pub enum DialError {
     /// The address cannot be dialled.
-    #[error("{0} is no address that can be dialled: expected http://HOST:PORT")]
+    #[error("{0} is not an address to connect to: expected http://HOST:PORT")]
     Address(Address),
     /// Nobody answered there for the whole time.
-    #[error("no coordinator at {address} within {limit_s} s ({cause}): is it up, and the address right?")]
+    #[error(
+        "no coordinator at {address} within {limit_s} s ({cause}): is it running, and is the address correct?"
+    )]
     Absent {
         /// The address.
         address: Address,
@@ -21,8 +23,8 @@ pub enum DialError {
     },
     /// A proxy or a web server answered, in place of the coordinator, for the whole time.
     #[error(
-        "for {limit_s} s a proxy or web server has answered at {address}, and no coordinator: is the coordinator behind it up, and does \
-         it pass gRPC on, as HTTP/2 (docs/how-to/run-between-organisations.md)?"
+        "for {limit_s} s a proxy or web server answered at {address}, but no coordinator: is the coordinator behind \
+         it running, and does the proxy pass gRPC through as HTTP/2 (docs/how-to/run-between-organisations.md)?"
     )]
     Between {
         /// The address.

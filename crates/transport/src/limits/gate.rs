@@ -65,12 +65,13 @@ impl Gate {
         };
         let who = &found.identity;
         self.members.warn(&format!(
-            "refused a stream of {who} from {}: its certificate is of another role than {role}, which this service is for; `coordinator identity \
-             issue {role}/NAME --into FOLDER --config FILE` makes one (docs/how-to/identities.md)",
+            "refused a stream of {who} from {}: this service is for the role {role}, and its certificate has another \
+             role; `coordinator identity issue {role}/NAME --into FOLDER --config FILE` creates one \
+             (docs/how-to/identities.md)",
             peer.address.ip()
         ));
         self.count(Some(who), "other-role");
-        Err(format!("the certificate of {who} is of another role than {role}, which this service is for"))
+        Err(format!("this service is for the role {role}, and the certificate of {who} has another role"))
     }
 
     /// About once a second.

@@ -191,7 +191,7 @@ impl GuardedBody {
         if bytes <= most {
             return Ok(());
         }
-        Err(Status::out_of_range(format!("{bytes} bytes, where at most {most} may come")))
+        Err(Status::out_of_range(format!("a message of {bytes} bytes, but at most {most} are allowed")))
     }
 
     /// Whether a message of so many bytes has to wait, and begins to.
@@ -244,7 +244,7 @@ impl GuardedBody {
             Poll::Pending => Poll::Pending,
             Poll::Ready(()) => {
                 let limit_s = self.limit.as_secs();
-                let late = format!("no whole message came within {limit_s} s (limits.message_s)");
+                let late = format!("no complete message arrived within {limit_s} s (limits.message_s)");
                 Poll::Ready(Some(Err(Status::deadline_exceeded(late))))
             }
         }

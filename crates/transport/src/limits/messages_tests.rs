@@ -56,7 +56,10 @@ async fn a_length_that_is_announced_costs_nothing() {
     let budget = Arc::new(Semaphore::new(1 << 20));
     let (passed, status) = all(guarded(vec![header(40 << 20)], 64 << 10, &budget)).await;
     assert_eq!((passed, status.code()), (0, Code::OutOfRange), "the length stays");
-    assert!(status.message().contains("41943040 bytes, where at most 65536 may come"), "{status}");
+    assert!(
+        status.message().contains("a message of 41943040 bytes, but at most 65536 are allowed"),
+        "{status}"
+    );
     assert_eq!(budget.available_permits(), 1 << 20);
 }
 

@@ -1,4 +1,4 @@
-//! Limits before trust: what anybody who reaches the port can make this process hold, whoever it is.
+//! Limits on what any peer that reaches the port, trusted or not, can make this process hold.
 //!
 //! ```text
 //!  port --> connections: seats in all and by address, a deadline for the handshake, silence is closed and gives way
@@ -31,8 +31,8 @@ pub struct Limits {
     /// Longest time of a connection without an open stream, its handshake included. Where no seat is free, one that has not
     /// proven itself gives way sooner.
     pub silence: Duration,
-    /// A connection is asked for a sign of life after so long a silence, and given up after as long again; and after both
-    /// together, one whose other side takes nothing of what is sent.
+    /// Idle time after which a keep-alive is sent; after the same time without an answer the connection is closed. A
+    /// connection whose peer accepts no data is closed after twice this time.
     pub keep_alive: Duration,
     /// Longest time from the first to the last byte of a message, and from the opening of a stream to its first message.
     pub message: Duration,

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use hashvfl_core::text::counted;
+
 /// Lines that are written at once.
 const BURST: u32 = 10;
 /// One more line is written each so often.
@@ -64,7 +66,7 @@ impl QuietLog {
 fn remark(kept_back: u64) -> String {
     match kept_back {
         0 => String::new(),
-        more => format!(" ({more} lines like it were left out before this one)"),
+        more => format!(" ({} suppressed before this one)", counted(more, "similar line")),
     }
 }
 
@@ -94,7 +96,7 @@ mod tests {
         assert_eq!(written, BURST as usize);
         assert_eq!(logs.may_write("party/bank", now).as_deref(), Some(""));
         let later = logs.may_write("client/app", now + REFILL + REFILL / 2);
-        assert_eq!(later.as_deref(), Some(" (990 lines like it were left out before this one)"));
+        assert_eq!(later.as_deref(), Some(" (990 similar lines suppressed before this one)"));
         for name in 0..2 * NAMES {
             logs.may_write(&name.to_string(), now);
         }

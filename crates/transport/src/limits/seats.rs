@@ -1,7 +1,7 @@
 //! Seats for connections, in all and by address.
 //!
 //! Where none is free, the oldest connection gives way that has not proven itself yet. So silence cannot keep a port full: a
-//! peer gets in that greets before as many others have come after it as there are seats.
+//! peer gets in if it completes its handshake before as many others have connected after it as there are seats.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr};

@@ -22,7 +22,9 @@ const LIMIT: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
     /// Nobody is there.
-    #[error("nobody answers at {address}: is the process up, and `monitor` in its config? ({reason})")]
+    #[error(
+        "nothing answers at {address}: is the process running, with this `monitor` in its config? ({reason})"
+    )]
     Absent {
         /// The address.
         address: MonitorAddress,

@@ -127,7 +127,7 @@ impl Listener {
 /// Removes the socket of a process that was killed, and no other file.
 fn remove_socket(path: &Path) -> io::Result<()> {
     if !std::fs::symlink_metadata(path)?.file_type().is_socket() {
-        let what = "a file of this name is there, and it is no socket: name another one";
+        let what = "a file of this name already exists and is not a socket: choose another name";
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, what));
     }
     std::fs::remove_file(path)

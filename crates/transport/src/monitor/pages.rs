@@ -55,25 +55,26 @@ impl<P, H> PagesAndHealth<P, H> {
         Self { pages, readers: Arc::new(readers), strangers: Arc::default(), health }
     }
 
-    /// Why whoever asks from `address` at `own`, for the machine `host`, may read no page; `None`: it may.
-    fn refusal(&self, address: IpAddr, own: Option<IpAddr>, host: &str) -> Option<&'static str> {
+    /// Why whoever asks from `address` at `own` may read no page; `None`: it may.
+    fn stranger(&self, address: IpAddr, own: Option<IpAddr>) -> Option<&'static str> {
         let (address, own) = (address.to_canonical(), own.map(|own| own.to_canonical()));
         // Who comes from the address at which it is answered is a process of this machine.
-        if address.is_loopback() || Some(address) == own {
-            return (!names_this_machine(host)).then_some(OTHER_NAME);
-        }
-        (!self.readers.iter().any(|network| network.holds(address))).then_some(STRANGER)
+        let is_here = address.is_loopback() || Some(address) == own;
+        (!is_here && !self.readers.iter().any(|network| network.holds(address))).then_some(STRANGER)
     }
 
     /// Why whoever has sent `request` may read no page; and the stream that is open while whoever may is answered.
     fn admit(&self, request: &Request<Body>) -> (Option<&'static str>, Option<OpenStream>) {
-        // On a Unix socket the file's mode decides.
-        let Some(connection) = request.extensions().get::<ConnectionInfo>() else { return (None, None) };
         // HTTP/2 has it elsewhere, and no browser speaks that without TLS.
         let host =
             request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+        let other_name = other_name(request.uri().path(), host);
+        // On a Unix socket the file's mode decides who may connect. A browser gets there through a tunnel.
+        let Some(connection) = request.extensions().get::<ConnectionInfo>() else {
+            return (other_name, None);
+        };
         let (address, own) = (connection.peer.address.ip(), connection.own.map(|own| own.ip()));
-        match self.refusal(address, own, host) {
+        match self.stranger(address, own).or(other_name) {
             // Whoever is not let in keeps no seat.
             Some(why) => (Some(why), None),
             None => (None, Some(connection.open_stream())),
@@ -100,6 +101,13 @@ impl<P, H: Clone> Clone for PagesAndHealth<P, H> {
     }
 }
 
+/// Why nobody may read the page of `path` under the name `host`; `None`: that may be. Prometheus asks for metrics by names.
+fn other_name(path: &str, host: &str) -> Option<&'static str> {
+    (path != METRICS && !names_this_machine(host)).then_some(OTHER_NAME)
+}
+
+/// The page for programs, which ask for it under any name.
+const METRICS: &str = "/metrics";
 /// What a stranger hears.
 const STRANGER: &str = "pages of this process are for its own machine: `monitor_readers` in its config names who else may read them\n";
 /// What a browser hears that was sent here by a page from elsewhere.
@@ -231,33 +239,48 @@ mod tests {
         }
     }
 
-    /// Why a request from `peer` to `own` under the name `host` is refused, where 192.0.2.0/24 may read.
-    fn refusal(peer: &str, own: &str, host: &str) -> Option<&'static str> {
+    /// Why whoever asks from `peer` at `own` may read no page, where 192.0.2.0/24 may read.
+    fn stranger(peer: &str, own: &str) -> Option<&'static str> {
         let readers = vec!["192.0.2.0/24".parse().unwrap()];
         let pages = PagesAndHealth::new(Arc::new(NoPages), readers, ());
         let address = |text: &str| text.parse::<IpAddr>().unwrap();
-        pages.refusal(address(peer), Some(address(own)), host)
+        pages.stranger(address(peer), Some(address(own)))
     }
 
     #[test]
     fn pages_are_for_this_machine_and_for_those_whom_the_config_names() {
-        assert_eq!(refusal("127.0.0.1", "127.0.0.1", "127.0.0.1:9464"), None);
-        assert_eq!(refusal("127.0.0.1", "127.0.0.1", "localhost:9464"), None);
-        assert_eq!(refusal("::1", "::1", "[::1]:9464"), None);
-        assert_eq!(
-            refusal("198.51.100.1", "198.51.100.1", "198.51.100.1:9464"),
-            None,
-            "this machine by its address"
-        );
-        assert_eq!(refusal("192.0.2.9", "198.51.100.1", "coordinator:9464"), None, "a reader");
+        for (peer, own) in [
+            ("127.0.0.1", "127.0.0.1"),
+            ("::1", "::1"),
+            ("198.51.100.1", "198.51.100.1"),
+            ("192.0.2.9", "198.51.100.1"),
+        ] {
+            assert_eq!(stranger(peer, own), None, "{peer}");
+        }
         for (peer, own) in
             [("198.51.100.2", "198.51.100.1"), ("2001:db8::1", "2001:db8::2"), ("::ffff:198.51.100.2", "::")]
         {
-            assert_eq!(refusal(peer, own, own), Some(STRANGER), "{peer}");
-        }
-        for host in ["example.org", "example.org:9464", "127.0.0.1.example.org"] {
-            assert_eq!(refusal("127.0.0.1", "127.0.0.1", host), Some(OTHER_NAME), "{host}");
+            assert_eq!(stranger(peer, own), Some(STRANGER), "{peer}");
         }
         assert!(STRANGER.ends_with('\n') && STRANGER.lines().count() == 1);
+    }
+
+    #[test]
+    fn nobody_reads_a_page_under_another_name_but_that_for_programs() {
+        let pages = PagesAndHealth::new(Arc::new(NoPages), Vec::new(), ());
+        // A request without a connection is one on a Unix socket.
+        let refused = |path: &str, host: &str| {
+            let request = Request::builder().uri(path).header(header::HOST, host);
+            pages.admit(&request.body(Body::empty()).unwrap()).0
+        };
+        for host in ["127.0.0.1:9464", "localhost:9464", "[::1]:9464", "198.51.100.1:9464", "localhost"] {
+            assert_eq!(refused("/status", host), None, "{host}");
+        }
+        for host in ["example.org", "example.org:9464", "127.0.0.1.example.org", "coordinator:9464"] {
+            for path in ["/", "/status", "/history", "/events", "/privacy-report", "/metrics/"] {
+                assert_eq!(refused(path, host), Some(OTHER_NAME), "{host}{path}");
+            }
+            assert_eq!(refused("/metrics", host), None, "{host}");
+        }
     }
 }
