@@ -8,7 +8,7 @@ use hashvfl_audit::{AuditTrail, JoinTally, Moment, OlderLog, RefusalTally, Refus
 use hashvfl_core::PartyName;
 use hashvfl_core::protocol::message::AuditHead;
 use hashvfl_identity::{Identity, Role};
-use hashvfl_monitor::{Board, now_s};
+use hashvfl_monitor::{Board, REFUSALS, now_s};
 use hashvfl_transport::handshake::HandshakeError;
 use hashvfl_transport::limits::connections::Peer;
 use hashvfl_transport::limits::gate::PortAccount;
@@ -33,7 +33,7 @@ pub struct AdmissionLog {
     /// How often each may be let in; `None`: whoever lets them in counts.
     rates: Option<Joins>,
     /// Where those who wait for parties hear of one that is refused by its certificate.
-    absences: OnceLock<Absences>,
+    absences: OnceLock<Arc<Absences>>,
 }
 
 impl AdmissionLog {
@@ -62,7 +62,7 @@ impl AdmissionLog {
     }
 
     /// Tells `absences` of each party that is refused by its certificate from now on.
-    pub fn tell(&self, absences: Absences) {
+    pub fn tell(&self, absences: Arc<Absences>) {
         // Who was told first is told on.
         let _ = self.absences.set(absences);
     }
@@ -80,7 +80,7 @@ impl AdmissionLog {
             Err(failed) => {
                 error!("{failed}");
                 Err(HandshakeError::Failed(
-                    "the coordinator cannot read what it kept: its log says why".into(),
+                    "the coordinator cannot read the audit heads it keeps: see the coordinator's log".into(),
                 ))
             }
         }
@@ -89,7 +89,7 @@ impl AdmissionLog {
     /// Keeps the `head` of the audit log of `party`, which has come to serve.
     pub fn keep_head(&self, party: &PartyName, head: &AuditHead) {
         if let Err(failed) = self.audit.keep_heads(&[owned(party, head)], &self.parties, Moment::Serve) {
-            error!("the head of the audit log of {party} is not kept: {failed}");
+            error!("cannot save the audit head of {party}: {failed}");
         }
     }
 
@@ -104,12 +104,14 @@ impl AdmissionLog {
         // Until it is written, so that no other stream of the party is let in on the strength of this entry.
         self.audit.note(event).map_err(|failed| {
             joins.forget(party);
-            error!("nobody is let in: {failed}");
-            HandshakeError::Failed("the coordinator cannot write its audit trail: its log says why".into())
+            error!("no party can join: {failed}");
+            HandshakeError::Failed(
+                "the coordinator cannot write its audit trail: see the coordinator's log".into(),
+            )
         })
     }
 
-    /// Whether a line about `party`, which is let in, may be written now: what to put behind it.
+    /// Whether a log line about the accepted `party` may be written now; returns what to append to it.
     pub fn may_write(&self, party: &PartyName) -> Option<String> {
         self.party_lines.may_write(party.as_str(), Instant::now())
     }
@@ -133,7 +135,8 @@ impl AdmissionLog {
     }
 
     /// Warns of a refusal, of which `error` tells a person and `why` the audit trail, and writes it down unless there was
-    /// another like it just before; it counts with the next one then. A name that is none of the run's parties is not written.
+    /// another like it just before; it is then counted in the next entry. A name that is none of the run's parties is not
+    /// written.
     pub fn refused(&self, party: Option<&PartyName>, why: &'static str, error: &str) {
         let whom = if self.service == Service::Alignment { "holder" } else { "party" };
         self.lines.warn(&format!("refused a {whom}: {error}"));
@@ -148,7 +151,10 @@ impl AdmissionLog {
     }
 
     fn count(&self, whom: Refusee, why: &'static str) {
-        // Reasons are a closed set of words.
+        debug_assert!(
+            REFUSALS.contains(&why),
+            "{why} is not among the reasons that metrics tell from the start"
+        );
         *self.board.status().refusals.entry(why.to_string()).or_default() += 1;
         let due = self.refusal_tally().count(whom, why, Instant::now());
         if let Some(event) = due {
@@ -164,8 +170,8 @@ impl PortAccount for AdmissionLog {
             Some(Identity { role: Role::Party, name }) if self.parties.contains(name) => {
                 if let Some(absences) = self.absences.get() {
                     // Whoever shows a certificate that does not count has not shown its key.
-                    let why = format!("was refused, or somebody with its certificate: {why}");
-                    let _ = absences.try_send(Absence { party: name.clone(), why, gave_up: None });
+                    let why = format!("was refused (or someone who uses its certificate was): {why}");
+                    absences.tell(Absence { party: name.clone(), why, gave_up: None });
                 }
                 Refusee::Party(name.clone())
             }
@@ -196,12 +202,13 @@ pub fn note_place(board: &Board, party: &PartyName, peer: Option<&Peer>) {
     }
 }
 
-/// Shows that `party` is back on another connection, for that many times.
-pub fn note_return(board: &Board, party: &PartyName, peer: Option<&Peer>, times: u64) {
+/// Shows that `party` is back on another connection.
+pub fn note_return(board: &Board, party: &PartyName, peer: Option<&Peer>) {
     note_place(board, party, peer);
     let mut status = board.status();
     let entry = status.party(party);
-    (entry.connected, entry.returns) = (true, times);
+    entry.connected = true;
+    entry.returns += 1;
 }
 
 impl Drop for AdmissionLog {
@@ -253,11 +260,11 @@ mod tests {
             account.refused(Some(&bank()), "other-records", "test");
             account.joins(&bank()).unwrap();
         }
-        let first = ["bank refused from serving, 1 times: other-records", "bank joined serving"];
+        let first = ["bank refused from serving: other-records", "bank joined serving"];
         account.look();
         assert_eq!(told(&log), first);
         account.tell_due(Instant::now() + Duration::from_secs(60));
-        let second = ["bank refused from serving, 2 times: other-records", "bank joined serving, 2 times"];
+        let second = ["bank refused from serving 2 times: other-records", "bank joined serving 2 times more"];
         assert_eq!(told(&log), [first, second].concat());
     }
 

@@ -41,7 +41,14 @@ struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
     /// Log format: text for people, or one JSON object per line with side, run and step.
-    #[arg(long, value_enum, value_name = "FORMAT", default_value = "text", global = true)]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        env = "HASHVFL_LOG_FORMAT",
+        default_value = "text",
+        global = true
+    )]
     log_format: LogFormat,
     /// The coordinator's config file (`coordinator init` writes one). Repeat the option to hold several runs in one process.
     #[arg(long, value_name = "FILE")]
@@ -73,7 +80,7 @@ enum Command {
         /// A top model to evaluate in place of the run's own (`coordinator retrain` writes one).
         #[arg(long, value_name = "FILE")]
         top: Option<PathBuf>,
-        /// Accept labels that differ from the run's, because somebody corrected them.
+        /// Accept labels that differ from the run's, for example because they were corrected.
         #[arg(long)]
         accept_changed_labels: bool,
     },
@@ -128,7 +135,7 @@ enum Command {
     },
     /// Check the health of the running coordinator through gRPC; exit code 0 means healthy.
     Health {
-        /// The coordinator's config file. Without it, the variable HASHVFL_MONITOR names where a process is asked.
+        /// The coordinator's config file. Without it, the environment variable HASHVFL_MONITOR gives the address to ask.
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
         /// What to ask.
@@ -201,7 +208,7 @@ enum Command {
         /// The model file to write; it must not exist.
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
-        /// Accept labels that differ from the run's, because somebody corrected them.
+        /// Accept labels that differ from the run's, for example because they were corrected.
         #[arg(long)]
         accept_changed_labels: bool,
     },
@@ -280,9 +287,7 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
             evaluate::evaluate(&config, &codes, top.as_deref(), changed_labels(accept_changed_labels))
         }
         Some(Command::Erase { config, ids }) => {
-            let config = CoordinatorConfig::read(&config)?;
-            erase::expire(&config)?;
-            ids.map_or(Ok(()), |ids| erase::erase(&config, &ids))
+            erase::run(&CoordinatorConfig::read(&config)?, ids.as_deref())
         }
         Some(Command::Serve { config, json }) => serving::serve(&CoordinatorConfig::read(&config)?, json),
         Some(Command::TrainAndServe { config, json }) => {

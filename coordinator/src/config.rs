@@ -23,11 +23,12 @@ use serde::de::{self, Deserializer};
 
 use crate::detectors::DetectorsConfig;
 use crate::relay::FRAME_BYTES;
-use crate::training::screening::ScreeningConfig;
 
 mod places;
+mod screening;
 mod timeouts;
 
+pub use screening::ScreeningConfig;
 pub use timeouts::Timeouts;
 
 /// What `coordinator.toml` holds. Unknown keys are refused; relative paths start at the file's folder.
@@ -78,10 +79,10 @@ pub struct CoordinatorConfig {
     /// read: plain text is meant.
     #[serde(default)]
     pub identity: Option<IdentityConfig>,
-    /// Whether plain text is meant: on one machine alone.
+    /// Whether connections are in plain text, which is allowed only on one machine.
     #[serde(default)]
     pub insecure_plaintext: bool,
-    /// Where a running process says how it is: `unix:PATH` or `address:port`; absent: nowhere.
+    /// Where the running process reports its status: `unix:PATH` or `ADDRESS:PORT`; absent: nowhere.
     #[serde(default)]
     pub monitor: Option<MonitorAddress>,
     /// Who may read it there beside this machine: addresses and networks; an address of TCP alone.
@@ -103,7 +104,7 @@ pub struct CoordinatorConfig {
     /// Limits of every wait.
     #[serde(default)]
     pub timeouts: Timeouts,
-    /// What anybody who reaches the port can make the coordinator hold.
+    /// Limits on the resources that anyone who can reach the port can make the coordinator use.
     #[serde(default)]
     pub limits: LimitsConfig,
     /// The agreed settings, equal at all organisations.
@@ -135,15 +136,14 @@ pub struct ServeConfig {
     pub order: Option<PathBuf>,
     /// What happens to records of which a party that is away has not sent the code yet.
     pub absent: Absent,
-    /// How long a request waits for a party that is away, or there and silent, in seconds, with `absent = "wait"`.
+    /// How long a request waits for a party that is there and silent, in seconds, before that counts as away; with
+    /// `absent = "wait"` as well for one that is away.
     pub absent_timeout_s: u64,
-    /// How long a party that was asked may say nothing, in seconds, before it counts as away, where requests do not wait.
-    pub silent_s: u64,
 }
 
 impl Default for ServeConfig {
     fn default() -> Self {
-        Self { records: None, order: None, absent: Absent::Wait, absent_timeout_s: 30, silent_s: 30 }
+        Self { records: None, order: None, absent: Absent::Wait, absent_timeout_s: 30 }
     }
 }
 
@@ -200,11 +200,12 @@ impl LimitsConfig {
         );
         ensure!(
             (16..=4095).contains(&in_flight_mb),
-            "limits.in_flight_mb = {in_flight_mb}: give 16 (one request for predictions) to 4095"
+            "limits.in_flight_mb = {in_flight_mb}: must be from 16 MiB (one request for predictions) to 4095 MiB"
         );
         ensure!(
             (36..=4095).contains(&client_mb),
-            "limits.client_mb = {client_mb}: give 36 (one request for predictions and its answer) to 4095"
+            "limits.client_mb = {client_mb}: must be from 36 MiB (one request for predictions and its answer) to \
+             4095 MiB"
         );
         Ok(())
     }
@@ -214,7 +215,8 @@ fn listen<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::E
     let text = String::deserialize(deserializer)?;
     text.parse().map_err(|_| {
         de::Error::custom(
-            "listen must be ADDRESS:PORT with an address and no name, such as 127.0.0.1:7433, 0.0.0.0:7433 or [::]:7433",
+            "listen must be ADDRESS:PORT with a numeric address, not a host name, such as 127.0.0.1:7433, \
+             0.0.0.0:7433 or [::]:7433",
         )
     })
 }
@@ -293,21 +295,19 @@ impl CoordinatorConfig {
     /// What to tell when nobody can dial in at `listen`.
     pub fn cannot_listen(&self) -> String {
         format!(
-            "cannot listen on {}: is another coordinator up there, and the address this machine's?",
+            "cannot listen on {}: is another program using the port, and does the address belong to this machine?",
             self.listen
         )
     }
 
     /// The order of the training's records, where their alignment is to write it yet.
     pub fn awaited_order(&self) -> Option<&Path> {
-        let written = self.alignment.as_ref().map(AlignmentConfig::order);
-        self.order.as_deref().filter(|order| written.as_deref() == Some(order) && !order.exists())
+        self.alignment.as_ref()?.awaited(self.order.as_deref())
     }
 
     /// The order of the served records, where their alignment is to write it yet.
     pub fn awaited_served_order(&self) -> Option<&Path> {
-        let written = self.alignment.as_ref().and_then(|alignment| Some(alignment.served().ok()?.order()));
-        self.serve.order.as_deref().filter(|order| written.as_deref() == Some(order) && !order.exists())
+        self.alignment.as_ref()?.awaited_served(self.serve.order.as_deref())
     }
 
     /// Parses a config whose relative paths start at `folder`.
@@ -331,12 +331,12 @@ impl CoordinatorConfig {
         config.order = config.order.map(|order| folder.join(order));
         ensure!(
             !config.ledger.starts_with(&config.state),
-            "ledger = {:?} lies in the state folder: the ledger outlives every run, so keep it elsewhere",
+            "ledger = {:?} is inside the state folder, but must outlive every run: choose a path outside it",
             config.ledger
         );
         ensure!(
             !config.runs.starts_with(&config.state),
-            "runs = {:?} lies in the state folder: the list of finished runs outlives every run, so keep it elsewhere",
+            "runs = {:?} is inside the state folder, but must outlive every run: choose a path outside it",
             config.runs
         );
         config.audit.resolve(folder, &config.ledger, &config.state)?;
@@ -347,7 +347,8 @@ impl CoordinatorConfig {
         config.permissions = config.permissions.map(|permissions| folder.join(permissions));
         ensure!(
             config.permissions.is_none() || config.identity.is_some(),
-            "permissions: in plain text names are claims, so nobody can be told from others: make an identity (docs/how-to/identities.md)"
+            "permissions: in plain text, names are not verified, so permissions cannot be enforced: create an \
+             identity (docs/how-to/identities.md)"
         );
         config.run.check()?;
         check_places(&config.places(folder))?;
@@ -366,30 +367,30 @@ impl CoordinatorConfig {
                  (docs/how-to/align-records.md)"
             );
         }
-        config.top.check().context("in [top]")?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Checks what needs no file: settings of the top model, detectors, screening, serving, limits and waits.
+    fn check(&self) -> anyhow::Result<()> {
+        self.top.check().context("in [top]")?;
         ensure!(
-            config.top.loss.distillation == 0.0 || config.run.cycles > 1,
+            self.top.loss.distillation == 0.0 || self.run.cycles > 1,
             "top.loss.distillation needs an earlier cycle to learn from: set run.cycles to 2 or more, or remove it"
         );
         ensure!(
-            config.top.loss.consistency == 0.0
-                || (config.run.bits_per_latent == 1 && config.run.codes.is_empty()),
-            "top.loss.consistency draws signs of all parties to the same target codes, and latents of \
-             run.bits_per_latent = {} bits have levels, or run.codes gives a party a code of its own: set it to 0, or \
-             run.bits_per_latent to 1 without run.codes on all sides",
-            config.run.bits_per_latent
+            self.top.loss.consistency == 0.0 || (self.run.bits_per_latent == 1 && self.run.codes.is_empty()),
+            "top.loss.consistency needs codes of signs of one length at all parties: set it to 0, or on all sides set \
+             run.bits_per_latent (now {}) to 1 and remove run.codes",
+            self.run.bits_per_latent
         );
-        config.detectors.check().context("in [detectors]")?;
-        let screening = config.screening.map_or(Ok(()), |screening| screening.check(config.run.epochs));
-        screening.context("in [screening]")?;
-        let ServeConfig { absent_timeout_s, silent_s, .. } = config.serve;
-        ensure!(
-            absent_timeout_s > 0 && silent_s > 0,
-            "[serve]: absent_timeout_s and silent_s must be 1 or more"
-        );
-        config.limits.check()?;
-        config.timeouts.check()?;
-        Ok(config)
+        self.detectors.check().context("in [detectors]")?;
+        if let Some(screening) = &self.screening {
+            screening.check(self.run.epochs).context("in [screening]")?;
+        }
+        ensure!(self.serve.absent_timeout_s > 0, "serve.absent_timeout_s must be 1 or more");
+        self.limits.check()?;
+        self.timeouts.check()
     }
 }
 
@@ -425,7 +426,10 @@ mod tests {
         let levels = SMALL.replace("bits = 16", "bits = 16, bits_per_latent = 4");
         assert!(CoordinatorConfig::parse(&levels, Path::new(".")).is_ok());
         let drawn = refused(&format!("{levels}\ntop = {{ loss = {{ consistency = 0.1 }} }}"));
-        assert!(drawn.contains("set it to 0, or run.bits_per_latent to 1"), "{drawn}");
+        assert!(
+            drawn.contains("set it to 0, or on all sides set run.bits_per_latent (now 4) to 1"),
+            "{drawn}"
+        );
         let uneven = refused(&levels.replace("bits_per_latent = 4", "bits_per_latent = 3"));
         assert!(uneven.contains("run.bits_per_latent must be a divisor of run.bits, 16, not 3"), "{uneven}");
         for listen in ["nowhere", "localhost:7433", "127.0.0.1", "::1:7433:x", "http://127.0.0.1:7433"] {
@@ -434,7 +438,10 @@ mod tests {
         }
         let screening = |text: &str| format!("{SMALL}\nscreening = {{ {text} }}");
         for (bad, expected) in [
-            ("after_epochs = 3", "in [screening]: after_epochs must be 1 or more and below run.epochs = 3"),
+            (
+                "after_epochs = 3",
+                "in [screening]: screening.after_epochs must be 1 or more and less than run.epochs = 3",
+            ),
             ("after_epochs = 1, level = 1.0", "screening.level = 1"),
             ("after_epochs = 1, folds = 1", "screening.folds"),
             ("after_epochs = 1, action = \"hide\"", "unknown variant `hide`"),

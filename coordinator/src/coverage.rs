@@ -17,8 +17,8 @@ pub fn gaps(labels: &Labels, plan: &Plan, settings: &RunSettings) -> Vec<String>
     }
     if let Some(seed) = complete_seed(labels, settings) {
         gaps.push(format!(
-            "with run.seed = {seed} at all sides no part lacks a class: that choice of a split tells parties at most 6 \
-             bits about all labels together (docs/explanation/threat-model.md)"
+            "with run.seed = {seed} at all sides, no part lacks a class; choosing the seed this way tells parties at \
+             most 6 bits about all labels together (docs/explanation/threat-model.md)"
         ));
     }
     gaps
@@ -29,9 +29,9 @@ pub fn respelt(classes: &[String]) -> Option<String> {
     let respelt = hashvfl_core::text::respelt(classes);
     (respelt > 0).then(|| {
         format!(
-            "{respelt} of {} classes differ from another one in spelling alone: in case, white space, composed letters or \
-             characters that do not show. Each is learned as a class of its own; to find them, list the distinct labels of \
-             the column in alphabetical order",
+            "{respelt} of {} classes differ from another class only in spelling (case, white space, composed letters \
+             or invisible characters). Each is learned as a separate class; to find them, list the column's \
+             distinct labels in alphabetical order",
             classes.len()
         )
     })

@@ -3,6 +3,7 @@
 
 use anyhow::{Context, ensure};
 use hashvfl_core::Digest;
+use hashvfl_core::text::counted;
 use hashvfl_learning::Snapshot;
 use hashvfl_monitor::{add_run, changed_runs, now_s};
 use tracing::warn;
@@ -25,15 +26,16 @@ pub fn top_of(state: &StateFolder, name: &Digest) -> anyhow::Result<Option<Strin
     }
     let another = || {
         format!(
-            "{} is there from a finished run, and not from one of this config (other settings, labels, seed or version): \
-             name another `state` folder, or move it away",
+            "{} is from a finished run with other settings, labels, seed or program version than this config: choose \
+             another `state` folder, or move the file away",
             path.display()
         )
     };
     let top = Snapshot::read(&path).with_context(another)?;
     ensure!(top.text.get(RUN) == Some(&name.to_string()), another());
     Ok(Some(format!(
-        "the run has finished, and its top model is {}: to train anew, name another `state` folder, or move it away",
+        "the run has already finished (top model: {}): to train again, choose another `state` folder, or move this \
+         one away",
         path.display()
     )))
 }
@@ -43,7 +45,8 @@ pub fn keep_among_runs(config: &CoordinatorConfig, summary: &Summary) {
     let changed = changed_runs(&config.runs);
     if changed > 0 {
         warn!(
-            "{changed} lines of {} are damaged, and not shown: restore the file from a backup, or remove them",
+            "not showing {} of {}: restore the file from a backup, or remove what is damaged",
+            counted(changed, "damaged line"),
             config.runs.display()
         );
     }

@@ -21,8 +21,8 @@ pub fn files(config: &CoordinatorConfig) -> anyhow::Result<Option<Arc<IdentityFi
     let own = files.current().own_identity().clone();
     ensure!(
         own.role == Role::Coordinator,
-        "[identity]: {} is the certificate of {own}, and whoever listens is a coordinator: name another folder in [identity], and make one with `coordinator \
-         identity init --config FILE --name NAME`",
+        "[identity]: {} is the certificate of {own}, but a coordinator needs a coordinator's certificate: set \
+         another folder in [identity], and create one with `coordinator identity init --config FILE --name NAME`",
         identity.certificate.display()
     );
     Ok(Some(files))
@@ -50,7 +50,8 @@ pub fn secure(
 pub fn to_do(config: &CoordinatorConfig, path: &Path) -> Option<String> {
     config.identity.as_ref().filter(|identity| !identity.is_made())?;
     Some(format!(
-        "make an identity, by which parties know this coordinator: `coordinator identity init --config {} --name NAME` (docs/how-to/identities.md)",
+        "create an identity, by which parties recognise this coordinator: `coordinator identity init --config {} \
+         --name NAME` (docs/how-to/identities.md)",
         path.display()
     ))
 }

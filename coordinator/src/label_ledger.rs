@@ -124,65 +124,18 @@ fn flow() -> Flow {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
-    use hashvfl_ledger::{Account, Accounts, AnswerKey, Changes, MemoryStore, RecordKey, Salt, Store};
+    use hashvfl_ledger::{Accounts, MemoryStore};
 
     use super::*;
-
-    /// A store whose disk is full at one of its writes.
-    struct FullOnce {
-        disk: MemoryStore,
-        /// Writes until then.
-        left: u64,
-    }
-
-    impl Accounts for FullOnce {
-        fn salt(&self) -> Salt {
-            self.disk.salt()
-        }
-
-        fn scan(&self, each: &mut dyn FnMut(RecordKey, Account)) -> Result<(), StoreError> {
-            self.disk.scan(each)
-        }
-    }
-
-    impl Store for FullOnce {
-        fn flows(&self) -> Result<BTreeMap<Flow, Volume>, StoreError> {
-            self.disk.flows()
-        }
-
-        fn answers(&self, keys: &[AnswerKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
-            self.disk.answers(keys)
-        }
-
-        fn write(&mut self, changes: Changes) -> Result<(), StoreError> {
-            let is_full = self.left == 0;
-            self.left = self.left.wrapping_sub(1);
-            if is_full {
-                return Err(StoreError::Io {
-                    what: "write",
-                    path: "ledger".into(),
-                    reason: "full".to_string(),
-                });
-            }
-            self.disk.write(changes)
-        }
-
-        fn forget(&mut self, records: &[RecordKey]) -> Result<u64, StoreError> {
-            self.disk.forget(records)
-        }
-    }
 
     const BATCHES: u64 = 6;
 
     /// The process of a run that goes on from its beginning: sends the gradients of all batches, until that fails.
-    fn send(disk: &MemoryStore, log: &std::path::Path, left: u64, sent: &mut Vec<u64>) -> anyhow::Result<()> {
+    fn send(disk: &MemoryStore, log: &std::path::Path, sent: &mut Vec<u64>) -> anyhow::Result<()> {
         let ids = ["r0", "r1"].map(String::from);
         let flow = (Flow::new("bank", FlowKind::Gradients), Cost { bits: 1, epsilon: None });
         let terms = Terms { policy: Policy::default(), flows: vec![flow] };
-        let store = FullOnce { disk: disk.clone(), left };
-        let mut ledger = Ledger::open(store, TableIds { ids: &ids, key_columns: 1 }, &[], terms)?;
+        let mut ledger = Ledger::open(disk.clone(), TableIds { ids: &ids, key_columns: 1 }, &[], terms)?;
         let mut log = AnswerLog::open(log, &Digest([1; 32]))?;
         for batch in 1..=BATCHES {
             let said = Digest::of(&batch.to_le_bytes());
@@ -201,10 +154,11 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let log = folder.path().join("answers");
             let (disk, mut sent) = (MemoryStore::new([7; 32]), Vec::new());
-            let error = send(&disk, &log, full_at, &mut sent).unwrap_err().to_string();
+            disk.fail_after(full_at);
+            let error = send(&disk, &log, &mut sent).unwrap_err().to_string();
             assert!(error.contains("cannot write the ledger"), "{error}");
             assert_eq!(sent.len() as u64, full_at, "nothing is sent that is not counted");
-            send(&disk, &log, u64::MAX, &mut sent).unwrap();
+            send(&disk, &log, &mut sent).unwrap();
             let mut bits = Vec::new();
             disk.scan(&mut |_, account| bits.push(account.bits)).unwrap();
             assert_eq!(bits, [BATCHES; 2], "full at write {full_at}");

@@ -89,13 +89,13 @@ pub fn of_run(
     let mut reading = describe(&loaded, loaded.ids.len(), config)?;
     let others = loaded.ids.len().saturating_sub(records.rows().len());
     if others > 0 {
-        reading += &format!("; {others} of them are none of the run's records");
+        reading += &format!("; {others} of them are not in the run");
     }
     info!("labels: {reading}");
     let (labels, now) = split(loaded.target);
     ensure!(
         now == classes,
-        "the labels name other classes than the run's did ({} now, {} then): restore the labels' words, or train again",
+        "the labels' classes differ from the run's ({} now, {} then): restore the class names, or train again",
         now.len(),
         classes.len()
     );
@@ -144,7 +144,7 @@ fn describe(loaded: &LabelTable, read: usize, config: &CoordinatorConfig) -> any
         None => format!("{read} records"),
     }];
     if records < read {
-        parts.push(format!("{} of them not in the agreed order and left out", read - records));
+        parts.push(format!("{} of them are not in the agreed order and were excluded", read - records));
     }
     parts.push(match &loaded.target {
         Target::Classes { names, index } => {
@@ -186,12 +186,12 @@ mod tests {
         let classes = reading("multiclass", "id,y\nk1,low\nk2,high\n\nk3,low\nk4,mid\n").unwrap();
         assert_eq!(classes, "4 records on 6 lines; 3 classes of 1, 2, 1 records");
         let merged = reading("binary", "id,y\nk1,1\nk2,1.0\nk3,2\nk4,2.0\n").unwrap();
-        assert!(merged.contains("2 classes of 2, 2 records; 2 classes are written in 4 ways"), "{merged}");
+        assert!(merged.contains("2 classes of 2, 2 records; 2 classes occur in 4 spellings"), "{merged}");
         let cut = reading("multiclass", "id,y\nk1,low\nk2,hi").unwrap();
         assert!(cut.contains("the last line of 1 of 1 files has no line break"), "{cut}");
         let values = reading("regression", "id,y\nk1,0.5\nk2,7\nk3,7\n").unwrap();
         assert_eq!(values, "3 records on 4 lines; 2 distinct values");
         let missing = reading("multiclass", "id,y\nk1,low\nk2,NA\nk3,mid\n").unwrap_err().to_string();
-        assert!(missing.contains("1 records have no label"), "{missing}");
+        assert!(missing.contains("1 record without a label"), "{missing}");
     }
 }

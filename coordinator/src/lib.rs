@@ -30,4 +30,5 @@ mod training;
 pub use cli::entry;
 pub use commands::train::train;
 pub use config::CoordinatorConfig;
+pub use training::again::train_again;
 pub use training::simulated;

@@ -1,4 +1,4 @@
-//! What waits for a holder of an alignment, by who has sent it: one that sends without end fills its own part alone.
+//! What waits for a holder of an alignment, by who has sent it: a sender that never stops fills only its own share.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

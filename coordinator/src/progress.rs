@@ -1,5 +1,5 @@
-//! Progress of a run: log lines for people, with `--json` one object per line for programs, on standard output, and a board
-//! for whoever asks how the process is.
+//! Progress of a run: log lines for people, with `--json` one object per line for programs, on standard output, and a status
+//! board for anyone who asks.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -130,7 +130,7 @@ impl ProgressReporter {
 
     /// Training begins.
     pub fn start(&self, epochs: u32, batches: u32) {
-        info!("all parties are there: {epochs} epochs of {batches} batches");
+        info!("all parties have joined: training for at most {epochs} epochs of {batches} batches");
         let mut status = self.board.status();
         status.phase = Phase::Training;
         status.epochs = Some(Epochs { most: epochs, batches, ..Epochs::default() });
@@ -167,13 +167,12 @@ impl ProgressReporter {
     }
 
     fn note_presence(&self, party: &PartyName, there: bool) {
-        let mut status = self.board.status();
-        let entry = status.party(party);
-        entry.connected = there;
-        entry.departures += u64::from(!there);
-        let ready = status.phase == Phase::Serving && status.parties.values().all(|party| party.connected);
-        drop(status);
-        self.board.set_ready(ready);
+        self.board.change_ready(|status| {
+            let entry = status.party(party);
+            entry.connected = there;
+            entry.departures += u64::from(!there);
+            status.phase == Phase::Serving && status.parties.values().all(|party| party.connected)
+        });
     }
 
     fn note_epoch(&self, report: &EpochReport) {
@@ -229,4 +228,33 @@ fn describe(report: &EpochReport, task: Option<Task>) -> String {
         }
     }
     line + &format!(" ({:.1} s)", report.train_seconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use hashvfl_monitor::{BoardConfig, Status};
+
+    use super::*;
+
+    #[test]
+    fn when_all_have_come_at_once_all_are_there() {
+        let status = Status::new("coordinator", RunId::new("spring").unwrap());
+        let board = Board::open(BoardConfig::default(), status).unwrap();
+        let reporter = &ProgressReporter::new(false, board);
+        let parties = ["bank", "shop", "telecom"].map(|name| PartyName::new(name).unwrap());
+        reporter.board().status().phase = Phase::Serving;
+        for round in 0..2_000 {
+            for party in &parties {
+                reporter.board().status().party(party).connected = false;
+            }
+            std::thread::scope(|scope| {
+                for party in &parties {
+                    scope.spawn(move || reporter.joined(party));
+                }
+            });
+            assert!(reporter.board().status().ready, "round {round}");
+            reporter.left(&parties[round % 3], "of the test");
+            assert!(!reporter.board().status().ready, "round {round}");
+        }
+    }
 }

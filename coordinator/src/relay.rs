@@ -133,7 +133,7 @@ impl RelayHub {
         let waiting = Arc::<Waiting>::default();
         places.holders.insert(name.clone(), Place { visit: number, outbox, waiting: Arc::clone(&waiting) });
         if let Some(more) = self.may_write(name) {
-            info!(holder = %name, "is there{more}");
+            info!(holder = %name, "has connected{more}");
         }
         Visit { name: name.clone(), number, messages, waiting }
     }
@@ -146,7 +146,7 @@ impl RelayHub {
     /// `name` will not take part: all who are there hear it, and all who come until it comes again.
     pub fn give_up(&self, name: &PartyName) {
         if let Some(more) = self.may_write(name) {
-            warn!(holder = %name, "has given up: its own log says why{more}");
+            warn!(holder = %name, "has given up; its own log says why{more}");
         }
         let mut places = self.places();
         places.holders.remove(name);
@@ -184,7 +184,7 @@ impl RelayHub {
     fn pass(&self, from: &PartyName, visit: u64, envelope: Envelope) -> anyhow::Result<()> {
         let places = self.places();
         let is_latest = places.holders.get(from).is_some_and(|place| place.visit == visit);
-        ensure!(is_latest, "{from} has come anew");
+        ensure!(is_latest, "{from} has connected again, on another stream");
         let is_one = envelope.sealed.first().is_some_and(|kind| KINDS.contains(kind));
         if !is_one || envelope.sealed.len() <= SESSION_BYTES || envelope.holder == *from {
             return Ok(());
@@ -244,7 +244,7 @@ impl RelayHub {
         digest: Digest,
     ) -> Result<(), NotAdmitted> {
         if settings.digest() != digest {
-            let error = anyhow!("the digest of the settings does not fit their pairs");
+            let error = anyhow!("the digest of the settings does not match the settings");
             return Err(NotAdmitted::of(holder, "settings-digest", error));
         }
         if let Some(difference) = self.settings.to_settings().difference(settings) {
@@ -314,7 +314,7 @@ async fn receive(
         }
         Err(error) => {
             debug!("a stream without a first message: {error}");
-            let text = "no first message came in time".to_string();
+            let text = "no first message arrived in time".to_string();
             // Whoever has gone needs no reason.
             let _ = stream.send(FromRelay::Refused { text }, greeting).await;
             return;
@@ -356,7 +356,9 @@ async fn count(
     let (ours, holder) = (Arc::clone(admissions), name.clone());
     // Off the network's thread: it writes a file.
     let counted = tokio::task::spawn_blocking(move || ours.count_entry(&holder)).await;
-    match counted.map_err(anyhow::Error::from).and_then(|counted| Ok(counted?)) {
+    // What its thread died of is said where it did.
+    let counted = counted.map_err(|_| anyhow!("the relay cannot count who joins: see its log"));
+    match counted.and_then(|counted| Ok(counted?)) {
         Ok(()) => Ok(name),
         Err(error) => {
             hub.refuse(&name);
@@ -446,7 +448,7 @@ impl Relay for Inside<'_> {
                 Some(FromRelay::Refused { text }) => Err(RelayError(text)),
                 None => {
                     let name = &self.visit.name;
-                    Err(RelayError(format!("another holder has come under the name {name}")))
+                    Err(RelayError(format!("another holder has connected under the name {name}")))
                 }
             };
         }

@@ -42,7 +42,7 @@ impl StateFolder {
         check_owner(folder, &owner)?;
         let mut state = Self::existing(folder);
         fs::create_dir_all(state.codes_folder())
-            .with_context(|| format!("cannot make the state folder {}", folder.display()))?;
+            .with_context(|| format!("cannot create the state folder {}", folder.display()))?;
         state.lock = Some(Arc::new(FolderLock::take(folder)?));
         claim_folder(folder, &owner)?;
         // Whoever asked for that has not met with this process.
@@ -66,7 +66,8 @@ impl StateFolder {
     pub fn throw_away(&self) -> anyhow::Result<usize> {
         ensure!(
             !self.is_finished(),
-            "{} is there from a finished run, and --fresh throws none away: name another `state` folder, or move it away",
+            "{} is from a finished run, and --fresh discards only unfinished ones: choose another `state` folder, or \
+             move the file away",
             self.top().display()
         );
         let [summary, top] = self.pending();
@@ -207,7 +208,8 @@ impl StateFolder {
         let path = self.records();
         let bytes = read_whole(&path).with_context(|| {
             format!(
-                "cannot read {}, which says whose rows codes and transcript hold: has a run finished there, of a version that keeps it?",
+                "cannot read {}, which lists the records of the codes and the transcript: has a run finished in this \
+                 folder, with a program version that writes this file?",
                 path.display()
             )
         })?;

@@ -178,11 +178,11 @@ pub struct Bytes {
 /// Seconds of wall clock.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Seconds {
-    /// Until all parties had joined.
+    /// Until all parties had joined, for the last time.
     pub waiting: f64,
     /// Training batches of the joint phase, without evaluations.
     pub training: f64,
-    /// From the first step to the last.
+    /// From the first step to the last, over all attempts: without the time between them, and without what was done again.
     pub run: f64,
 }
 

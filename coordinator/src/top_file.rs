@@ -63,7 +63,7 @@ impl TopFile {
     pub fn read(path: &Path, run: &RunSettings) -> anyhow::Result<Self> {
         ensure!(
             path.exists(),
-            "{} is not there: the coordinator keeps it when a run finishes",
+            "{} does not exist: the coordinator writes it when a run finishes",
             path.display()
         );
         let model = Snapshot::read(path)?;
@@ -78,7 +78,7 @@ impl TopFile {
         let classes = classes.with_context(|| format!("{} is damaged: no classes", path.display()))?;
         let records = Digest::from_hex(&text("records_sha256")).with_context(|| {
             format!(
-                "{} does not say which records it was trained on: it is of a version that did not keep that, train again",
+                "{} does not say which records it was trained on, because an earlier version wrote it: train again",
                 path.display()
             )
         })?;

@@ -1,5 +1,5 @@
-//! What a frozen encoder answers about records. Without randomised response it is computed each time, and the same again.
-//! With it, what was answered is kept in the ledger and sent again as it was: a second draw would tell more.
+//! What a frozen encoder answers about records. Without randomised response, the answer is computed each time and is always
+//! the same. With it, the answer is stored in the ledger and repeated unchanged, because a second draw would reveal more.
 
 use anyhow::{Context, ensure};
 use hashvfl_core::PackedCodes;

@@ -18,7 +18,7 @@ use hashvfl_identity::{HolderCommand, Role};
 
 use crate::commands::check::{self, Checked};
 use crate::commands::ledger::LedgerCommand;
-use crate::commands::{align, approve, doctor, encode, erase, init, inspect, ledger, train};
+use crate::commands::{alarm, align, approve, doctor, encode, erase, init, inspect, ledger, train};
 use crate::config::PartyConfig;
 use crate::serving;
 use hashvfl_files::say;
@@ -37,7 +37,14 @@ struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
     /// Log format: text for people, or one JSON object per line with side, run and step.
-    #[arg(long, value_enum, value_name = "FORMAT", default_value = "text", global = true)]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        env = "HASHVFL_LOG_FORMAT",
+        default_value = "text",
+        global = true
+    )]
     log_format: LogFormat,
     /// The party's config file (`party init` writes one).
     #[arg(long, value_name = "FILE")]
@@ -101,7 +108,7 @@ enum Command {
     },
     /// Check the health of the running party through gRPC; exit code 0 means healthy.
     Health {
-        /// The party's config file. Without it, the variable HASHVFL_MONITOR names where a process is asked.
+        /// The party's config file. Without it, the environment variable HASHVFL_MONITOR gives the address to ask.
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
         /// What to ask.
@@ -149,6 +156,19 @@ enum Command {
         digest: Option<String>,
         /// The name of whoever approves, for the audit trail.
         #[arg(long, value_name = "NAME")]
+        by: Option<String>,
+    },
+    /// Show the gradient alarm that has stopped this party, or dismiss it, so that the run may go on. From then on, the gradient
+    /// monitor only warns in that run.
+    Alarm {
+        /// The party's config file.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// Dismiss the alarm.
+        #[arg(long)]
+        dismiss: bool,
+        /// The name of whoever dismisses it, for the audit trail.
+        #[arg(long, value_name = "NAME", requires = "dismiss")]
         by: Option<String>,
     },
     /// Show, verify or export the audit trail of this side's decisions, and compare it with what peers kept.
@@ -214,16 +234,12 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
             erase::expire(&config)?;
             encode::encode(&config, part, &out)
         }
-        Some(Command::Erase { config, ids }) => {
-            let config = PartyConfig::read(&config)?;
-            erase::expire(&config)?;
-            ids.map_or(Ok(()), |ids| erase::erase(&config, &ids))
-        }
+        Some(Command::Erase { config, ids }) => erase::run(&PartyConfig::read(&config)?, ids.as_deref()),
         Some(Command::Serve { config }) => serving::serve(&PartyConfig::read(&config)?),
         Some(Command::TrainAndServe { config }) => {
             let config = PartyConfig::read(&config)?;
             if !config.model_path().exists() {
-                train::train(&config, false)?;
+                train::train_as_a_service(&config)?;
             }
             serving::serve(&config)
         }
@@ -249,6 +265,9 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Some(Command::Pin { config, pins }) => align::pin(&PartyConfig::read(&config)?, &pins),
         Some(Command::Approve { config, digest, by }) => {
             approve::approve(&PartyConfig::read(&config)?, digest.as_deref(), by.as_deref())
+        }
+        Some(Command::Alarm { config, dismiss, by }) => {
+            alarm::run(&PartyConfig::read(&config)?, dismiss, by.as_deref())
         }
         Some(Command::Audit { command }) => command.run(|config| {
             let PartyConfig { audit, identity, .. } = PartyConfig::read(config)?;

@@ -20,9 +20,11 @@ use hashvfl_monitor::{Board, BoardConfig, MonitorAddress, Network, Status};
 use serde::Deserialize;
 
 use crate::detectors::config::DetectorsConfig;
-use crate::training::gradient_monitor::OnAlarm;
 
+mod on_alarm;
 mod places;
+
+pub use on_alarm::OnAlarm;
 
 /// Threads that compute, at most: more than any machine has cores.
 const MOST_THREADS: usize = 1024;
@@ -51,8 +53,8 @@ pub struct PartyConfig {
     /// Where the key is with which state folder, ledger and `response_key` are encrypted; absent: they are in plain text.
     #[serde(default)]
     pub encryption: Option<EncryptionConfig>,
-    /// Passes over records that one durable write of the ledger reserves: a process that is killed leaves so many
-    /// counted at most.
+    /// Number of passes over the records that one durable write of the ledger reserves; if the process is killed, at most
+    /// that many are counted without having been sent.
     #[serde(default = "default_passes_ahead")]
     pub passes_ahead: NonZeroU32,
     /// Which device computes.
@@ -115,10 +117,10 @@ pub struct PartyConfig {
     /// plain text is meant.
     #[serde(default)]
     pub identity: Option<IdentityConfig>,
-    /// Whether plain text is meant: on one machine alone.
+    /// Whether connections are in plain text, which is allowed only on one machine.
     #[serde(default)]
     pub insecure_plaintext: bool,
-    /// Where a running process says how it is: `unix:PATH` or `address:port`; absent: nowhere.
+    /// Where the running process reports its status: `unix:PATH` or `ADDRESS:PORT`; absent: nowhere.
     #[serde(default)]
     pub monitor: Option<MonitorAddress>,
     /// Who may read it there beside this machine: addresses and networks; an address of TCP alone.
@@ -257,6 +259,11 @@ impl PartyConfig {
         self.state.join("detectors.hashvfl")
     }
 
+    /// Where it is kept what left in training of the records by which codes are checked.
+    pub fn released_path(&self) -> PathBuf {
+        self.state.join("released.safetensors")
+    }
+
     /// What this party's codes are made of.
     pub fn code_form(&self) -> CodeForm {
         self.run.code_of(&self.name)
@@ -272,7 +279,7 @@ impl PartyConfig {
         let path = self.model_path();
         ensure!(
             path.exists(),
-            "{} is not there: the party keeps its model when a run finishes",
+            "{} does not exist: the party writes its model when a run finishes",
             path.display()
         );
         Ok(Snapshot::read(&path)?)
@@ -299,14 +306,12 @@ impl PartyConfig {
 
     /// The order of the training's records, where their alignment is to write it yet.
     pub fn awaited_order(&self) -> Option<&Path> {
-        let written = self.alignment.as_ref().map(AlignmentConfig::order);
-        self.order.as_deref().filter(|order| written.as_deref() == Some(order) && !order.exists())
+        self.alignment.as_ref()?.awaited(self.order.as_deref())
     }
 
     /// The order of the served records, where their alignment is to write it yet.
     pub fn awaited_served_order(&self) -> Option<&Path> {
-        let written = self.alignment.as_ref().and_then(|alignment| Some(alignment.served().ok()?.order()));
-        self.serve.order.as_deref().filter(|order| written.as_deref() == Some(order) && !order.exists())
+        self.alignment.as_ref()?.awaited_served(self.serve.order.as_deref())
     }
 
     /// What is done to columns on their way to numbers.
@@ -346,7 +351,7 @@ impl PartyConfig {
         config.cache = config.cache.map(|cache| folder.join(cache));
         ensure!(
             !config.ledger.starts_with(&config.state),
-            "ledger = {:?} lies in the state folder: the ledger outlives every run, so keep it elsewhere",
+            "ledger = {:?} is inside the state folder, but must outlive every run: choose a path outside it",
             config.ledger
         );
         config.audit.resolve(folder, &config.ledger, &config.state)?;
@@ -379,7 +384,7 @@ impl PartyConfig {
         config.detectors.as_ref().map_or(Ok(()), DetectorsConfig::check).context("in [detectors]")?;
         let Timeouts { connect_s, attempt_s, start_s, step_s, reconnect_s, keep_alive_s } = config.timeouts;
         let limits = [connect_s, attempt_s, start_s, step_s, reconnect_s, keep_alive_s];
-        ensure!(limits.iter().all(|limit| *limit > 0), "[timeouts]: limits must be 1 or more");
+        ensure!(limits.iter().all(|limit| *limit > 0), "[timeouts]: every value must be 1 s or more");
         Ok(config)
     }
 }
@@ -421,7 +426,7 @@ mod tests {
         }
         assert!(refused(&SMALL.replace("\"bank\"\n", "\"bnak\"\n")).contains("not among run.parties"));
         let inside = refused(&SMALL.replace("state = ", "ledger = \"state/ledger.redb\"\nstate = "));
-        assert!(inside.contains("lies in the state folder"), "{inside}");
+        assert!(inside.contains("is inside the state folder"), "{inside}");
         assert!(refused(&SMALL.replace("state = ", "dropuot = 1\nstate = ")).contains("dropuot"));
         let detectors = |text: &str| SMALL.replace("run = ", &format!("detectors = {text}\nrun = "));
         let parsed = |text| PartyConfig::parse(&detectors(text), Path::new(".")).unwrap();

@@ -24,8 +24,8 @@ pub fn dialer(config: &PartyConfig) -> anyhow::Result<Dialer> {
     let expected = Identity::new(Role::Party, config.name.clone());
     ensure!(
         own == expected,
-        "[identity]: {} is the certificate of {own}, and this party is {expected}: name another folder in [identity], and `party identity request \
-         --config FILE` asks for its own",
+        "[identity]: {} is the certificate of {own}, but this party is {expected}: set another folder in [identity], \
+         and request a certificate with `party identity request --config FILE`",
         identity.certificate.display()
     );
     Ok(dialer.secured(Connector::new(files, identity.coordinator.clone())))

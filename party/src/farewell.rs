@@ -10,7 +10,7 @@ use hashvfl_transport::stop::Stopped;
 
 /// The reason in words for the coordinator.
 pub fn for_coordinator(error: &anyhow::Error) -> String {
-    error.chain().find_map(told).unwrap_or_else(|| "it stopped, its own log says why".to_string())
+    error.chain().find_map(told).unwrap_or_else(|| "it stopped; its own log says why".to_string())
 }
 
 fn told(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
@@ -39,8 +39,8 @@ mod tests {
     #[test]
     fn paths_and_cells_stay_here() {
         let file = std::fs::read("/no/such/table.csv").context("cannot read /no/such/table.csv");
-        assert_eq!(for_coordinator(&file.unwrap_err()), "it stopped, its own log says why");
-        assert_eq!(for_coordinator(&anyhow!("line 3: \"x\"")), "it stopped, its own log says why");
+        assert_eq!(for_coordinator(&file.unwrap_err()), "it stopped; its own log says why");
+        assert_eq!(for_coordinator(&anyhow!("line 3: \"x\"")), "it stopped; its own log says why");
         let told = anyhow::Error::from(Tellable("gradients point everywhere alike".into())).context("step 3");
         assert_eq!(for_coordinator(&told), "gradients point everywhere alike");
         let broken = anyhow::Error::from(PartyError::Refused("no".into()));

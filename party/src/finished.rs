@@ -22,8 +22,8 @@ pub fn model_of(config: &PartyConfig) -> anyhow::Result<Option<String>> {
     }
     let another = || {
         format!(
-            "{} is there from a finished run, and not from one of this config (other settings, columns, seed or version): \
-             name another `state` folder, or move it away",
+            "{} is from a finished run with other settings, columns, seed or program version than this config: \
+             choose another `state` folder, or move the file away",
             path.display()
         )
     };
@@ -31,7 +31,8 @@ pub fn model_of(config: &PartyConfig) -> anyhow::Result<Option<String>> {
     let same = is_of(config, &model).with_context(another)?;
     ensure!(same, another());
     Ok(Some(format!(
-        "the run has finished, and its model is {}: to train anew, name another `state` folder, or move it away",
+        "the run has already finished (model: {}): to train again, choose another `state` folder, or move this one \
+         away",
         path.display()
     )))
 }

@@ -3,27 +3,36 @@
 //!
 //! Figures stay here. Others hear of a refusal that it was this party's policy, and no more.
 
+mod kept;
+mod watched;
+
 use std::collections::HashMap;
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use hashvfl_core::random::{shuffle, stream};
 use hashvfl_core::{CodeForm, Part};
 use hashvfl_leakage::check::{CannotTell, FEWEST_RECORDS, Leakage, MOST_RECORDS, Released};
 use hashvfl_leakage::regression::family::Effort;
 use hashvfl_learning::Snapshot;
-use hashvfl_learning::snapshot::Array;
 use hashvfl_ledger::{LeakageFound, Policy};
 use tracing::{debug, info};
 
 use crate::config::PartyConfig;
+use crate::detectors::AnomalyScorer;
 use crate::prepare::Prepared;
 use crate::releases::Releases;
+pub(crate) use kept::IS_KEPT;
+pub use kept::KeptReleases;
+use watched::Watched;
 
 /// Names of what has left, in a checkpoint: of training records, and of records as validation records are encoded.
 const SENT: &str = "leakage.sent";
 const SENT_AFTER_EPOCHS: &str = "leakage.sent-after-epochs";
 /// In the place of a chunk's number, where codes are drawn that are looked at and do not leave.
-const DRAWN: [u32; 2] = [u32::MAX, u32::MAX - 1];
+const DRAWN: [u32; 3] = [u32::MAX, u32::MAX - 1, u32::MAX - 2];
+/// First epochs in whose midst codes of training records are looked at again: a bottom model moves most then, and each look takes
+/// a tenth of a second.
+const FIRST_EPOCHS: u32 = 1;
 
 /// The records of a run by which its codes are checked, and what has left of them.
 pub struct LeakageCheck {
@@ -33,48 +42,6 @@ pub struct LeakageCheck {
     places: HashMap<u32, usize>,
     /// Validation records, where the run has any. Of few, training records that are encoded as these are stand beside them.
     validation: Option<Watched>,
-}
-
-/// Records that are looked at, and what has left of them.
-struct Watched {
-    records: usize,
-    /// [records, columns].
-    columns: Vec<f32>,
-    /// Of each pass: values of latents [records, latents], zeros of records whose code did not leave.
-    sent: Vec<Vec<f32>>,
-}
-
-impl Watched {
-    fn new(rows: &[u32], prepared: &Prepared) -> anyhow::Result<Self> {
-        Ok(Self { records: rows.len(), columns: prepared.columns.gather(rows)?, sent: Vec::new() })
-    }
-
-    /// All that has left, and the values `next` [records, latents].
-    fn with(&self, next: &[f32]) -> Released {
-        let latents = next.len() / self.records.max(1);
-        let mut values = Vec::with_capacity(next.len() * (self.sent.len() + 1));
-        for record in 0..self.records {
-            let passes = self.sent.iter().map(Vec::as_slice).chain([next]);
-            passes.for_each(|pass| values.extend_from_slice(&pass[record * latents..][..latents]));
-        }
-        Released { values, columns: self.columns.clone(), records: self.records }
-    }
-
-    fn save(&self, name: &str, latents: usize, checkpoint: &mut Snapshot) {
-        let shape = vec![self.sent.len(), self.records * latents];
-        checkpoint.arrays.insert(name.into(), Array { shape, values: self.sent.concat() });
-    }
-
-    fn go_on_from(&mut self, name: &str, latents: usize, checkpoint: &Snapshot) -> anyhow::Result<()> {
-        let width = self.records * latents;
-        let sent = checkpoint.arrays.get(name).filter(|sent| sent.shape.last() == Some(&width));
-        let sent = sent.context(
-            "the checkpoint does not say what has left of the records by which codes are checked: it is of a run without limits on \
-             what codes tell in the policy, or of an earlier version; begin again with --fresh, or take them out",
-        )?;
-        self.sent = sent.values.chunks_exact(width).map(<[f32]>::to_vec).collect();
-        Ok(())
-    }
 }
 
 impl LeakageCheck {
@@ -94,8 +61,8 @@ impl LeakageCheck {
         let places = rows.iter().enumerate().map(|(place, row)| (*row, place)).collect();
         let mut others = sample(validation, most, prepared.seed());
         others.extend(rows.iter().take(most - others.len()));
-        let validation = (!validation.is_empty()).then(|| Watched::new(&others, prepared)).transpose()?;
-        let (training, form) = (Watched::new(&rows, prepared)?, prepared.encoder.form());
+        let validation = (!validation.is_empty()).then(|| Watched::new(others, prepared)).transpose()?;
+        let (training, form) = (Watched::new(rows, prepared)?, prepared.encoder.form());
         Ok(Some(Self { form, training, places, validation }))
     }
 
@@ -109,13 +76,51 @@ impl LeakageCheck {
         prepared: &Prepared,
         releases: &mut Releases,
     ) -> anyhow::Result<()> {
-        let Watched { records, ref columns, .. } = self.training;
-        let next = prepared.encoder.encode_with_noise(columns.clone(), records, DRAWN[0]);
-        let what = format!("what left of {records} records and their codes of epoch {}", epoch + 1);
+        let records = self.training.records();
+        let next = prepared.encoder.encode_with_noise(self.training.columns.clone(), records, DRAWN[0]);
+        let what = format!(
+            "all codes sent so far of {records} training records, with their codes of epoch {},",
+            epoch + 1
+        );
         let released = self.training.with(&values(self.form, &next));
         hold_to_policy(&what, &released, effort(epoch), prepared, releases)?;
         self.training.sent.push(vec![0.0; records * self.form.latents()]);
         Ok(())
+    }
+
+    /// In the midst of an epoch, before the codes of a `batch`, counted from 0, leave: in the first epochs checks at batches 1,
+    /// 2, 4, ... what left in the epochs before, and the records' codes by the bottom model as it is now. What batches of this
+    /// epoch said of some of them is left out: others have said nothing yet.
+    ///
+    /// # Errors
+    /// As [`Self::before_epoch`].
+    pub fn within_epoch(
+        &mut self,
+        epoch: u32,
+        batch: u32,
+        prepared: &mut Prepared,
+        releases: &mut Releases,
+    ) -> anyhow::Result<()> {
+        if epoch >= FIRST_EPOCHS || !batch.is_power_of_two() {
+            return Ok(());
+        }
+        let records = self.training.records();
+        let places: Vec<u32> = (0..records as u32).collect();
+        // A batch is normalised by itself. The statistics of the epoch's start are of a model that has moved on, and stay for all
+        // else what they are.
+        let before = prepared.encoder.snapshot();
+        prepared.encoder.calibrate(&places, &|places| self.training.gather(places));
+        let next = prepared.encoder.encode_with_noise(self.training.columns.clone(), records, DRAWN[2]);
+        prepared.encoder.load(&before)?;
+        let what = format!(
+            "all codes sent of {records} training records before epoch {}, with their codes from its batch {} on,",
+            epoch + 1,
+            batch + 1
+        );
+        let this_epoch = self.training.sent.pop();
+        let released = self.training.with(&values(self.form, &next));
+        self.training.sent.extend(this_epoch);
+        hold_to_policy(&what, &released, Effort::Quick, prepared, releases)
     }
 
     /// Before validation records leave once more, after an epoch: checks all that has left of them, and their next codes.
@@ -123,19 +128,19 @@ impl LeakageCheck {
     /// # Errors
     /// As [`Self::before_epoch`].
     pub fn before_validation(&mut self, prepared: &Prepared, releases: &mut Releases) -> anyhow::Result<()> {
-        let form = self.form;
+        let (form, epoch) = (self.form, self.training.sent.len());
         let Some(watched) = &mut self.validation else { return Ok(()) };
-        let Watched { records, ref columns, ref sent } = *watched;
+        let (records, columns) = (watched.records(), watched.columns.clone());
         let next = match form.is_signs() {
-            true => prepared.encoder.encode(columns.clone(), records),
-            false => prepared.encoder.encode_with_noise(columns.clone(), records, DRAWN[1]),
+            true => prepared.encoder.encode(columns, records),
+            false => prepared.encoder.encode_with_noise(columns, records, DRAWN[1]),
         };
-        let (next, before) = (values(form, &next), sent.len() as u32);
+        let next = values(form, &next);
         let what = format!(
-            "what left of {records} records that are encoded as validation records are, and their codes after epoch {}",
-            before + 1
+            "all codes sent so far of {records} records encoded like validation records, with their codes after epoch \
+             {epoch},"
         );
-        hold_to_policy(&what, &watched.with(&next), effort(before), prepared, releases)?;
+        hold_to_policy(&what, &watched.with(&next), effort(watched.sent.len() as u32), prepared, releases)?;
         watched.sent.push(next);
         Ok(())
     }
@@ -147,13 +152,13 @@ impl LeakageCheck {
     /// As [`Self::before_epoch`].
     pub fn before_refit(&self, prepared: &Prepared, releases: &mut Releases) -> anyhow::Result<()> {
         let both =
-            [(Some(&self.training), ""), (self.validation.as_ref(), ", encoded as validation records are,")];
+            [(Some(&self.training), ""), (self.validation.as_ref(), " encoded like validation records")];
         for (watched, how) in both {
             let Some(watched) = watched else { continue };
-            let next = prepared.encoder.encode(watched.columns.clone(), watched.records);
-            let what = format!("all that left of {} records{how} and their last codes", watched.records);
-            let released = watched.with(&values(self.form, &next));
-            hold_to_policy(&what, &released, Effort::Check, prepared, releases)?;
+            let next = of_frozen(&watched.columns, watched.records(), prepared, None)?;
+            let what =
+                format!("all codes sent of {} records{how}, with their final codes,", watched.records());
+            hold_to_policy(&what, &watched.with(&next), Effort::Check, prepared, releases)?;
         }
         Ok(())
     }
@@ -189,28 +194,48 @@ impl LeakageCheck {
     }
 }
 
-/// Which regressions are fitted after so many passes. Trees take most of the time, and what they add grows slowly with the passes.
+/// Which regressions are fitted after so many passes. Trees take most of the time, and what they add grows slowly with the
+/// passes.
 fn effort(passes: u32) -> Effort {
     if (passes + 1).is_power_of_two() { Effort::Check } else { Effort::Quick }
 }
 
-/// Checks one code of each record by a frozen encoder, where the policy limits what codes tell; `prepared` is the table of the
-/// training, `what` the codes.
+/// Checks one code of each record by a frozen encoder, with what `scorer` says beside it, where the policy limits what codes
+/// tell; `prepared` is the table of the training, `what` the codes.
 ///
 /// # Errors
 /// If the policy does not allow these codes, or it cannot be told.
-pub fn check_frozen(what: &str, prepared: &Prepared, releases: &mut Releases) -> anyhow::Result<()> {
+pub fn check_frozen(
+    what: &str,
+    prepared: &Prepared,
+    scorer: Option<&AnomalyScorer>,
+    releases: &mut Releases,
+) -> anyhow::Result<()> {
     if !releases.policy().limits_leakage() {
         return Ok(());
     }
     let all: Vec<u32> = (0..prepared.columns.rows() as u32).collect();
-    let rows = sample(&all, MOST_RECORDS, prepared.seed());
-    let columns = prepared.columns.gather(&rows)?;
-    let codes = prepared.encoder.encode(columns.clone(), rows.len());
-    let values = values(prepared.encoder.form(), &codes);
-    let released = Released { values, columns, records: rows.len() };
-    let what = format!("{what} of {} records, one of each,", rows.len());
-    hold_to_policy(&what, &released, Effort::Check, prepared, releases)
+    let watched = Watched::new(sample(&all, MOST_RECORDS, prepared.seed()), prepared)?;
+    let codes = of_frozen(&watched.columns, watched.records(), prepared, scorer)?;
+    let what = format!("{what}, one for each of {} records,", watched.records());
+    hold_to_policy(&what, &watched.with(&codes), Effort::Check, prepared, releases)
+}
+
+/// What leaves of records with these `columns` once the encoder is frozen, [records, values]: values of latents, and behind
+/// them the bits of p-values where `scorer` says some.
+fn of_frozen(
+    columns: &[f32],
+    records: usize,
+    prepared: &Prepared,
+    scorer: Option<&AnomalyScorer>,
+) -> anyhow::Result<Vec<f32>> {
+    let embedding = prepared.encoder.values(columns.to_vec(), records);
+    let beside = scorer.map(|scorer| scorer.judge(columns, &embedding)).transpose()?;
+    let codes = values(prepared.encoder.form(), &prepared.encoder.code(embedding));
+    let Some(beside) = beside else { return Ok(codes) };
+    let (latents, bits) = (codes.len() / records.max(1), beside.to_signs());
+    let rows = codes.chunks_exact(latents.max(1)).zip(bits.chunks_exact(beside.bits()));
+    Ok(rows.flat_map(|(codes, bits)| [codes, bits].concat()).collect())
 }
 
 /// Whether a run of `config` can be checked as its policy asks, with `learning` training records.

@@ -10,6 +10,7 @@
 //! The worker answers what [`hashvfl_core::protocol::party::PartySession`] and the party's own policy let through; all that
 //! it learns is in its state folder (`state`), all that it released in its ledger.
 
+mod alarm;
 mod answer;
 mod cli;
 mod commands;

@@ -5,14 +5,15 @@ use std::cell::RefCell;
 use anyhow::Context;
 use hashvfl_core::random::stream;
 use hashvfl_core::records::plan::CHUNK_ROWS;
+use hashvfl_core::text::counted;
 use hashvfl_core::{Digest, Part, Plan, RunSettings, TableIds};
 use hashvfl_data::{Columns, Embedded, Encoding, EncodingNotes, Faulty, Ranges, RecordStore, Treatment};
 use hashvfl_learning::bottom::{BottomConfig, Categories, InputShape};
 use hashvfl_learning::device::{self, Opened};
 use hashvfl_learning::encoder::{CutLayer, Encoder};
+use hashvfl_learning::schedule::Rates;
 use hashvfl_learning::snapshot::{Snapshot, SnapshotError};
 use hashvfl_learning::threads;
-use hashvfl_learning::training::schedule::Rates;
 use rand::TryRng;
 
 use crate::config::{PartyConfig, Source};
@@ -58,7 +59,7 @@ impl Prepared {
             }
         };
         let key_columns = config.columns.ids().key_columns();
-        Self::assemble(config, (records, key_columns), plan, (encoding, &treatment), seed)
+        Self::assemble(config, records, key_columns, plan, encoding, &treatment, seed)
     }
 
     /// Loads the table with the encoding and weights of a trained model.
@@ -89,18 +90,20 @@ impl Prepared {
         let records =
             load(source, &treatment).context("the table is read as the one that the model was trained on")?;
         let plan = plan(records.ids().len())?;
-        let records = (records, source.columns.ids().key_columns());
+        let (key_columns, encoding) = (source.columns.ids().key_columns(), trained.encoding);
         let mut prepared =
-            Self::assemble(config, records, plan, (trained.encoding, &treatment), trained.seed)?;
+            Self::assemble(config, records, key_columns, plan, encoding, &treatment, trained.seed)?;
         prepared.encoder.load(model)?;
         Ok(prepared)
     }
 
     fn assemble(
         config: &PartyConfig,
-        (records, key_columns): (RecordStore, usize),
+        records: RecordStore,
+        key_columns: usize,
         plan: Plan,
-        (encoding, treatment): (Encoding, &Treatment),
+        encoding: Encoding,
+        treatment: &Treatment,
         seed: u64,
     ) -> anyhow::Result<Self> {
         let contents = records.contents()?;
@@ -111,7 +114,7 @@ impl Prepared {
         let Opened { device, name } = device::open(config.device)?;
         let image = image.map(|image| [image.channels, image.height, image.width]);
         let input = input(&columns, image, &encoding);
-        let (form, rates) = (config.code_form(), Rates::of_run(&config.run, plan.updates()));
+        let (form, rates) = (config.code_form(), Rates::of_plan(&config.run, &plan));
         let mut encoder =
             Encoder::new(config.encoder.clone(), CutLayer::Hash, input, form, rates, seed, &device)?;
         if config.on_alarm.monitors() {
@@ -231,7 +234,8 @@ impl Prepared {
     /// One line for a person.
     pub fn describe(&self) -> String {
         let (rows, columns, weights) = (self.columns.rows(), self.columns.cols(), self.encoder.weights());
-        format!("{rows} records, {columns} columns, a bottom model of {weights} weights on {}", self.device)
+        let (rows, columns) = (counted(rows, "record"), counted(columns, "column"));
+        format!("{rows}, {columns}, a bottom model of {weights} weights on {}", self.device)
     }
 
     /// Digest of the preprocessing.
@@ -247,11 +251,15 @@ impl Prepared {
             None => format!("{read} records"),
         }];
         if self.ids.len() < read {
-            parts.push(format!("{} of them not in the agreed order and left out", read - self.ids.len()));
+            parts.push(format!(
+                "{} of them are not in the agreed order and were excluded",
+                read - self.ids.len()
+            ));
         }
         parts.push(self.encoding.describe());
         if let Some(excluded) = source.columns.excluded(self.encoding.columns())?.filter(|count| *count > 0) {
-            parts.push(format!("{excluded} columns of the files not loaded, as `columns` or `ignore` says"));
+            let excluded = counted(excluded, "column");
+            parts.push(format!("did not load {excluded} of the files, because of `columns` or `ignore`"));
         }
         parts.extend(taken_otherwise(&self.noted));
         parts.extend(source.columns.remarks()?);
@@ -290,11 +298,12 @@ impl Prepared {
 pub fn taken_otherwise(noted: &EncodingNotes) -> Vec<String> {
     let counts = [
         (noted.missing, "missing values, filled in or a category of their own"),
-        (noted.unseen, "values that no training record had, taken for no category or filled in"),
-        (noted.rare, "values too rare in training for a category of their own, taken for no category"),
+        (noted.unseen, "values that no training record had (treated as no category, or filled in)"),
+        (noted.rare, "values too rare in training for their own category (treated as no category)"),
         (
             noted.cut_off,
-            "numbers cut off, beyond `clip_quantile`, what training records had in a column taken by rank, or `clip`",
+            "numbers clipped (by `clip_quantile`, to the range of the training records in a rank-transformed column, \
+             or by `clip`)",
         ),
     ];
     counts
@@ -308,15 +317,16 @@ pub fn taken_otherwise(noted: &EncodingNotes) -> Vec<String> {
 pub fn told_of_faulty(config: &PartyConfig, noted: &EncodingNotes, records: usize) -> Option<String> {
     let outcome = match config.faulty_served() {
         Faulty::Fill => {
-            "such cells count as missing, since with randomised response a refusal would tell which records these are"
+            "these cells count as missing, because with randomised response refusing the records would reveal which \
+             they are"
         }
-        Faulty::Mark | Faulty::Refuse => "these records get no prediction",
+        Faulty::Mark | Faulty::Refuse => "predictions for these records will be refused",
     };
     let faulty = noted.faulty.len();
     (faulty > 0).then(|| {
         format!(
-            "{faulty} of {records} records have a cell that is missing, new or no value of its column; {outcome}: correct the cells, or set \
-             missing = \"fill\" and unseen = \"accept\""
+            "{faulty} of {records} records have a cell that is missing, unseen in training, or not a value of its \
+             column; {outcome}. Correct the cells, or set missing = \"fill\" and unseen = \"accept\""
         )
     })
 }

@@ -6,6 +6,7 @@ use hashvfl_core::codes::randomised_response::{DrawName, cost_of_a_draw};
 use hashvfl_core::p_value::Grid;
 use hashvfl_core::records::plan::CHUNK_ROWS;
 use hashvfl_core::settings::OnRefusal;
+use hashvfl_core::text::counted;
 use hashvfl_core::{Digest, ExcludedRecords, Gradient, PackedCodes, Part, Plan, RunId};
 use hashvfl_ledger::{
     Cost, EncoderIdentity, Epsilon, Flow, FlowKind, LeakageFound, Ledger, LedgerError, Policy, RedbStore,
@@ -37,15 +38,20 @@ fn trained_policy(config: &PartyConfig, plan: &Plan) -> anyhow::Result<Policy> {
     let most = (u64::from(run.epochs) + u64::from(run.refits())) * config.code_form().bits() as u64;
     if let Some(allowed) = policy.bits_per_record.filter(|allowed| *allowed < most) {
         let then = match run.on_refusal {
-            OnRefusal::End => "the run ends when they are used up",
-            OnRefusal::LeaveOut => "records that it could ask for more of are left out",
+            OnRefusal::End => "the run will end when they are used up",
+            OnRefusal::LeaveOut => "records that would exceed the limit are excluded",
         };
-        warn!("the run may ask for {most} bits of a record, the policy allows {allowed} in its life: {then}");
+        warn!(
+            "the run may ask for {most} bits per record, but the policy allows {allowed} per record over all runs \
+             (bits_per_record): {then}"
+        );
     }
     let most = run.epochs + u32::from(run.refits());
     if let Some(allowed) = policy.encodings_per_record.filter(|allowed| *allowed < most) {
         warn!(
-            "the run may ask for {most} codes of a record, the policy allows {allowed} in its life (encodings_per_record)"
+            "the run may ask for {} per record, but the policy allows {allowed} per record over all runs \
+             (encodings_per_record)",
+            counted(most, "code")
         );
     }
     Ok(policy)

@@ -36,11 +36,16 @@ fn load(path: &Path) -> anyhow::Result<[u8; KEY_BYTES]> {
     }
     let bytes = read_checked(path).with_context(|| {
         format!(
-            "cannot read the key of randomised response {}: restore it: under a new one every answer is drawn and charged anew",
+            "cannot read the key of randomised response {}: restore it from a backup; with a new key, every answer \
+             is drawn and charged again",
             path.display()
         )
     })?;
-    ensure!(bytes.len() == KEY_BYTES, "{} holds no key of {KEY_BYTES} bytes: restore it", path.display());
+    ensure!(
+        bytes.len() == KEY_BYTES,
+        "{} does not hold a key of {KEY_BYTES} bytes: restore it from a backup",
+        path.display()
+    );
     let mut key = [0; KEY_BYTES];
     key.copy_from_slice(&bytes);
     Ok(key)
@@ -89,6 +94,6 @@ mod tests {
         fs::write(&config.response_key, key).unwrap();
         assert_eq!(load(&config.response_key).unwrap(), key);
         fs::write(&config.response_key, [1, 2, 3]).unwrap();
-        assert!(response(&config).unwrap_err().to_string().contains("no key of 32 bytes"));
+        assert!(response(&config).unwrap_err().to_string().contains("does not hold a key of 32 bytes"));
     }
 }

@@ -18,7 +18,9 @@ use hashvfl_learning::training::checkpoints::list;
 use hashvfl_transcript::TranscriptSpool;
 use rand::TryRng;
 
+use crate::alarm;
 use crate::config::PartyConfig;
+use crate::leakage::KeptReleases;
 
 /// Which records a finished run was about.
 ///
@@ -28,7 +30,8 @@ pub fn read_records(config: &PartyConfig) -> anyhow::Result<RunRecords> {
     let path = config.records_path();
     let bytes = read_whole(&path).with_context(|| {
         format!(
-            "cannot read {}, which says whose rows model and transcript are about: has a run finished there, of a version that keeps it?",
+            "cannot read {}, which lists the records of the model and the transcript: has a run finished in this \
+             folder, with a program version that writes this file?",
             path.display()
         )
     })?;
@@ -42,10 +45,7 @@ pub fn keep_records(config: &PartyConfig, records: &RunRecords) -> anyhow::Resul
 
 /// What to do about the file at `path`, which an unfinished run needs and which cannot be used.
 pub fn way_out(path: &Path) -> String {
-    format!(
-        "{}: put it back as it was, or start with --fresh to throw the unfinished run away",
-        path.display()
-    )
+    format!("{}: restore it, or start with --fresh to discard the unfinished run", path.display())
 }
 
 /// The state folder of a run, in which this process alone works.
@@ -55,6 +55,7 @@ pub struct StateFolder {
     records: PathBuf,
     transcript: PathBuf,
     detectors: PathBuf,
+    released: PathBuf,
     _lock: FolderLock,
 }
 
@@ -67,7 +68,7 @@ impl StateFolder {
         check_folder(&config.state).context("the state folder")?;
         let folder = config.state.clone();
         fs::create_dir_all(&folder)
-            .with_context(|| format!("cannot make the state folder {}", folder.display()))?;
+            .with_context(|| format!("cannot create the state folder {}", folder.display()))?;
         let owner = config.side().file_stem();
         // Before the lock, which another side may hold.
         check_owner(&folder, &owner)?;
@@ -79,6 +80,7 @@ impl StateFolder {
             records: config.records_path(),
             transcript: config.transcript_path(),
             detectors: config.detectors_path(),
+            released: config.released_path(),
             _lock: lock,
         };
         if state.is_finished() {
@@ -86,7 +88,9 @@ impl StateFolder {
             state.remove_unfinished();
         } else if !state.is_in_doubt() {
             // What a run left that did not finish must not be taken for this one's; beside a model in doubt it may count yet.
-            let _ = fs::remove_file(&state.detectors);
+            for beside in [&state.detectors, &state.released] {
+                let _ = fs::remove_file(beside);
+            }
         }
         Ok(state)
     }
@@ -176,9 +180,16 @@ impl StateFolder {
         Ok(file::write(&self.detectors, detectors)?)
     }
 
-    /// Writes the trained model with the records that it was trained on. It does not count before [`Self::commit`].
-    pub fn prepare(&self, model: &Snapshot, records: &RunRecords) -> anyhow::Result<()> {
+    /// Writes the trained model with the records that it was trained on, and what left of them where codes are checked. It does
+    /// not count before [`Self::commit`].
+    pub fn prepare(
+        &self,
+        model: &Snapshot,
+        records: &RunRecords,
+        released: Option<&KeptReleases>,
+    ) -> anyhow::Result<()> {
         write_whole(&self.records, &records.to_bytes())?;
+        released.map_or(Ok(()), |released| released.write(&self.released))?;
         Ok(model.write(&self.pending_model())?)
     }
 
@@ -190,7 +201,7 @@ impl StateFolder {
     /// Forgets a model that waits for the coordinator's word: the run goes on.
     pub fn forget_pending(&self) {
         if fs::remove_file(self.pending_model()).is_ok() {
-            for beside in [&self.transcript, &self.detectors] {
+            for beside in [&self.transcript, &self.detectors, &self.released] {
                 // Absent where the config asks for none.
                 let _ = fs::remove_file(beside);
             }
@@ -223,15 +234,16 @@ impl StateFolder {
     pub fn throw_away(&self) -> anyhow::Result<usize> {
         ensure!(
             !self.is_finished(),
-            "{} is there from a finished run, and --fresh throws none away: name another `state` folder, or move it away",
+            "{} is from a finished run, and --fresh discards only unfinished ones: choose another `state` folder, or \
+             move the file away",
             self.model.display()
         );
         let pending = self.pending_model();
         ensure!(
             !pending.exists(),
             Unfinished::InDoubt(format!(
-                "{} is written, and the coordinator may have decided that it counts: start without --fresh, which asks it; \
-                 remove the file, and then start with --fresh, only if the coordinator's run is lost for good",
+                "{} may already be final at the coordinator: start without --fresh, which asks the coordinator. \
+                 Remove the file and start with --fresh only if the coordinator's run is lost for good",
                 pending.display()
             ))
         );
@@ -246,6 +258,7 @@ impl StateFolder {
             self.answers(),
             self.excluded(),
             self.seed_path(),
+            alarm::path(&self.folder),
         ];
         // Absent where none was written.
         checkpoints.chain(others).filter(|path| fs::remove_file(path).is_ok()).count()

@@ -63,6 +63,45 @@ fn inspect_shows_figures_and_names_of_categories_only_where_asked() {
 }
 
 #[test]
+fn init_says_why_it_assumes_a_task() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let label = |i: usize| if i == 7 { String::new() } else { format!("{i}.5") };
+    let rows: String = (0..200).map(|i| format!("k{i},{},{}\n", i % 50, label(i))).collect();
+    fs::write(path("bank.csv"), format!("id,age,y\n{rows}")).unwrap();
+    let init = party(&["init", "--from", &path("bank.csv"), "--ignore", "y", "--out", &path("party.toml")]);
+    let said = text(&init.stdout);
+    assert!(init.status.success(), "{}", text(&init.stderr));
+    assert!(
+        said.contains("task: binary, the default, since the ignored column \"y\" shows none (1 of 200"),
+        "{said}"
+    );
+}
+
+#[test]
+fn inspect_needs_no_ids() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let row = |i: usize| format!("{},{}.5,{}\n", 20 + i % 50, i * 3, ["a", "b"][i % 2]);
+    let rows: String = (0..1000).map(row).collect();
+    for (header, columns, remark) in [
+        ("age,income,job", 3, "no column has the name of an id"),
+        ("id,income,job", 2, "column \"id\": 50 ids of 1000 records"),
+    ] {
+        fs::write(path("t.csv"), format!("{header}\n{rows}")).unwrap();
+        let output = party(&["inspect", "--from", &path("t.csv")]);
+        let shown = text(&output.stdout);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        assert!(shown.contains(&format!("1000 records on 1001 lines, {columns} columns")), "{shown}");
+        assert!(shown.contains(remark) && !shown.contains("unusable"), "{shown}");
+    }
+    fs::write(path("t.csv"), "customer,town\nk1,rome\nk2,paris\n").unwrap();
+    let unclear = party(&["inspect", "--from", &path("t.csv")]);
+    assert!(!unclear.status.success() && text(&unclear.stderr).contains("pass --header"));
+    assert!(party(&["inspect", "--from", &path("t.csv"), "--header"]).status.success());
+}
+
+#[test]
 fn init_writes_a_config_that_check_accepts() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).display().to_string();
@@ -79,7 +118,7 @@ fn init_writes_a_config_that_check_accepts() {
     assert!(check.status.success(), "{}", text(&check.stderr));
     assert!(text(&check.stdout).contains("50 records, 5 columns"), "{}", text(&check.stdout));
     let again = party(&["init", "--from", &path("bank.csv"), "--out", &out]);
-    assert!(!again.status.success() && text(&again.stderr).contains("is there already"));
+    assert!(!again.status.success() && text(&again.stderr).contains("already exists"));
     assert_eq!(fs::read_to_string(&out).unwrap(), written, "nothing is overwritten");
 }
 

@@ -86,7 +86,7 @@ lists! {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ScanError {
     /// A list is too long.
-    #[error("a message holds too many {what}: at most {most} may come")]
+    #[error("a message holds too many {what}: at most {most} are allowed")]
     TooMany {
         /// The list.
         what: &'static str,

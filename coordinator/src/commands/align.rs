@@ -18,7 +18,7 @@ use hashvfl_traces::spans;
 use hashvfl_transport::listen::{self, Listener};
 use hashvfl_transport::runtime::NetworkRuntime;
 use hashvfl_transport::stop::Stop;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::admission_log::AdmissionLog;
 use crate::config::CoordinatorConfig;
@@ -48,11 +48,16 @@ fn table(config: &CoordinatorConfig) -> anyhow::Result<&AlignmentConfig> {
 }
 
 fn policy_path(config: &CoordinatorConfig) -> anyhow::Result<&Path> {
-    config.policy.as_deref().context("the config names no policy, which pins the other holders' keys")
+    config
+        .policy
+        .as_deref()
+        .context("the config has no `policy`: set it to a policy file, which pins the other holders' keys")
 }
 
 fn label_holder(alignment: &AlignmentConfig) -> anyhow::Result<&PartyName> {
-    alignment.name.as_ref().context("[alignment] name: which of the holders is the label holder?")
+    alignment.name.as_ref().context(
+        "[alignment] has no `name`: set it to the label holder's name, one of alignment.settings.holders",
+    )
 }
 
 /// The label holder's public key.
@@ -63,7 +68,7 @@ pub fn key(config: &CoordinatorConfig) -> anyhow::Result<PublicKey> {
 /// Pins keys of other holders.
 pub fn pin(config: &CoordinatorConfig, pins: &[Pin]) -> anyhow::Result<()> {
     let (path, table) = (policy_path(config)?, table(config)?);
-    hashvfl_alignment::pin(path, &table.settings, (label_holder(table)?, key(config)?), pins)?;
+    hashvfl_alignment::pin(path, &table.settings, label_holder(table)?, key(config)?, pins)?;
     say!("{} pins {} of the other holders' keys", path.display(), Policy::read(path)?.alignment.keys.len());
     Ok(())
 }
@@ -80,6 +85,7 @@ pub fn run(config: &CoordinatorConfig, served: bool, json: bool) -> anyhow::Resu
             (Box::new(records), table(config)?.served()?)
         }
     };
+    ids.remarks()?.iter().for_each(|remark| warn!("{remark}"));
     let (alignment, name) = (&alignment, label_holder(&alignment)?);
     let policy = Policy::read(policy_path(config)?)?;
     // Before anybody dials in, so that nobody waits for what cannot be.
@@ -134,7 +140,7 @@ pub fn run(config: &CoordinatorConfig, served: bool, json: bool) -> anyhow::Resu
 fn explain_end(error: anyhow::Error) -> anyhow::Error {
     if matches!(error.downcast_ref(), Some(AlignmentError::AskedToEnd)) {
         return error
-            .context(Unfinished::AskedToEnd("the alignment goes on when the same command is started again"));
+            .context(Unfinished::AskedToEnd("start the same command again to continue the alignment"));
     }
     error
 }

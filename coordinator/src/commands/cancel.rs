@@ -4,6 +4,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{bail, ensure};
+use hashvfl_core::text::counted;
 use hashvfl_files::{say, write_whole};
 
 use crate::config::CoordinatorConfig;
@@ -28,8 +29,8 @@ pub fn cancel(config: &CoordinatorConfig, fresh: bool, limit_s: u64) -> anyhow::
     ensure!(!state.is_finished(), finished());
     ensure!(
         state.is_worked_in()?,
-        "no coordinator works at run {run} (in {}): nothing is cancelled; one that is still reading its labels can be \
-         cancelled when it listens",
+        "no coordinator is working on run {run} (state folder {}): there is nothing to cancel. A coordinator that is \
+         still reading its labels can be cancelled once it listens",
         config.state.display()
     );
     write_whole(&state.cancel_request(), b"cancel\n")?;
@@ -43,12 +44,12 @@ pub fn cancel(config: &CoordinatorConfig, fresh: bool, limit_s: u64) -> anyhow::
         if !works {
             state.forget_cancel_request()?;
             ensure!(!state.is_finished(), finished());
-            bail!("run {run} has ended by itself: the coordinator's log says how");
+            bail!("run {run} ended by itself: see the coordinator's log");
         }
         ensure!(
             began.elapsed() < limit,
-            "run {run} has not ended within {limit_s} s (--timeout-s): the coordinator looks between its own computations and ends it \
-             then; to take that back, remove {}",
+            "run {run} has not ended within {limit_s} s (--timeout-s): the coordinator will end it between two \
+             computations; to withdraw the request, remove {}",
             state.cancel_request().display()
         );
         sleep(LOOK);
@@ -56,9 +57,10 @@ pub fn cancel(config: &CoordinatorConfig, fresh: bool, limit_s: u64) -> anyhow::
     let files = if fresh { Some(StateFolder::create(&config.state)?.throw_away()?) } else { None };
     match files {
         None => say!(
-            "run {run} is cancelled; the same command goes on from its last checkpoint, and with --fresh it begins anew"
+            "run {run} is cancelled; start the same command again to continue from its last checkpoint, or pass \
+             --fresh to start over"
         ),
-        Some(files) => say!("run {run} is cancelled, and {files} files of it are thrown away"),
+        Some(files) => say!("run {run} is cancelled; discarded {} of it", counted(files, "file")),
     }
     Ok(())
 }

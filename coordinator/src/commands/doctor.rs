@@ -91,7 +91,7 @@ fn heads(config: &CoordinatorConfig) -> (Value, String) {
             lines.push(format!("{party} {}", head.time));
         }
     }
-    let line = if lines.is_empty() { "no party has told one yet".to_string() } else { lines.join(", ") };
+    let line = if lines.is_empty() { "no party has sent one yet".to_string() } else { lines.join(", ") };
     (json!(found), line)
 }
 
@@ -99,9 +99,9 @@ fn heads(config: &CoordinatorConfig) -> (Value, String) {
 fn port(config: &CoordinatorConfig) -> (Value, String) {
     let listen = config.listen;
     let (word, line) = match TcpListener::bind(listen) {
-        Ok(_) => ("free", format!("{listen} is free: no coordinator is up there")),
+        Ok(_) => ("free", format!("{listen} is free: no coordinator is running there")),
         Err(error) if error.kind() == ErrorKind::AddrInUse => {
-            ("in use", format!("{listen} is in use: this coordinator is up, or another program has it"))
+            ("in use", format!("{listen} is in use: by this coordinator, or by another program"))
         }
         Err(error) => ("unusable", format!("{listen}: {error}: is it an address of this machine?")),
     };

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 use hashvfl_cli::transcripts;
+use hashvfl_core::text::counted;
 use hashvfl_core::{RunRecords, RunRow, ServedRow};
 use hashvfl_data::{Names, read_found};
 use hashvfl_files::{say, write_whole};
@@ -26,13 +27,28 @@ struct Found {
     served: Vec<(usize, ServedRow)>,
 }
 
+/// Removes a transcript that is too old, and erases what is kept of the records that the file `ids` names, if there is one.
+///
+/// # Errors
+/// If a record is not found, a file is about other records, or a transcript cannot be looked at or removed.
+pub fn run(config: &CoordinatorConfig, ids: Option<&Path>) -> anyhow::Result<()> {
+    expire(config)?;
+    match ids {
+        Some(list) => erase(config, list),
+        None => {
+            transcripts::tell_nothing_asked(config.transcript_days);
+            Ok(())
+        }
+    }
+}
+
 /// Erases the codes and the transcript's rows of the records that the file `list` names. Their totals in the ledger
 /// stay, since what has left has left. Who is killed on the way repeats the command.
 ///
 /// # Errors
 /// If a record is not found, a file cannot be told to be about these records, or another process works in the state folder,
 /// such as one that serves and would write what it holds in memory once more: nothing is erased then.
-pub fn erase(config: &CoordinatorConfig, list: &Path) -> anyhow::Result<()> {
+fn erase(config: &CoordinatorConfig, list: &Path) -> anyhow::Result<()> {
     let state = StateFolder::alone(&config.state)?;
     let audit = config.audit_trail()?;
     let request = fs::read(list).with_context(|| format!("cannot read {}", list.display()))?;
@@ -70,7 +86,11 @@ pub fn erase(config: &CoordinatorConfig, list: &Path) -> anyhow::Result<()> {
         }
         erased += here;
     }
-    say!("{} records of the run: {erased} codes erased; the ledger keeps its totals", trained.len());
+    say!(
+        "{} of the run: erased {}; the ledger keeps its totals",
+        counted(trained.len(), "record"),
+        counted(erased, "code")
+    );
     counts.insert("codes of the run".to_string(), erased as u64);
     counts.insert("codes of served records".to_string(), erase_known(&mut known, &found)? as u64);
     counts.insert("records named".to_string(), found.len() as u64);
@@ -81,7 +101,8 @@ pub fn erase(config: &CoordinatorConfig, list: &Path) -> anyhow::Result<()> {
     let of_detectors = [state.detectors(), state.references(), state.evidence()];
     for path in of_detectors.iter().filter(|path| path.exists()) {
         say!(
-            "{} may hold codes or p-values of calibration records without their ids: remove it to be rid of them",
+            "{} may hold codes or p-values of calibration records, without ids, so single records cannot be erased \
+             from it: remove the file to erase them all",
             path.display()
         );
     }
@@ -120,7 +141,7 @@ fn erase_known(known: &mut [KnownCodes], found: &[Found]) -> anyhow::Result<usiz
         known.changes().map_or(Ok(()), |changes| changes.try_write())?;
     }
     let records = found.iter().filter(|found| !found.served.is_empty()).count();
-    say!("{records} served records: {erased} codes erased");
+    say!("{}: erased {}", counted(records, "served record"), counted(erased, "code"));
     Ok(erased)
 }
 

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail, ensure};
+use hashvfl_core::text::counted;
 use hashvfl_core::{CodeTable, Digest, Part, PartyName, Plan, RunRecords};
 use hashvfl_files::say;
 use hashvfl_learning::device;
@@ -17,8 +18,8 @@ use crate::state::{StateFolder, read_codes};
 use crate::top_file::{self, TopFile};
 use crate::training::screening::Screener;
 
-/// Measures a trained top model on the test records and prints the result as JSON, to the last digit what the
-/// run's summary says.
+/// Measures a trained top model on the test records and prints the result as JSON, identical to the run's summary in every
+/// digit.
 pub fn evaluate(
     config: &CoordinatorConfig,
     given: &[(PartyName, PathBuf)],
@@ -32,13 +33,17 @@ pub fn evaluate(
     ensure!(!rows.is_empty(), "run.test_fraction is 0: there are no test records");
     let rows = known(&config.run.parties, &stored.tables, rows)?;
     let test = classifier.evaluate_stored(&|rows| gather(&stored.tables, rows), &rows);
+    if test.metric(config.run.task).is_none() {
+        let name = Evaluation::metric_name(config.run.task);
+        warn!("{name} is undefined, and left out: all test records have one class, or one value");
+    }
     say!("{}", serde_json::to_string_pretty(&test)?);
     Ok(())
 }
 
 /// Trains the top model anew on stored codes of training records, chosen on validation records.
 pub fn retrain(config: &CoordinatorConfig, out: &Path, changed: ChangedLabels) -> anyhow::Result<()> {
-    ensure!(!out.exists(), "{} is there already: name another file with --out", out.display());
+    ensure!(!out.exists(), "{} already exists: choose another file with --out", out.display());
     let stored = Stored::load(config, &[], None, changed)?;
     let known = |part| {
         known(&config.run.parties, &stored.tables, stored.plan.part(part)).context(
@@ -55,12 +60,12 @@ pub fn retrain(config: &CoordinatorConfig, out: &Path, changed: ChangedLabels) -
             .weigh(&train, &weights.map_err(|error| anyhow!("screening of training records: {error}"))?);
     }
     let batch_rows = stored.plan.batch_rows();
-    let epoch = classifier.refit(&gather, (&train, &validation), batch_rows, config.run.task)?;
+    let epoch = classifier.refit(&gather, &train, &validation, batch_rows, config.run.task)?;
     let file = TopFile::of(&classifier, stored.top.encoders, stored.top.classes, stored.top.records);
     file.to_snapshot(&config.run).write(out)?;
     let metric = classifier.evaluate_stored(&gather, &validation).metric_text(config.run.task);
     let name = Evaluation::metric_name(config.run.task);
-    say!("{} written: epoch {epoch}, validation {name} {metric}, no party asked", out.display());
+    say!("wrote {}: epoch {epoch}, {name} on validation records {metric}; no party was asked", out.display());
     Ok(())
 }
 
@@ -84,14 +89,14 @@ impl Stored {
         let (top, records) = (TopFile::read(&top_path, &config.run)?, state.read_records()?);
         ensure!(
             top.records == records.digest(),
-            "{} was trained on other records than those of the run in {}",
+            "{} was not trained on the records of the run in {}: name a top model of that run",
             top_path.display(),
             config.state.display()
         );
         let labels = labels::of_run(config, &records, &top.classes, changed)?;
         let erased = records.count() - records.rows().len();
         if erased > 0 {
-            warn!("{erased} records were erased since the run and are left out");
+            warn!("excluding {} erased since the run", counted(erased, "record"));
         }
         let plan = Plan::new(&config.run, records.count())?.without(&records.gone());
         let plan = plan.context("without the records that were excluded or erased")?;
@@ -103,7 +108,7 @@ impl Stored {
         let tables = encoders.map(|(party, encoder)| {
             let file = given.iter().find(|(name, _)| name == party).map(|(_, file)| file.clone());
             let file = file.unwrap_or_else(|| state.codes(party, encoder));
-            table(party, &file, encoder, (&records, config.run.code_of(party).bits()))
+            table(party, &file, encoder, &records, config.run.code_of(party).bits())
         });
         Ok(Self { tables: tables.collect::<anyhow::Result<_>>()?, plan, labels, classifier, top })
     }
@@ -113,7 +118,8 @@ fn table(
     party: &PartyName,
     file: &Path,
     encoder: &Digest,
-    (records, bits): (&RunRecords, usize),
+    records: &RunRecords,
+    bits: usize,
 ) -> anyhow::Result<CodeTable> {
     let stored = read_codes(file)?;
     ensure!(
@@ -145,14 +151,14 @@ fn table(
 fn known(parties: &[PartyName], tables: &[CodeTable], rows: &[u32]) -> anyhow::Result<Vec<u32>> {
     for (party, table) in parties.iter().zip(tables) {
         let any = rows.is_empty() || rows.iter().any(|row| table.knows(*row));
-        ensure!(any, "none of the codes of {party}'s {} records are there", rows.len());
+        ensure!(any, "no codes of {party}'s {} records are stored", rows.len());
     }
     let known = |row: &u32| tables.iter().all(|table| table.knows(*row));
     let known: Vec<u32> = rows.iter().copied().filter(known).collect();
     let missing = rows.len() - known.len();
     ensure!(rows.is_empty() || !known.is_empty(), "codes of all {missing} records are missing");
     if missing > 0 {
-        warn!("{missing} of {} records have no codes, erased or never sent, and are left out", rows.len());
+        warn!("{missing} of {} records have no codes (erased, or never sent) and are excluded", rows.len());
     }
     Ok(known)
 }

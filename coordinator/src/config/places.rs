@@ -19,6 +19,9 @@ impl CoordinatorConfig {
             Place::new("this config", &folder.join("coordinator.toml"), Use::Read),
         ];
         places.extend(self.labels.files().iter().map(|file| Place::new("labels", file, Use::Read)));
+        let served = self.serve.records.iter().flat_map(|records| records.files());
+        places.extend(served.map(|file| Place::new("serve.records", file, Use::Read)));
+        places.extend(self.policy.iter().map(|file| Place::new("policy", &folder.join(file), Use::Read)));
         places.extend(self.permissions.iter().map(|file| Place::new("permissions", file, Use::Read)));
         places.extend(self.privacy_report.iter().map(|file| Place::new("privacy_report", file, Use::Read)));
         if let Some(alignment) = &self.alignment {

@@ -15,7 +15,7 @@ pub struct Timeouts {
     pub step_s: u64,
     /// For a party to come back in a run after its connection broke.
     pub reconnect_s: u64,
-    /// For anything from a connection until it is asked for a sign of life; after as long again it counts as broken.
+    /// Idle time of a connection before a keep-alive is sent; after the same time without an answer it counts as broken.
     pub keep_alive_s: u64,
     /// For a party, when the run has finished, to say that its model counts and to hear what is said last.
     pub parting_s: u64,
@@ -32,7 +32,7 @@ impl Timeouts {
     pub(super) fn check(self) -> anyhow::Result<()> {
         let Self { join_s, handshake_s, step_s, reconnect_s, keep_alive_s, parting_s } = self;
         let limits = [join_s, handshake_s, step_s, reconnect_s, keep_alive_s, parting_s];
-        ensure!(limits.iter().all(|limit| *limit > 0), "[timeouts]: limits must be 1 or more");
+        ensure!(limits.iter().all(|limit| *limit > 0), "[timeouts]: every value must be 1 s or more");
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! Drift as each client sees it: scores of the records that it has asked for, each record once.
 //!
-//! Clients choose what they ask for. With one monitor for all of them, one that asks for a few strange records again and
-//! again would have all others told that inputs have drifted.
+//! Clients choose what they ask for. With one monitor for all of them, a client that requests a few strange records again and
+//! again would make the monitor report drift to all others.
 
 use std::collections::BTreeMap;
 

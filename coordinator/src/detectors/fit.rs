@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 use hashvfl_core::p_value::PackedPValues;
+use hashvfl_core::text::counted;
 use hashvfl_core::{PackedCodes, Part, Plan};
 use hashvfl_detectors::calibration::conformal::{flags_interval, rows_needed};
 use hashvfl_detectors::{
@@ -122,8 +123,9 @@ pub fn measure(
     let silent = detectors.calibration().silent_classes(classifier.meaning().outputs(), level);
     if silent > 0 {
         warn!(
-            "detectors.per_class: {silent} classes have fewer calibration records than the {} that level {level} needs: \
-             records predicted as one of these are never flagged",
+            "detectors.per_class: {} with fewer calibrating records than the {} that level {level} needs: records \
+             predicted as one of these are never flagged",
+            counted(silent, "class"),
             rows_needed(level)
         );
     }

@@ -33,7 +33,12 @@ impl CountFile {
         if !path.exists() {
             return Ok(T::default());
         }
-        let damaged = || format!("{} is damaged: remove it, which gives every {fresh}", path.display());
+        let damaged = || {
+            format!(
+                "{} is damaged: remove it; this restarts the count and gives every {fresh}",
+                path.display()
+            )
+        };
         let text = read_checked(path).map_err(|error| {
             let is_damaged = error.kind() == ErrorKind::InvalidData;
             let what = if is_damaged { damaged() } else { format!("cannot read {}", path.display()) };

@@ -154,7 +154,8 @@ impl PermissionsFile {
             for action in [Action::Join, Action::Serve, Action::Align] {
                 ensure!(
                     party.per_hour(action).is_none_or(|limit| (1..=MAX_PER_HOUR).contains(&limit)),
-                    "[parties.{name}] {}: expected 1 to {MAX_PER_HOUR}; take \"{action}\" out of `may` if it may not {action}",
+                    "[parties.{name}] {}: expected 1 to {MAX_PER_HOUR} per hour; to forbid it, remove \"{action}\" \
+                     from `may`",
                     action.rate_key()
                 );
             }
@@ -163,7 +164,7 @@ impl PermissionsFile {
                 let fits = start.is_empty() && pattern == "*" || RunId::new(start).is_ok();
                 ensure!(
                     fits,
-                    "[parties.{name}] runs: {pattern:?} is no run id, nor the beginning of one and a `*`"
+                    "[parties.{name}] runs: {pattern:?} is neither a run id nor the beginning of one followed by `*`"
                 );
             }
         }
@@ -230,10 +231,10 @@ impl ClientTable {
         if let Some(decimals) = self.decimals {
             ensure!(decimals <= MAX_DECIMALS, "decimals = {decimals}: expected 0 to {MAX_DECIMALS}");
         }
-        ensure!(self.per_day != Some(0), "per_day = 0: leave the client out if it may not ask");
+        ensure!(self.per_day != Some(0), "per_day = 0: to forbid a client to ask, remove its table");
         ensure!(
             self.records.is_some() || self.id.is_none(),
-            "id names the column of the ids in `records`, which is absent"
+            "`id` names a column of the file `records`, but `records` is not set"
         );
         Ok(())
     }
@@ -327,15 +328,15 @@ mod tests {
     #[test]
     fn what_cannot_be_meant_is_an_error() {
         for (text, expected) in [
-            ("[parties.bank]\nruns = [\"a b\"]", "is no run id"),
+            ("[parties.bank]\nruns = [\"a b\"]", "is neither a run id"),
             ("[parties.bank]\nmay = [\"look\"]", "unknown variant"),
             ("[parties.bank]\njoins_per_hour = 0", "joins_per_hour: expected 1 to 3600"),
-            ("[parties.bank]\nserves_per_hour = 3601", "take \"serve\" out of `may`"),
+            ("[parties.bank]\nserves_per_hour = 3601", "remove \"serve\" from `may`"),
             ("[parties.bank]\naligns_per_hour = 0", "aligns_per_hour: expected 1 to 3600"),
             ("[clients.desk]\nflags = \"all\"", "unknown variant"),
             ("[clients.desk]\ndecimals = 7", "expected 0 to 6"),
-            ("[clients.desk]\nper_day = 0", "leave the client out"),
-            ("[clients.desk]\nid = \"id\"", "`records`, which is absent"),
+            ("[clients.desk]\nper_day = 0", "remove its table"),
+            ("[clients.desk]\nid = \"id\"", "but `records` is not set"),
             ("[clients.desk]\nrecords = \"none.csv\"", "none.csv"),
             ("[client.desk]", "unknown field"),
         ] {

@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use hashvfl_core::PartyName;
+use hashvfl_core::text::times;
 use tracing::warn;
 
 use super::count_file::CountFile;
@@ -19,7 +20,8 @@ const HOUR_S: u64 = 60 * 60;
 pub enum TooOften {
     /// It has done so as often as it may.
     #[error(
-        "{party} may {action} {limit} times an hour, and has: it may again in {minutes} min ({} of the coordinator's permissions)", .action.rate_key()
+        "{party} may {action} at most {} per hour and has reached that limit: try again in {minutes} min ({} in the \
+         coordinator's permissions)", times(.limit), .action.rate_key()
     )]
     Limit {
         /// The party.
@@ -84,7 +86,8 @@ impl Joins {
             *ahead_since = Some(ahead_since.map_or(now, |since| since.min(now)));
         }
         let since = ahead_since.unwrap_or(now);
-        // A clock that goes back begins no new hour. One that was ahead for a while keeps nobody out for more than one.
+        // A clock that goes back begins no new hour. One that was ahead for a while keeps nobody out for more than two, since this
+        // process has seen it: a time up to an hour ahead counts until an hour behind it.
         let until = |time: u64| {
             let counts_from = if is_ahead(time) { since } else { time };
             counts_from.saturating_add(HOUR_S)
@@ -131,7 +134,10 @@ mod tests {
         joins.take(&bank, at(0)).unwrap();
         joins.take(&bank, at(1_200)).unwrap();
         let error = joins.take(&bank, at(1_800)).unwrap_err().to_string();
-        assert!(error.contains("bank may join 2 times an hour") && error.contains("in 30 min"), "{error}");
+        assert!(
+            error.contains("bank may join at most 2 times per hour") && error.contains("in 30 min"),
+            "{error}"
+        );
         (0..9).for_each(|second| joins.take(&post, at(second)).unwrap());
         let joins = open();
         assert!(joins.take(&bank, at(3_599)).is_err() && joins.take(&bank, at(0)).is_err());
@@ -151,7 +157,8 @@ mod tests {
         (0..2).for_each(|second| serving.take(&bank, at(4_800 + second)).unwrap());
         let error = serving.take(&bank, at(4_802)).unwrap_err().to_string();
         assert!(
-            error.contains("bank may serve 2 times an hour") && error.contains("(serves_per_hour of"),
+            error.contains("bank may serve at most 2 times per hour")
+                && error.contains("(serves_per_hour in"),
             "{error}"
         );
         fs::write(ledger.with_extension("parties.json"), "[").unwrap();

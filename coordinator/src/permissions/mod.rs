@@ -16,6 +16,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, ensure};
 use hashvfl_audit::{AuditEvent, AuditTrail};
+use hashvfl_core::text::counted;
 use hashvfl_core::{Digest, PartyName, RunId};
 use hashvfl_files::Stamps;
 use tracing::warn;
@@ -68,7 +69,8 @@ pub enum Denied {
     Client(PartyName),
     /// It has asked for so many today.
     #[error(
-        "{client} may ask for {per_day} records a day and has asked for {asked} today (UTC): {count} more are too many"
+        "{client} may ask for {} per day and has already asked for {asked} today (UTC): another {count} would exceed \
+         the limit", counted(.per_day, "record")
     )]
     PerDay {
         /// The client.
@@ -166,7 +168,10 @@ impl Permissions {
                 seen.failed = Some(Instant::now());
                 // Said once for each time that they become unreadable.
                 if before.is_none() {
-                    warn!("permissions stay as they were: {failed:#}");
+                    warn!(
+                        "the changed permissions file is not used, and the previous permissions stay in force: \
+                         {failed:#}"
+                    );
                 }
             }
         }

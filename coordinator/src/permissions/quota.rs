@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use hashvfl_core::PartyName;
+use hashvfl_core::text::counted;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
@@ -81,10 +82,10 @@ impl Quota {
         }
         if ahead_since.is_none() {
             warn!(
-                "{} is of a day that is {} days ahead of this machine's clock, as of a clock that was wrong for a while: what clients have \
-                 asked for counts until tomorrow. If the clock is wrong now, set it",
+                "{} is dated {} ahead of this machine's clock, probably from a time when the clock was wrong: \
+                 what clients have asked for counts until tomorrow. If the clock is wrong now, correct it",
                 self.file.path().display(),
-                day - today
+                counted(day - today, "day")
             );
         }
         self.counts.ahead_since = since;
@@ -128,7 +129,7 @@ mod tests {
         let mut quota = Quota::open(&ledger).unwrap();
         quota.take(&desk, 60, 100, noon).unwrap();
         let error = quota.take(&desk, 41, 100, noon).unwrap_err().to_string();
-        assert!(error.contains("100 records a day and has asked for 60"), "{error}");
+        assert!(error.contains("100 records per day and has already asked for 60"), "{error}");
         let mut quota = Quota::open(&ledger).unwrap();
         assert!(quota.take(&desk, 41, 100, noon).is_err());
         quota.take(&desk, 40, 100, noon).unwrap();

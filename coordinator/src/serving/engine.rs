@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 use futures_util::future::join_all;
 use hashvfl_audit::{AuditTrail, PredictionTally, Service};
+use hashvfl_core::text::counted;
 use hashvfl_core::{CodeForm, PackedCodes, PartyName, ServedRow};
 use hashvfl_data::written_otherwise;
 use hashvfl_learning::top::predictor::OutputKind;
@@ -150,7 +151,7 @@ impl Engine {
             let path = state.served_codes(name, encoder, &list.digest);
             parties.push(Party::away(
                 name.clone(),
-                KnownCodes::load(path, Arc::clone(&list), run.code_of(name).bits()),
+                KnownCodes::load(path, Arc::clone(&list), run.code_of(name).bits())?,
             ));
         }
         if config.serve.absent == Absent::Mask && run.party_dropout == 0.0 {
@@ -170,7 +171,7 @@ impl Engine {
         };
         let (admissions, asked) = (account(Service::Serving), account(Service::Training));
         let permissions = Permissions::load(config, Arc::clone(&audit))?;
-        info!("predictions for {} records, top model on {}", index.records(), opened.name);
+        info!("predictions for {}, top model on {}", counted(index.records(), "record"), opened.name);
         Ok(Self {
             config: config.clone(),
             index,
@@ -259,8 +260,8 @@ impl Engine {
         let sending = self.parties.iter().filter(|party| party.read().grid().is_some()).count();
         if !scorer.takes(party, grid) {
             warn!(
-                "p-values of {name} take no part in flags: the run calibrated none of this kind. Set detectors.send and \
-                 detectors.level at {name} before the next run"
+                "flags do not use the p-values of {name}: the run calibrated no p-values of this kind. Set \
+                 detectors.send and detectors.level at {name} before the next run"
             );
         } else if scorer.is_coarse(grid, sending) {
             warn!(
@@ -342,13 +343,13 @@ impl Engine {
             return Some(CodeResponse::default());
         }
         let serve = &self.config.serve;
-        let [waiting, silence] = [serve.absent_timeout_s, serve.silent_s].map(Duration::from_secs);
-        let patience = match serve.absent {
-            Absent::Wait => Patience { away: waiting, silent: waiting },
-            Absent::Mask | Absent::Refuse => Patience { away: Duration::ZERO, silent: silence },
+        let silent = Duration::from_secs(serve.absent_timeout_s);
+        let away = match serve.absent {
+            Absent::Wait => silent,
+            Absent::Mask | Absent::Refuse => Duration::ZERO,
         };
         let waiting = spans::codes(phase, party.name.as_str(), missing.len());
-        party.connection.ask(&missing, patience, &waiting).await
+        party.connection.ask(&missing, Patience { away, silent }, &waiting).await
     }
 
     fn compute(

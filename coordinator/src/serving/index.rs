@@ -5,9 +5,10 @@ use std::hash::{BuildHasher, RandomState};
 
 use anyhow::{bail, ensure};
 use hashvfl_core::records::record_keys::RecordKeys;
+use hashvfl_core::text::counted;
 use hashvfl_core::{Digest, ServedRow};
-use hashvfl_data::{IdSource, Order, TableError, fingerprint};
-use tracing::warn;
+use hashvfl_data::{IdSource, IdsSource, Order, TableError, fingerprint};
+use tracing::{info, warn};
 
 use super::known_codes::ServedList;
 use crate::config::CoordinatorConfig;
@@ -39,16 +40,14 @@ impl RecordIndex {
             Ok::<(), TableError>(())
         })?;
         if without > 0 {
-            warn!("[serve]: {without} records have no id and are left out: nobody can ask for them");
+            warn!("[serve]: not serving {} without an id", counted(without, "record"));
         }
         index.check_count()?;
         if index.place().is_some() {
             let all = index.records();
             index = index.each_once();
-            warn!(
-                "[serve]: {} records repeat the id of an earlier one and are left out",
-                all - index.records()
-            );
+            let repeated = counted(all - index.records(), "record");
+            warn!("[serve]: not serving {repeated} whose id an earlier record has");
             index.place();
         }
         Ok(index)
@@ -59,7 +58,7 @@ impl RecordIndex {
     /// # Errors
     /// As [`Self::load`].
     pub fn served(config: &CoordinatorConfig) -> anyhow::Result<Self> {
-        match (&config.serve.records, &config.serve.order, &config.order) {
+        let index = match (&config.serve.records, &config.serve.order, &config.order) {
             (Some(records), Some(path), _) => {
                 let order = Order::read(path)?;
                 order.check(Some(fingerprint(records.files())?), path)?;
@@ -68,7 +67,22 @@ impl RecordIndex {
             (Some(records), None, _) => Self::load(records),
             (None, Some(order), _) | (None, None, Some(order)) => Self::of(&Order::read(order)?.ids),
             (None, None, None) => Self::load(&config.labels.ids()),
+        }?;
+        if let Some(records) = &config.serve.records {
+            index.tell_of(records)?;
         }
+        Ok(index)
+    }
+
+    /// Says how the list of served records was read, in numbers alone.
+    fn tell_of(&self, source: &IdsSource) -> anyhow::Result<()> {
+        let lines = match source {
+            IdsSource::Csv(_) => format!(" of a list on {} lines", source.count_at_most()?),
+            IdsSource::Parquet(_) | IdsSource::Idx(_) => String::new(),
+        };
+        info!("[serve]: serving {}{lines}", counted(self.records(), "record"));
+        source.remarks()?.iter().for_each(|remark| warn!("[serve]: {remark}"));
+        Ok(())
     }
 
     /// Of these ids.
@@ -174,8 +188,6 @@ impl RecordIndex {
 
 #[cfg(test)]
 mod tests {
-    use hashvfl_data::IdsSource;
-
     use super::*;
 
     #[test]

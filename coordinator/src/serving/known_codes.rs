@@ -1,6 +1,7 @@
 //! What is known of the served records, in one file per party in the state folder: codes, and p-values of the party's own
 //! detectors where it sends any. A record that is asked for again costs its parties nothing.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use hashvfl_core::codes::stored::TableError;
 use hashvfl_core::p_value::Grid;
 use hashvfl_core::records::record_keys::RecordKeys;
 use hashvfl_core::{CodeTable, Digest, PackedCodes, ServedRow};
+use hashvfl_files::encryption::EncryptionError;
 use hashvfl_files::{read_whole, write_whole};
 use tracing::{info, warn};
 
@@ -39,13 +41,25 @@ pub struct KnownCodes {
     list: Arc<ServedList>,
     tables: Tables,
     changed: bool,
+    /// Whether what has changed could not be written the last time.
+    failed: bool,
 }
 
 impl KnownCodes {
-    /// What is kept in `path` about the records of `list`; nothing where there is no such file.
-    pub fn load(path: PathBuf, list: Arc<ServedList>, bits: usize) -> Self {
+    /// What is kept in `path` about the records of `list`; nothing where there is no such file, or it is damaged.
+    ///
+    /// # Errors
+    /// If it cannot be read, as without its key: it would be written anew.
+    pub fn load(path: PathBuf, list: Arc<ServedList>, bits: usize) -> anyhow::Result<Self> {
         let records = list.keys.len();
-        let stored = path.exists().then(|| read(&read_whole(&path).unwrap_or_default()));
+        let stored = match path.exists().then(|| read_whole(&path)) {
+            None => None,
+            Some(Ok(bytes)) => Some(read(&bytes)),
+            Some(Err(error)) if is_damaged(&error) => Some(Err(TableError)),
+            Some(Err(error)) => {
+                return Err(error).with_context(|| format!("cannot read {}", path.display()));
+            }
+        };
         let stored = stored.and_then(|stored| match stored {
             Ok((kept, tables)) => {
                 let size = (tables.codes.records(), tables.codes.bits());
@@ -58,7 +72,7 @@ impl KnownCodes {
         });
         let nobody = ServedEncoder { revision: Digest([0; 32]), grid: None };
         let tables = stored.unwrap_or_else(|| Tables::new(nobody, records, bits));
-        Self { path, list, tables, changed: false }
+        Ok(Self { path, list, tables, changed: false, failed: false })
     }
 
     /// What is kept in `path`, whatever records it is about.
@@ -69,12 +83,13 @@ impl KnownCodes {
         let bytes = read_whole(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let read = read(&bytes).with_context(|| {
             format!(
-                "{} is damaged or of another version, so nobody can say whose codes it holds: remove it, they are asked for again when they are needed",
+                "{} is damaged or of another version, so it is unknown whose codes it holds: remove it; the codes \
+                 are requested again when they are needed",
                 path.display()
             )
         });
         let (list, tables) = read?;
-        Ok(Self { path, list: Arc::new(list), tables, changed: false })
+        Ok(Self { path, list: Arc::new(list), tables, changed: false, failed: false })
     }
 
     /// The row of the record `id`.
@@ -151,6 +166,21 @@ impl KnownCodes {
         let Self { path, list, tables, .. } = self;
         changed.then(|| Changes { path: path.clone(), list: Arc::clone(list), tables: tables.clone() })
     }
+
+    /// Notes whether they were `written`. If that fails, codes are written later or asked for again; no answer is wrong. It is said
+    /// once until it works again.
+    pub fn note_written(&mut self, written: anyhow::Result<()>) {
+        let failed_before = std::mem::replace(&mut self.failed, written.is_err());
+        if let Err(error) = written {
+            self.changed = true;
+            if !failed_before {
+                warn!(
+                    "cannot save the known codes, which is tried again; without them they will be requested again after a \
+                     restart: {error:#}"
+                );
+            }
+        }
+    }
 }
 
 /// A file to be written.
@@ -161,13 +191,6 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// Writes it. If that fails, codes are asked for again later; no answer is wrong.
-    pub fn write(&self) {
-        if let Err(error) = self.try_write() {
-            warn!("known codes are not kept: {error}");
-        }
-    }
-
     /// Writes it, or says why not.
     ///
     /// # Errors
@@ -248,6 +271,12 @@ fn parse(content: &[u8]) -> Option<(ServedList, Tables)> {
     Some((ServedList { digest: Digest(*digest), keys }, Tables { served, codes, p_values }))
 }
 
+/// Whether a file cannot be read since it is damaged: other reasons pass, and what it holds is there.
+fn is_damaged(error: &io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<EncryptionError>());
+    inner == Some(&EncryptionError::Damaged)
+}
+
 fn numbers(rows: &[ServedRow]) -> Vec<u32> {
     rows.iter().map(|row| row.number()).collect()
 }
@@ -281,14 +310,14 @@ mod tests {
     fn codes_outlast_a_restart_and_not_a_change_of_columns() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("bank.served");
-        let load = || KnownCodes::load(path.clone(), list(), 4);
+        let load = || KnownCodes::load(path.clone(), list(), 4).unwrap();
         let second = ServedEncoder { revision: Digest([2; 32]), grid: None };
         let mut known = load();
         known.serves(NONE);
         known.put(&NONE, &rows(&[2]), &codes(), None);
         known.put(&second, &rows(&[1]), &codes(), None);
         assert!(known.knows(row(2)) && !known.knows(row(1)) && known.p_values(&rows(&[2])).is_none());
-        known.changes().unwrap().write();
+        known.changes().unwrap().try_write().unwrap();
         assert!(known.changes().is_none());
         let mut again = load();
         assert!(again.knows(row(2)));
@@ -297,27 +326,51 @@ mod tests {
         again.serves(second);
         assert!(!again.knows(row(2)));
         std::fs::write(&path, "no codes").unwrap();
-        assert!(!load().knows(row(2)));
+        assert!(!load().knows(row(2)), "what is damaged is asked for again");
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        let error = KnownCodes::load(path.clone(), list(), 4).err().unwrap().to_string();
+        assert!(error.contains("cannot read") && error.contains("bank.served"), "{error}");
+    }
+
+    #[test]
+    fn codes_that_could_not_be_written_are_written_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("codes").join("bank.served");
+        let mut known = KnownCodes::load(path.clone(), list(), 4).unwrap();
+        known.serves(NONE);
+        known.put(&NONE, &rows(&[2]), &codes(), None);
+        for round in 0..2 {
+            // There is no such folder.
+            let written = known.changes().unwrap_or_else(|| panic!("round {round}")).try_write();
+            assert!(written.is_err());
+            known.note_written(written);
+        }
+        std::fs::create_dir(path.parent().unwrap()).unwrap();
+        let written = known.changes().unwrap().try_write();
+        known.note_written(written);
+        assert!(known.changes().is_none());
+        assert!(KnownCodes::load(path, list(), 4).unwrap().knows(row(2)));
     }
 
     #[test]
     fn p_values_are_kept_with_their_grid() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("bank.served");
-        let mut known = KnownCodes::load(path.clone(), list(), 4);
+        let mut known = KnownCodes::load(path.clone(), list(), 4).unwrap();
         known.serves(SOME);
         let p_values = Grid::FINE.pack(&[0.2]).unwrap();
         known.put(&SOME, &rows(&[2]), &codes(), Some(&p_values));
         // What another stream of the party still sends is not mixed in.
         known.put(&NONE, &rows(&[1]), &codes(), None);
         assert!(!known.knows(row(1)));
-        known.changes().unwrap().write();
-        let mut again = KnownCodes::load(path.clone(), list(), 4);
+        known.changes().unwrap().try_write().unwrap();
+        let mut again = KnownCodes::load(path.clone(), list(), 4).unwrap();
         again.serves(SOME);
         assert_eq!((again.p_values(&rows(&[0, 2])), again.grid()), (Some(vec![1.0, 0.25]), Some(Grid::FINE)));
         assert_eq!((again.erase(&rows(&[0, 2])), again.knows(row(2))), (1, false));
         assert_eq!(again.p_values(&rows(&[2])), Some(vec![1.0]), "of what is erased no p-value stays");
-        again = KnownCodes::load(path.clone(), list(), 4);
+        again = KnownCodes::load(path.clone(), list(), 4).unwrap();
         let bytes = std::fs::read(&path).unwrap();
         for at in [0, 20, 50, bytes.len() / 2, bytes.len() - 1] {
             let mut changed = bytes.clone();

@@ -29,7 +29,6 @@ use crate::state::{READABLE, StateFolder};
 use crate::training::arrivals::PartyStreams;
 use crate::training::commit::{self, Announcer};
 use engine::Engine;
-use known_codes::Changes;
 
 pub use index::RecordIndex;
 pub use known_codes::KnownCodes;
@@ -52,7 +51,7 @@ pub fn serve(config: &CoordinatorConfig, json: bool) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let served = runtime.block_on(serve_until_stopped(&engine));
     drop(runtime);
-    changes(&engine).iter().for_each(Changes::write);
+    keep_known_codes(&engine);
     engine.tell_audit(true);
     engine.ledger().settle()?;
     served
@@ -90,7 +89,7 @@ async fn keep(engine: Arc<Engine>) {
         ticks.tick().await;
         let engine = Arc::clone(&engine);
         let kept = tokio::task::spawn_blocking(move || {
-            changes(&engine).iter().for_each(Changes::write);
+            keep_known_codes(&engine);
             engine.tell_audit(false);
         });
         if kept.await.is_err() {
@@ -99,6 +98,13 @@ async fn keep(engine: Arc<Engine>) {
     }
 }
 
-fn changes(engine: &Engine) -> Vec<Changes> {
-    engine.parties.iter().filter_map(|party| party.known().changes()).collect()
+/// Writes what is known of each party's records, where that has changed.
+fn keep_known_codes(engine: &Engine) {
+    for party in &engine.parties {
+        let changes = party.known().changes();
+        if let Some(changes) = changes {
+            let written = changes.try_write();
+            party.known().note_written(written);
+        }
+    }
 }

@@ -111,7 +111,8 @@ async fn greet(
     let (ours, name) = (Arc::clone(engine), hello.party.clone());
     // Off the network's threads: it reads and writes files.
     let written = tokio::task::spawn_blocking(move || write_down(&ours, &name, head.as_ref())).await;
-    written.context("writing down who joins")??;
+    // What its thread died of is said where it did.
+    written.map_err(|_| HandshakeError::Failed(NOT_WRITTEN.into()))??;
     handshake.accept(&hello.party, ToServingParty::Accepted).await?;
     if let Some(allowance) = stream.allowance() {
         allowance.accept(codes_bytes(run.code_of(&hello.party).bits()));
@@ -119,14 +120,20 @@ async fn greet(
     Ok((party, ServedEncoder { revision, grid }))
 }
 
-/// Counts and writes down that `party` joins with the `head` of its audit log, before it hears so.
+/// What a party hears where it cannot be written down that it joins.
+const NOT_WRITTEN: &str = "the coordinator cannot write down who joins: see the coordinator's log";
+
+/// Counts and writes down that `party` joins with the `head` of its audit log, before it hears so. Of one that may not, nothing is
+/// kept.
 fn write_down(engine: &Engine, party: &PartyName, head: Option<&AuditHead>) -> Result<(), HandshakeError> {
     if let Some(head) = head {
         engine.admissions.check_head(party, head)?;
-        engine.admissions.keep_head(party, head);
     }
     let counted = engine.serves.take(party, SystemTime::now());
     counted.map_err(|error| HandshakeError::TooOften(error.to_string()))?;
+    if let Some(head) = head {
+        engine.admissions.keep_head(party, head);
+    }
     engine.admissions.joins(party)
 }
 

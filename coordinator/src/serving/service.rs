@@ -8,6 +8,7 @@ use hashvfl_learning::top::predictor::OutputKind;
 use hashvfl_proto::v1;
 use hashvfl_transport::limits::clients::AnswerSize;
 use hashvfl_transport::listen::{Predictions, Rejection};
+use tokio::task::spawn_blocking;
 
 use super::answer::{Outcome, PredictionAnswer};
 use super::engine::Engine;
@@ -44,7 +45,7 @@ impl Predictions for Engine {
     ) -> Result<v1::Predictions, Rejection> {
         let meaning = self.meaning();
         check(number, ids.len(), max_ids(meaning))?;
-        let permission = self.permissions.ask(client.as_ref(), ids.len());
+        let permission = self.ask(client.clone(), ids.len()).await?;
         let permission = permission.map_err(|denied| self.refuse(client.as_ref(), &denied))?;
         let engine = Arc::clone(&self);
         // Without certificates all clients are one.
@@ -59,6 +60,21 @@ impl Predictions for Engine {
 }
 
 impl Engine {
+    /// What `client` may get of `count` records, which are counted. Off the network's threads: it writes what is counted, and where
+    /// the lists of ids have changed it reads them.
+    async fn ask(
+        self: &Arc<Self>,
+        client: Option<PartyName>,
+        count: usize,
+    ) -> Result<Result<ClientPermission, Denied>, Rejection> {
+        if client.is_none() {
+            return Ok(self.permissions.ask(None, count));
+        }
+        let engine = Arc::clone(self);
+        let asked = spawn_blocking(move || engine.permissions.ask(client.as_ref(), count)).await;
+        asked.map_err(|_| Rejection::Internal("the coordinator cannot answer: see its log"))
+    }
+
     /// The level of flags; 0 without detectors.
     fn flag_level(&self) -> f64 {
         self.scorer.as_ref().map_or(0.0, AnomalyScorer::level)

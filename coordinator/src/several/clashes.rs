@@ -39,8 +39,8 @@ pub fn check(one: &ConfigFile, other: &ConfigFile) -> anyhow::Result<()> {
     }
     ensure!(
         a.listen != b.listen || a.identity == b.identity,
-        "{both} listen on {}, and differ in [identity] or insecure_plaintext: one port has one identity, so make them equal \
-         or name another `listen`",
+        "{both} listen on {} but differ in [identity] or insecure_plaintext: one port has one identity, so make them \
+         equal, or give one of them another `listen`",
         a.listen
     );
     Ok(())

@@ -11,41 +11,40 @@
 //! It goes on for the whole run, so that a party whose connection broke is let in again, and one that comes late or twice is
 //! refused and does not wait in vain. Whoever waits is told whom for, and why that one has not come ([`super::awaited`]).
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+mod greeting;
 
-use anyhow::Context;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
 use futures_util::future::join_all;
 use hashvfl_cli::OnInterruption;
 use hashvfl_core::limits::{MAX_BATCH_ROWS, MAX_P_VALUE_BITS, MAX_TEXT_BYTES};
-use hashvfl_core::protocol::admission::{Admission, check_excluded};
-use hashvfl_core::protocol::message::{AuditHead, CheckpointId, FromCoordinator, FromParty, Return};
-use hashvfl_core::records::RecordsDigest;
+use hashvfl_core::protocol::admission::Admission;
+use hashvfl_core::protocol::message::{AuditHead, CheckpointId};
 use hashvfl_core::records::plan::CHUNK_ROWS;
-use hashvfl_core::settings::OnRefusal;
-use hashvfl_core::{ExcludedRecords, PartyName, RunId};
+use hashvfl_core::{ExcludedRecords, PartyName};
 use hashvfl_monitor::Board;
-use hashvfl_transport::handshake::{self, Handshake, HandshakeError, TrainingOffer, Turns};
-use hashvfl_transport::limits::FIRST_BYTES;
-use hashvfl_transport::listen::TrainingStream;
+use hashvfl_transport::handshake::Turns;
 use hashvfl_transport::stop::{Stop, Stopped};
-use hashvfl_transport::{Received, StreamError};
 use tokio::sync::{mpsc, watch};
-use tracing::{info, warn};
+use tokio::time::{Instant, timeout};
+use tracing::info;
 
-use crate::admission_log::{AdmissionLog, note_place};
+use self::greeting::{HandshakeContext, receive_all};
+use crate::admission_log::AdmissionLog;
 use crate::config::CoordinatorConfig;
-use crate::permissions::{self, Action, Joins};
-use crate::training::arrivals::{Arrival, PartyStreams};
+use crate::permissions::{self, Action};
+use crate::training::arrivals::PartyStreams;
 use crate::training::awaited::{Absence, Absences, Awaited, NotBegun, Reminders};
-use crate::training::beginning::{Beginning, Parting, decided};
+use crate::training::beginning::{Beginning, Parting};
 use crate::training::cancellation::{Cancellation, Cancelled};
-use crate::training::line::{LineError, PartyLine};
+use crate::training::line::PartyLine;
 use crate::training::network::NetworkError;
-use crate::training::returns::{Returned, Seats};
+use crate::training::returns::Seats;
 
-/// Events and absences that may wait to be looked at.
+/// Events that may wait to be looked at.
 const WAITING: usize = 16;
 /// Longest wait until parties that are in have heard that the run does not begin.
 const GOING: Duration = Duration::from_secs(2);
@@ -72,35 +71,12 @@ enum Event {
     Handed(Joined),
 }
 
-/// What every handshake needs.
-struct HandshakeContext {
-    run: RunId,
-    admission: Mutex<Admission>,
-    seats: Seats,
-    ids: Vec<String>,
-    on_refusal: OnRefusal,
-    handshake_s: u64,
-    /// Longest wait until the network has taken what is repeated to a party that has come back.
-    step_s: u64,
-    events: mpsc::Sender<Event>,
-    start: watch::Receiver<Beginning>,
-    /// What those who wait are told.
-    notices: watch::Sender<String>,
-    absences: Absences,
-    joins: Joins,
-    turns: Turns,
-    log: Arc<AdmissionLog>,
-    board: Arc<Board>,
-    /// Bytes of a party's longest answer.
-    answer_bytes: usize,
-}
-
 /// Admission to one run.
 pub struct AdmissionService {
     events: mpsc::Receiver<Event>,
     start: watch::Sender<Beginning>,
     context: Arc<HandshakeContext>,
-    absences: mpsc::Receiver<Absence>,
+    absences: Arc<Absences>,
     awaited: Awaited,
     /// Parties that wait for the run to begin.
     ready: BTreeSet<PartyName>,
@@ -129,8 +105,8 @@ impl AdmissionService {
         let run = &config.run;
         let admission = Admission::new(config.run_id.clone(), run.to_settings(), run.parties.iter().cloned());
         let (event, events) = mpsc::channel(WAITING);
-        let (absent, absences) = mpsc::channel(WAITING);
-        log.tell(absent.clone());
+        let absences = Arc::new(Absences::of(&run.parties));
+        log.tell(Arc::clone(&absences));
         let (start, started) = watch::channel(Beginning::Awaited);
         let context = Arc::new(HandshakeContext {
             run: config.run_id.clone(),
@@ -143,7 +119,7 @@ impl AdmissionService {
             events: event,
             start: started,
             notices: watch::Sender::new(String::new()),
-            absences: absent,
+            absences: Arc::clone(&absences),
             joins: permissions::joins(config, Action::Join)?,
             turns: Turns::default(),
             log,
@@ -201,14 +177,17 @@ impl AdmissionService {
     /// Waits for all, and until each of their streams has been handed over.
     async fn hand_over(&mut self, tell: &mut impl FnMut(&PartyName)) -> anyhow::Result<()> {
         let limit = Duration::from_secs(self.join_s);
-        let everybody = tokio::time::timeout(limit, self.everybody(tell)).await;
+        let everybody = timeout(limit, self.everybody(tell)).await;
         let count = everybody.unwrap_or_else(|_| {
             let missing = self.awaited.describe(&self.context.admission().missing());
             Err(NotBegun::Missing { limit_s: self.join_s, missing }.into())
         })?;
         self.start.send_replace(Beginning::Begun);
+        let limit_s = self.context.step_s;
         while self.handed.len() < count {
-            match self.events.recv().await.context("admission has ended")? {
+            let event = timeout(Duration::from_secs(limit_s), self.events.recv()).await;
+            let event = event.map_err(|_| self.not_handed(limit_s))?;
+            match event.context("admission has ended")? {
                 Event::Handed(party) => {
                     self.ready.remove(&party.party);
                     self.handed.push(party);
@@ -223,6 +202,19 @@ impl AdmissionService {
             }
         }
         Ok(())
+    }
+
+    /// Why the run does not begin where a party that was there is not handed over.
+    fn not_handed(&self, limit_s: u64) -> anyhow::Error {
+        let missing = self.context.admission().missing();
+        match self.ready.iter().chain(&missing).next().cloned() {
+            None => anyhow!("waited {limit_s} s (timeouts.step_s) for the parties' streams"),
+            Some(party) => {
+                let reason =
+                    format!("it left just before the run began, and was not back within {limit_s} s");
+                NetworkError::Lost { step: 0, party, reason }.into()
+            }
+        }
     }
 
     /// Tells parties that wait, and those that were handed over, why the run does not begin.
@@ -246,13 +238,13 @@ impl AdmissionService {
             }
         };
         // Whoever takes longer than that is not waited for.
-        let _ = tokio::time::timeout(GOING, going).await;
+        let _ = timeout(GOING, going).await;
         let Parting { text, is_interruption } = &parting;
         join_all(handed.into_iter().map(|party| party.line.give_up(text, *is_interruption, GOING))).await;
     }
 
     async fn everybody(&mut self, tell: &mut impl FnMut(&PartyName)) -> anyhow::Result<usize> {
-        let mut reminders = Reminders::start();
+        let mut reminders = Reminders::start(Instant::now());
         loop {
             let missing = self.context.admission().missing();
             if missing.is_empty() && self.ready.len() == self.context.admission().expected() {
@@ -264,23 +256,22 @@ impl AdmissionService {
                         tell(&party);
                         self.awaited.came(&party);
                         self.ready.insert(party);
-                        reminders.begin_anew();
+                        reminders.renew(Instant::now());
                     }
                     Event::Left(party) => {
                         self.ready.remove(&party);
                         self.awaited.note(&party, "has left again");
-                        reminders.begin_anew();
+                        reminders.renew(Instant::now());
                     }
                     Event::Handed(_) => {}
                 },
-                // The sender lives as long as the context.
-                Some(Absence { party, why, gave_up }) = self.absences.recv() => {
+                Absence { party, why, gave_up } = self.absences.next() => {
                     match gave_up {
                         _ if !missing.contains(&party) => {}
                         Some(text) if !self.outlasts_failures => {
                             return Err(NotBegun::GaveUp { party, text }.into());
                         }
-                        _ if self.awaited.note(&party, &why) => reminders.hasten(),
+                        _ if self.awaited.note(&party, &why) => reminders.hasten(Instant::now()),
                         _ => {}
                     }
                 }
@@ -291,13 +282,6 @@ impl AdmissionService {
                 }
             }
         }
-    }
-}
-
-impl HandshakeContext {
-    fn admission(&self) -> std::sync::MutexGuard<'_, Admission> {
-        // A panic while the lock was held cannot leave the sets half changed.
-        self.admission.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -315,179 +299,6 @@ pub(crate) fn answer_bytes(config: &CoordinatorConfig) -> usize {
 
 pub(super) fn names(parties: &[PartyName]) -> String {
     parties.iter().map(PartyName::as_str).collect::<Vec<_>>().join(", ")
-}
-
-async fn receive_all(context: Arc<HandshakeContext>, mut arrivals: PartyStreams) {
-    while let Some(arrival) = arrivals.next().await {
-        tokio::spawn(receive(Arc::clone(&context), arrival));
-    }
-}
-
-/// One party from its first message until it is handed to the run or has left.
-async fn receive(context: Arc<HandshakeContext>, mut arrival: Arrival) {
-    let mut named = None;
-    let first = arrival.first(context.handshake_s).await;
-    let mut stream = arrival.stream;
-    let greeted = match first {
-        Ok(FromParty::Return(back)) => return take_back(&context, back, stream).await,
-        Ok(first) => greet(&context, &mut stream, first, &mut named).await,
-        Err(error) => Err(error),
-    };
-    let (party, TrainingOffer { excluded, head, checkpoints }, returns) = match greeted {
-        Ok(greeted) => greeted,
-        Err(error) => return turn_away(&context, &stream, named.as_ref(), &error).await,
-    };
-    if let Some(more) = context.log.may_write(&party) {
-        info!(%party, "joined{more}");
-    }
-    note_place(&context.board, &party, stream.peer());
-    let repeating = Duration::from_secs(context.step_s);
-    let mut line = PartyLine::new(party.clone(), stream, returns, Arc::clone(&context.board), repeating);
-    let (mut start, mut notices) = (context.start.clone(), context.notices.subscribe());
-    let _ = context.events.send(Event::Ready(party.clone())).await;
-    loop {
-        tokio::select! {
-            biased;
-            beginning = decided(&mut start) => {
-                let Beginning::CalledOff(Parting { text, is_interruption }) = beginning else {
-                    let _ = context.events.send(Event::Handed(Joined { party, excluded, head, checkpoints, line })).await;
-                    return;
-                };
-                line.give_up(&text, is_interruption, GOING).await;
-                break;
-            }
-            // Whoever tells it lives as long as the context.
-            Ok(()) = notices.changed() => {
-                let text = notices.borrow_and_update().clone();
-                line.notice(text).await;
-            }
-            // A party that is gone before the run begins greets again.
-            message = line.next_within(Duration::MAX, Duration::ZERO) => {
-                if let Some(more) = context.log.may_write(&party) {
-                    warn!(%party, "left before the run began: {}{more}", why_it_left(message));
-                }
-                break;
-            }
-        }
-    }
-    context.board.status().party(&party).connected = false;
-    context.seats.close(&party);
-    context.admission().release(&party);
-    let _ = context.events.send(Event::Left(party)).await;
-}
-
-/// A party that is in comes back on `stream`.
-async fn take_back(context: &HandshakeContext, back: Return, stream: TrainingStream) {
-    let party = back.party.clone();
-    let handed = match stream.check_name(&party) {
-        Err(error) => Err(Box::new((stream, error.into()))),
-        Ok(()) if back.run != context.run => Err(Box::new((stream, HandshakeError::NoReturn))),
-        Ok(()) => {
-            let allowance = stream.allowance().cloned();
-            let handed = context.seats.hand_over(back, stream);
-            if let (Ok(()), Some(allowance)) = (&handed, allowance) {
-                allowance.accept(context.answer_bytes);
-            }
-            handed
-        }
-    };
-    if let Err(refused) = handed {
-        let (stream, error) = *refused;
-        turn_away(context, &stream, Some(&party), &error).await;
-    }
-}
-
-/// Tells whoever has opened `stream` why it may not stay.
-async fn turn_away(
-    context: &HandshakeContext,
-    stream: &TrainingStream,
-    named: Option<&PartyName>,
-    error: &HandshakeError,
-) {
-    context.log.refused(named, error.reason(), &error.to_string());
-    if let Some(absence) = Absence::of(stream.peer(), named, error) {
-        // Where many wait to be told, enough is told.
-        let _ = context.absences.try_send(absence);
-    }
-    handshake::turn_away(stream, error).await;
-}
-
-fn why_it_left(message: Result<Received<FromParty>, LineError>) -> String {
-    match message {
-        Ok(Received { message: FromParty::Failed { text }, .. }) => text,
-        Ok(_) | Err(LineError::Stream(StreamError::Unusable(_))) => {
-            "it sent a message before the run began".into()
-        }
-        Err(LineError::Lost { reason, .. }) => reason,
-        Err(error) => error.to_string(),
-    }
-}
-
-/// The handshake that begins with `first`; `named` is who the party says it is, also where it is refused.
-async fn greet(
-    context: &Arc<HandshakeContext>,
-    stream: &mut TrainingStream,
-    first: FromParty,
-    named: &mut Option<PartyName>,
-) -> Result<(PartyName, TrainingOffer, mpsc::Receiver<Returned>), HandshakeError> {
-    let mut handshake = Handshake::new(stream, context.handshake_s);
-    let hello = handshake.greeting(first)?;
-    *named = Some(hello.party.clone());
-    context.admission().check(&hello)?;
-    handshake.allow(context.ids.len().div_ceil(8) + FIRST_BYTES);
-    let offer = compare_records(context, &hello.party, &mut handshake).await?;
-    // Whoever only greets holds no name: it is taken when all has been checked.
-    context.admission().accept(&hello.party)?;
-    match take_seat(context, &hello.party, &mut handshake).await {
-        Ok(returns) => {
-            if let Some(allowance) = stream.allowance() {
-                allowance.accept(context.answer_bytes);
-            }
-            Ok((hello.party, offer, returns))
-        }
-        Err(error) => {
-            context.seats.close(&hello.party);
-            context.admission().release(&hello.party);
-            Err(error)
-        }
-    }
-}
-
-/// Lets `party` in, and lets it come back.
-async fn take_seat(
-    context: &Arc<HandshakeContext>,
-    party: &PartyName,
-    handshake: &mut Handshake<'_, FromCoordinator, FromParty>,
-) -> Result<mpsc::Receiver<Returned>, HandshakeError> {
-    let (ours, name) = (Arc::clone(context), party.clone());
-    // Off the network's thread: it writes files.
-    let written = tokio::task::spawn_blocking(move || write_down(&ours, &name)).await;
-    written.map_err(|error| HandshakeError::Failed(format!("writing down who joins: {error}")))??;
-    let (session, returns) = context.seats.open(party)?;
-    handshake.accept(party, FromCoordinator::Accepted { session: Some(session) }).await?;
-    Ok(returns)
-}
-
-/// Counts and writes down that `party` joins, before it hears so. Whoever is refused for anything else has not joined.
-fn write_down(context: &HandshakeContext, party: &PartyName) -> Result<(), HandshakeError> {
-    let counted = context.joins.take(party, SystemTime::now());
-    counted.map_err(|error| HandshakeError::TooOften(error.to_string()))?;
-    context.log.joins(party)
-}
-
-async fn compare_records(
-    context: &Arc<HandshakeContext>,
-    party: &PartyName,
-    handshake: &mut Handshake<'_, FromCoordinator, FromParty>,
-) -> Result<TrainingOffer, HandshakeError> {
-    let ours = Arc::clone(context);
-    let digest = move |salt: &_| RecordsDigest::of(salt, ours.ids.iter().map(String::as_str));
-    let offer = handshake.compare_records(party, &context.turns, digest).await?;
-    check_excluded(party, &offer.excluded, context.ids.len(), context.on_refusal)?;
-    if let Some(head) = &offer.head {
-        context.log.check_head(party, head)?;
-    }
-    Ok(offer)
 }
 
 #[cfg(test)]

@@ -4,8 +4,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use hashvfl_audit::Service;
-use hashvfl_core::protocol::message::{Hello, PROTOCOL_VERSION};
-use hashvfl_core::{Address, RunSettings};
+use hashvfl_core::protocol::message::{FromCoordinator, FromParty, Hello, PROTOCOL_VERSION};
+use hashvfl_core::records::RecordsDigest;
+use hashvfl_core::{Address, RunId, RunSettings};
 use hashvfl_monitor::{BoardConfig, Status};
 use hashvfl_transport::dial::{Dialer, TrainingStream as PartyStream};
 use hashvfl_transport::limits::Limits;
@@ -29,6 +30,11 @@ struct Port {
 
 impl Port {
     async fn open(folder: &Path) -> Self {
+        Self::open_with(folder, "").await
+    }
+
+    /// With these lines of a config beside.
+    async fn open_with(folder: &Path, more: &str) -> Self {
         let text = r#"
             run_id = "r"
             listen = "127.0.0.1:0"
@@ -37,7 +43,7 @@ impl Port {
             run = { parties = ["bank", "telecom"], task = "binary", bits = 16, epochs = 3 }
             labels = { format = "csv", paths = ["a.csv"], id = "id", column = "y" }
         "#;
-        let config = CoordinatorConfig::parse(text, folder).unwrap();
+        let config = CoordinatorConfig::parse(&format!("{more}{text}"), folder).unwrap();
         let audit = Arc::new(config.audit_trail().unwrap());
         let status = Status::new("coordinator", config.run_id.clone());
         let board = Arc::new(Board::open(BoardConfig::default(), status).unwrap());
@@ -114,10 +120,10 @@ async fn who_waits_hears_of_a_refusal_at_once_and_one_that_gives_up_ends_the_wai
     let mut bank = right.join("bank").await;
     let other = RunSettings { bits: 8, ..run.clone() };
     let acting = async {
-        let began = Instant::now();
         let refused = heard(&mut Comer { dialer: &dialer, run: &other }.greet("telecom").await).await;
         let FromCoordinator::Refused { text, .. } = refused else { panic!("{refused:?}") };
-        assert!(text.contains("run.bits is 16 at the coordinator and 8 at the party"), "{text}");
+        let began = Instant::now();
+        assert!(text.contains("run.bits is 16 at the coordinator but 8 at the party"), "{text}");
         let told = "the run waits for telecom (which was refused: its run.bits is not the coordinator's)";
         assert_eq!(heard(&mut bank).await, FromCoordinator::Notice { text: told.into() });
         assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
@@ -168,6 +174,21 @@ async fn a_party_that_left_and_is_there_again_in_time_keeps_the_run_from_nothing
     let mut tell = |_: &PartyName| {};
     tokio::time::timeout(LONG, service.hand_over(&mut tell)).await.unwrap().unwrap();
     assert_eq!(service.handed.len(), 2);
+}
+
+#[tokio::test]
+async fn nobody_waits_without_end_for_a_stream_that_is_not_handed_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let Port { mut service, run, dialer } =
+        Port::open_with(folder.path(), "timeouts = { step_s = 1 }\n").await;
+    let _telecom = Comer { dialer: &dialer, run: &run }.join("telecom").await;
+    // As of a party that was let in again and is lost in that moment.
+    service.context.admission().accept(&name("bank")).unwrap();
+    assert!(service.context.events.send(Event::Ready(name("bank"))).await.is_ok());
+    let mut tell = |_: &PartyName| {};
+    let ended = tokio::time::timeout(LONG, service.hand_over(&mut tell)).await.unwrap().unwrap_err();
+    let Some(NetworkError::Lost { step: 0, party, .. }) = ended.downcast_ref() else { panic!("{ended}") };
+    assert_eq!(*party, name("bank"));
 }
 
 #[tokio::test]

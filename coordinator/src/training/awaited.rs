@@ -7,13 +7,14 @@
 //! [`FromCoordinator::Notice`]: hashvfl_core::protocol::message::FromCoordinator::Notice
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hashvfl_core::PartyName;
 use hashvfl_transport::handshake::HandshakeError;
 use hashvfl_transport::limits::connections::Peer;
-use tokio::sync::mpsc;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
 
 /// How soon it is said who is missing where somebody was refused, and where somebody has joined or left.
 const SOON: Duration = Duration::from_millis(500);
@@ -46,14 +47,58 @@ impl Absence {
     }
 }
 
-/// Where that is told; whoever tells it does not wait.
-pub type Absences = mpsc::Sender<Absence>;
+/// What became of parties that are not in, until it is looked at: of each the last that is known, however often it is refused.
+#[derive(Debug)]
+pub struct Absences {
+    parties: Vec<PartyName>,
+    latest: Mutex<BTreeMap<PartyName, Absence>>,
+    news: Notify,
+}
+
+impl Absences {
+    /// Of these parties; what becomes of others is no news.
+    pub fn of(parties: &[PartyName]) -> Self {
+        Self { parties: parties.to_vec(), latest: Mutex::default(), news: Notify::new() }
+    }
+
+    /// Notes an absence. That a party will not take part is not forgotten where another process of its name is refused.
+    pub fn tell(&self, absence: Absence) {
+        if !self.parties.contains(&absence.party) {
+            return;
+        }
+        let mut latest = self.latest();
+        let before = latest.get(&absence.party);
+        if absence.gave_up.is_some() || before.is_none_or(|before| before.gave_up.is_none()) {
+            latest.insert(absence.party.clone(), absence);
+        }
+        drop(latest);
+        self.news.notify_one();
+    }
+
+    /// The next that nobody has looked at. None is lost where this future is dropped before it is ready.
+    pub async fn next(&self) -> Absence {
+        loop {
+            let next = self.latest().pop_first();
+            match next {
+                Some((_, absence)) => return absence,
+                None => self.news.notified().await,
+            }
+        }
+    }
+
+    fn latest(&self) -> MutexGuard<'_, BTreeMap<PartyName, Absence>> {
+        // The map is whole after each change, also one that panicked.
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// Why a run does not begin.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotBegun {
     /// Somebody is missing.
-    #[error("waited {limit_s} s (timeouts.join_s) for {missing} to join: is it up, and is its config right?")]
+    #[error(
+        "waited {limit_s} s (timeouts.join_s) for {missing} to join: is it running, and is its config correct?"
+    )]
     Missing {
         /// The limit in seconds.
         limit_s: u64,
@@ -61,7 +106,7 @@ pub enum NotBegun {
         missing: String,
     },
     /// A party has said that it will not take part.
-    #[error("{party} will not take part: {text}; start all sides again when that has changed")]
+    #[error("{party} will not take part: {text}; fix that, then start all sides again")]
     GaveUp {
         /// The party.
         party: PartyName,
@@ -108,41 +153,32 @@ impl Awaited {
     }
 }
 
-/// When it is said who is missing.
+/// When it is said who is missing. What happens brings it forward, and nothing puts it off.
 #[derive(Debug)]
 pub struct Reminders {
-    next: Interval,
-    /// Whether the next is due to a refusal: what comes meanwhile is said with it.
-    is_soon: bool,
+    next: Instant,
 }
 
 impl Reminders {
-    /// From now on; must be called within a runtime.
-    pub fn start() -> Self {
-        let mut next = interval_at(Instant::now() + FIRST_REMINDER, REMINDER);
-        next.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { next, is_soon: false }
+    /// From `now` on.
+    pub fn start(now: Instant) -> Self {
+        Self { next: now + FIRST_REMINDER }
     }
 
-    /// Somebody was refused.
-    pub fn hasten(&mut self) {
-        if !self.is_soon {
-            self.is_soon = true;
-            self.next.reset_after(SOON);
-        }
+    /// Somebody was refused at `now`: what comes until that is said is said with it.
+    pub fn hasten(&mut self, now: Instant) {
+        self.next = self.next.min(now + SOON);
     }
 
-    /// Somebody has come, who has heard nothing yet, or has gone.
-    pub fn begin_anew(&mut self) {
-        if !self.is_soon {
-            self.next.reset_after(FIRST_REMINDER);
-        }
+    /// Somebody has come at `now`, who has heard nothing yet, or has gone.
+    pub fn renew(&mut self, now: Instant) {
+        self.next = self.next.min(now + FIRST_REMINDER);
     }
 
     /// Waits for the next.
     pub async fn due(&mut self) {
-        self.next.tick().await;
-        self.is_soon = false;
+        sleep_until(self.next).await;
+        self.next = Instant::now() + REMINDER;
     }
 }
 
@@ -187,15 +223,47 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_refusal_is_told_soon_and_a_flood_of_them_delays_nothing() {
-        let (mut reminders, refused) = (Reminders::start(), Instant::now());
-        for _ in 0..4 {
-            reminders.hasten();
-            reminders.begin_anew();
-            tokio::time::sleep(SOON / 10).await;
+    async fn a_flood_of_refusals_hides_no_party_that_gives_up() {
+        let absences = Absences::of(&[name("bank"), name("telecom")]);
+        let refused = |party: &str| Absence { party: name(party), why: "was refused".into(), gave_up: None };
+        let gave_up = Absence { gave_up: Some("no table".into()), ..refused("telecom") };
+        (0..100).for_each(|_| absences.tell(refused("bank")));
+        absences.tell(gave_up.clone());
+        (0..100).for_each(|_| absences.tell(refused("telecom")));
+        (0..100).for_each(|count| absences.tell(refused(&format!("stranger-{count}"))));
+        assert_eq!([absences.next().await, absences.next().await], [refused("bank"), gave_up]);
+        let said = async { absences.tell(refused("bank")) };
+        let (next, ()) = tokio::join!(absences.next(), said);
+        assert_eq!(next, refused("bank"));
+    }
+
+    #[test]
+    fn a_refusal_is_told_soon_and_nothing_that_happens_meanwhile_delays_it() {
+        let now = Instant::now();
+        let mut reminders = Reminders::start(now);
+        assert_eq!(reminders.next, now + FIRST_REMINDER);
+        for count in 0..4_u32 {
+            reminders.hasten(now + count * SOON / 5);
+            reminders.renew(now + count * SOON / 5);
         }
+        assert_eq!(reminders.next, now + SOON);
+    }
+
+    #[test]
+    fn one_that_comes_and_goes_all_the_time_keeps_nobody_from_hearing_who_is_missing() {
+        let (now, second) = (Instant::now(), Duration::from_secs(1));
+        let mut reminders = Reminders { next: now + REMINDER };
+        for count in 1..=30_u32 {
+            reminders.renew(now + count * second);
+            assert!(reminders.next <= now + second + FIRST_REMINDER, "{count}");
+        }
+    }
+
+    #[tokio::test]
+    async fn it_is_said_again_and_again() {
+        let mut reminders = Reminders { next: Instant::now() };
         reminders.due().await;
-        let waited = refused.elapsed();
-        assert!(SOON <= waited && waited < FIRST_REMINDER, "{waited:?}");
+        let left = reminders.next - Instant::now();
+        assert!(FIRST_REMINDER < left && left <= REMINDER, "{left:?}");
     }
 }

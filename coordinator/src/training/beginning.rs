@@ -7,8 +7,9 @@ use crate::training::awaited::NotBegun;
 use crate::training::cancellation::Cancelled;
 use crate::training::network::NetworkError;
 
-const NO_BEGIN: &str = "the run does not begin: the coordinator's log says why";
-const ASKED_TO_END: &str = "the coordinator was asked to end: the run goes on when it is started again";
+const NO_BEGIN: &str = "the run did not start: see the coordinator's log";
+const ASKED_TO_END: &str =
+    "the coordinator was asked to end: the run continues when the coordinator is started again";
 
 /// Whether the run begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,10 +38,10 @@ impl Parting {
     /// Because of `error`; `waits` says whether the coordinator waits where a party was lost.
     pub fn of(error: &anyhow::Error, waits: bool) -> Self {
         if let Some(not_begun) = error.downcast_ref::<NotBegun>() {
-            return Self::new(format!("the run does not begin: {}", not_begun.for_others()), false);
+            return Self::new(format!("the run did not start: {}", not_begun.for_others()), false);
         }
         if let Some(lost @ NetworkError::Lost { .. }) = error.downcast_ref() {
-            return Self::new(format!("the run does not begin: {lost}"), waits);
+            return Self::new(format!("the run did not start: {lost}"), waits);
         }
         match error {
             error if error.is::<Stopped>() => Self::new(ASKED_TO_END, true),

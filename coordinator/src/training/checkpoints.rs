@@ -1,5 +1,6 @@
 //! The coordinator's checkpoints from which a run goes on, and which of them all sides have.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -39,6 +40,9 @@ pub struct SavedNetwork {
     pub taught: u64,
     /// Batches whose gradients were sent.
     pub batches: u64,
+    /// Seconds from the run's first step, over all attempts so far.
+    #[serde(default)]
+    pub seconds: f64,
 }
 
 /// What a checkpoint holds beside top models.
@@ -127,7 +131,7 @@ impl Checkpoints {
                     return Some(resumed);
                 }
                 Ok(None) => warn!("{} is a checkpoint of another run, and is not used", found.path.display()),
-                Err(error) => warn!("{error:#}: the run goes on from an earlier checkpoint"),
+                Err(error) => warn!("{error:#}: the run continues from an earlier checkpoint"),
             }
         }
         checkpoints::forget_later(&self.folder, None);
@@ -157,13 +161,13 @@ fn put(whole: &mut Snapshot, prefix: &str, model: Snapshot) {
 }
 
 fn take(whole: &Snapshot, prefix: &str) -> Snapshot {
-    fn inner<T: Clone>((name, value): (&String, &T), prefix: &str) -> Option<(String, T)> {
-        Some((name.strip_prefix(prefix)?.to_string(), value.clone()))
-    }
-    Snapshot {
-        arrays: whole.arrays.iter().filter_map(|entry| inner(entry, prefix)).collect(),
-        text: whole.text.iter().filter_map(|entry| inner(entry, prefix)).collect(),
-    }
+    Snapshot { arrays: named(&whole.arrays, prefix), text: named(&whole.text, prefix) }
+}
+
+/// Those whose names begin with `prefix`, without it.
+fn named<T: Clone>(all: &BTreeMap<String, T>, prefix: &str) -> BTreeMap<String, T> {
+    let named = all.iter().filter_map(|(name, value)| Some((name.strip_prefix(prefix)?, value)));
+    named.map(|(name, value)| (name.to_string(), value.clone())).collect()
 }
 
 /// Names a run as the coordinator sees it: all that decides what it says, from labels and seed to the program's version.

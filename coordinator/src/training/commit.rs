@@ -17,7 +17,7 @@ use hashvfl_core::protocol::admission::Admission;
 use hashvfl_core::protocol::message::{FromCoordinator, FromParty};
 use hashvfl_core::records::RecordsDigest;
 use hashvfl_core::records::run_records::salt_of_run;
-use hashvfl_monitor::read_runs;
+use hashvfl_monitor::is_listed;
 use hashvfl_transport::Received;
 use hashvfl_transport::driver::Driver;
 use hashvfl_transport::handshake::{Handshake, HandshakeError, turn_away};
@@ -97,25 +97,25 @@ impl Unacknowledged {
 
 /// Tells parties that have not acknowledged it, as they come, that the run `run` has finished.
 ///
-/// Who does not come in time is told of, and kept: it may have its model without having been able to say so, and if not, it
-/// asks, and the same command tells it later.
+/// Parties that do not ask in time are logged and remembered: such a party may have its model without having confirmed it;
+/// otherwise it asks later, and the same command answers it.
 ///
 /// # Errors
 /// If it cannot listen, or is asked to end.
 pub fn announce(run: &HeldRun<'_>, state: StateFolder) -> anyhow::Result<()> {
     let HeldRun { config, reporter, .. } = run;
-    let summary = state.summary();
-    // A process may have been killed between the run's end and its line in the list.
-    let listed = read_runs(&config.runs).iter().any(|run| run.run_id == config.run_id);
-    let unlisted = if listed { None } else { Some(state.read_summary()?) };
-    let unacknowledged = Arc::new(Unacknowledged::read(state)?);
+    let unacknowledged = Arc::new(Unacknowledged::read(state.clone())?);
     if !unacknowledged.parties().is_empty() {
         info!("{} has not confirmed its model", names(&unacknowledged.parties()));
         Driver::start()?.wait(wait_for_all(run, unacknowledged))?;
     }
-    reporter.finished(&summary);
-    if let Some(unlisted) = unlisted {
-        keep_among_runs(config, &unlisted);
+    reporter.finished(&state.summary());
+    // A process may have been killed between the run's end and its line in the list. What parties wait for needs none.
+    if !is_listed(&config.runs, &config.run_id) {
+        match state.read_summary() {
+            Ok(summary) => keep_among_runs(config, &summary),
+            Err(error) => warn!("the run is not listed among finished ones: {error:#}"),
+        }
     }
     Ok(())
 }
@@ -137,7 +137,8 @@ async fn wait_for_all(run: &HeldRun<'_>, unacknowledged: Arc<Unacknowledged>) ->
         waited = timeout(Duration::from_secs(limit_s), unacknowledged.none_is_left()) => {
             if waited.is_err() {
                 warn!(
-                    "waited {limit_s} s (timeouts.reconnect_s), and {} has not asked whether its model counts: where its command ends with exit code 75, start it and this one again",
+                    "waited {limit_s} s (timeouts.reconnect_s), but {} has not confirmed its model: if its command \
+                     ended with exit code 75, start it and this command again",
                     names(&unacknowledged.parties())
                 );
             }
@@ -229,9 +230,10 @@ impl Announcer {
             anyhow::Ok(RecordsDigest { count: records.count() as u64, digest: records.digest() })
         });
         read.await.copied().map_err(|error| {
-            self.failures.warn(&format!("a party asks whether its model counts: {error:#}"));
+            self.failures
+                .warn(&format!("cannot answer a party that asks whether the run has finished: {error:#}"));
             HandshakeError::Failed(
-                "the coordinator cannot read the records of the run: its log says why".into(),
+                "the coordinator cannot read the list of the run's records: see its log".into(),
             )
         })
     }

@@ -1,7 +1,7 @@
 //! The way to a party of a run, over one connection after another.
 //!
-//! A connection that breaks is waited for. A party that is back says so on a new stream, which comes through `returns`, also
-//! where the old connection does not seem broken from here.
+//! When a connection breaks, the coordinator waits. A party that reconnects says so on a new stream, which arrives through
+//! `returns`, even if the old connection still looks intact from here.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,6 +19,7 @@ use tracing::{info, warn};
 
 use crate::admission_log::note_return;
 use crate::training::returns::Returned;
+use crate::training::waiting::Waiting;
 
 /// Longest wait until the network has taken a notice.
 const NOTICE: Duration = Duration::from_secs(1);
@@ -30,7 +31,7 @@ pub enum LineError {
     #[error(transparent)]
     Stream(#[from] StreamError),
     /// Its connection broke, and it did not come back.
-    #[error("{reason}, and it did not come back within {limit_s} s (timeouts.reconnect_s)")]
+    #[error("{reason}, and it did not reconnect within {limit_s} s (timeouts.reconnect_s)")]
     Lost {
         /// How its connection broke.
         reason: String,
@@ -41,7 +42,7 @@ pub enum LineError {
     #[error("its process was asked to end, or it has waited for longer than its limits allow")]
     Left,
     /// It came back, and cannot go on from where it is.
-    #[error("it came back on another connection and cannot go on: {0}")]
+    #[error("it reconnected, but cannot continue the run: {0}")]
     OtherPast(#[from] ResumeError),
 }
 
@@ -96,8 +97,9 @@ impl PartyLine {
         }
     }
 
-    /// The next message, if it comes within `limit`; a party whose connection breaks is waited for, up to `reconnect`, unless it
-    /// has said that it leaves, which is only noted. No message is lost where this future is dropped before it is ready.
+    /// The next message, if it comes within `limit`; a party whose connection breaks has `reconnect` to come back in addition, once,
+    /// unless it has said that it leaves. That is only noted, and stays so where it comes back; said twice, it is a message like any
+    /// other. No message is lost where this future is dropped before it is ready.
     ///
     /// # Errors
     /// If nothing comes in time, the party does not come back or cannot go on, or what came is no message.
@@ -106,17 +108,19 @@ impl PartyLine {
         limit: Duration,
         reconnect: Duration,
     ) -> Result<Received<FromParty>, LineError> {
+        let mut waiting = Waiting::begin(Instant::now(), limit, reconnect);
         loop {
             let received = tokio::select! {
                 biased;
                 Some(back) = self.returns.recv() => {
                     self.take_back(back).await?;
+                    waiting.breaks(Instant::now());
                     continue;
                 }
-                received = self.stream.next_within(limit) => received,
+                received = self.stream.next_within(waiting.left(Instant::now())) => received,
             };
             match received {
-                Ok(Received { message: FromParty::Leaving, .. }) => {
+                Ok(Received { message: FromParty::Leaving, .. }) if !self.leaving => {
                     info!(party = %self.party, "it leaves: its process is asked to end, or it has waited too long");
                     self.leaving = true;
                 }
@@ -124,8 +128,10 @@ impl PartyLine {
                     return Err(LineError::Left);
                 }
                 Err(lost @ (StreamError::Closed | StreamError::Broken(_))) => {
-                    self.wait_for_return(&lost, reconnect).await?;
+                    self.wait_for_return(&lost, waiting.breaks(Instant::now())).await?;
                 }
+                // What is left of the limit is nothing to tell.
+                Err(StreamError::TimedOut(_)) => return Err(StreamError::TimedOut(limit).into()),
                 received => return Ok(received?),
             }
         }
@@ -136,17 +142,22 @@ impl PartyLine {
     /// # Errors
     /// If it does not in time, also on another connection.
     pub async fn close(&mut self, limit: Duration, reconnect: Duration) -> Result<(), LineError> {
+        let mut waiting = Waiting::begin(Instant::now(), limit, reconnect);
         loop {
             let closed = tokio::select! {
                 biased;
                 Some(back) = self.returns.recv() => {
                     self.take_back(back).await?;
+                    waiting.breaks(Instant::now());
                     continue;
                 }
-                closed = self.stream.end(limit) => closed,
+                closed = self.stream.end(waiting.left(Instant::now())) => closed,
             };
             match closed {
-                Err(lost @ StreamError::Broken(_)) => self.wait_for_return(&lost, reconnect).await?,
+                Err(lost @ StreamError::Broken(_)) => {
+                    self.wait_for_return(&lost, waiting.breaks(Instant::now())).await?;
+                }
+                Err(StreamError::TimedOut(_)) => return Err(StreamError::TimedOut(limit).into()),
                 closed => return Ok(closed?),
             }
         }
@@ -170,7 +181,7 @@ impl PartyLine {
             return Err(gone());
         }
         self.board.status().party(party).connected = false;
-        warn!(%party, "{lost}: waiting {} s for it to come back", limit.as_secs());
+        warn!(%party, "{lost}: waiting up to {} s for it to reconnect", limit.as_secs());
         let back = timeout(limit, self.returns.recv()).await.ok().flatten().ok_or_else(gone)?;
         info!(%party, "back after {:.1} s", began.elapsed().as_secs_f64());
         self.take_back(back).await
@@ -185,12 +196,12 @@ impl PartyLine {
         let missing = match self.stream.missing(&mark) {
             Ok(missing) => missing,
             Err(error) => {
-                refuse(&stream, format!("this party cannot go on: {error}")).await;
+                refuse(&stream, format!("this party cannot continue the run: {error}")).await;
                 return Err(error.into());
             }
         };
         self.returned += 1;
-        note_return(&self.board, &self.party, stream.peer(), self.returned);
+        note_return(&self.board, &self.party, stream.peer());
         let first = FromCoordinator::Returned(self.stream.mark());
         if let Err(error) = self.stream.go_on(stream, Some(first), missing, self.repeating).await {
             warn!(party = %self.party, "lost again: {error}");
@@ -203,5 +214,78 @@ async fn say_why(stream: &TrainingStream, why: &str, interrupted: bool) {
     match interrupted {
         true => refuse_for_now(stream, why.to_string()).await,
         false => refuse(stream, why.to_string()).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::task::{Context, Poll};
+
+    use hashvfl_core::protocol::coordinator::{PeerError, PeerSession};
+    use hashvfl_core::protocol::exchange::Mark;
+    use hashvfl_core::protocol::message::Request;
+    use hashvfl_core::{Digest, RunId};
+    use hashvfl_monitor::{BoardConfig, Status};
+    use hashvfl_proto::WireMessage;
+
+    use super::*;
+
+    /// Longer than anything here takes.
+    const LONG: Duration = Duration::from_secs(20);
+
+    fn bank() -> PartyName {
+        PartyName::new("bank").unwrap()
+    }
+
+    /// A stream on which the party says `words`, and then nothing or, where `ends`, its end. What it is told is dropped.
+    fn saying(words: Vec<FromParty>, ends: bool) -> TrainingStream {
+        let (queue, mut handed) = mpsc::channel(8);
+        tokio::spawn(async move { while handed.recv().await.is_some() {} });
+        let mut words: VecDeque<_> = words.into_iter().map(WireMessage::into_wire).collect();
+        TrainingStream::simulated(
+            queue,
+            Box::new(move |_: &mut Context<'_>| match words.pop_front() {
+                None if !ends => Poll::Pending,
+                word => Poll::Ready(word),
+            }),
+        )
+    }
+
+    /// The way to bank over this stream, and where it comes back.
+    fn line(stream: TrainingStream) -> (PartyLine, mpsc::Sender<Returned>) {
+        let status = Status::new("coordinator", RunId::new("r").unwrap());
+        let board = Arc::new(Board::open(BoardConfig::default(), status).unwrap());
+        let (sender, returns) = mpsc::channel(1);
+        (PartyLine::new(bank(), stream, returns, board, LONG), sender)
+    }
+
+    #[tokio::test]
+    async fn a_party_that_says_twice_that_it_leaves_breaks_the_protocol() {
+        let (mut line, _returns) = line(saying(vec![FromParty::Leaving; 3], false));
+        let second = line.next_within(LONG, LONG).await.unwrap().message;
+        assert!(line.is_leaving());
+        let mut session = PeerSession::new(bank(), 4);
+        session.requested(1, &Request::Freeze, 0);
+        let refused = session.receive(second);
+        assert!(matches!(refused, Err(PeerError::Unexpected { found: "Leaving", .. })), "{refused:?}");
+    }
+
+    #[tokio::test]
+    async fn a_party_that_leaves_and_comes_back_on_another_connection_leaves_still() {
+        let (mut line, returns) = line(saying(vec![FromParty::Leaving], false));
+        let limit = Duration::from_millis(50);
+        let silent = line.next_within(limit, LONG).await.unwrap_err();
+        assert!(
+            matches!(silent, LineError::Stream(StreamError::TimedOut(told)) if told == limit),
+            "{silent:?}"
+        );
+        let mark = Mark { received: 0, chain: Digest([0; 32]) };
+        let stream = saying(vec![FromParty::Committed], true);
+        assert!(returns.send(Returned { stream, mark }).await.is_ok());
+        let word = line.next_within(LONG, LONG).await.unwrap().message;
+        assert!(word == FromParty::Committed && line.is_leaving(), "{word:?}");
+        let gone = line.next_within(LONG, LONG).await.unwrap_err();
+        assert!(matches!(gone, LineError::Left), "nobody waits for it: {gone:?}");
     }
 }

@@ -1,6 +1,7 @@
 //! A run from its first stream to its summary.
 
 pub(crate) mod admission;
+pub(crate) mod again;
 pub(crate) mod arrivals;
 pub(crate) mod awaited;
 mod beginning;
@@ -16,6 +17,8 @@ pub(crate) mod screening;
 pub(crate) mod shared_port;
 pub mod simulated;
 mod traffic;
+mod vain;
+mod waiting;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,8 +29,9 @@ use hashvfl_audit::{AuditEvent, AuditTrail, Moment};
 use hashvfl_cli::{OnInterruption, Unfinished, at_run};
 use hashvfl_core::protocol::coordinator::PeerError;
 use hashvfl_core::protocol::message::CheckpointId;
+use hashvfl_core::protocol::vain::VainWaits;
 use hashvfl_core::records::run_records::digest_of_run;
-use hashvfl_core::text::Tellable;
+use hashvfl_core::text::{Tellable, counted};
 use hashvfl_core::{Digest, ExcludedRecords, PackedCodes, PartyName, Plan, RunRecords};
 use hashvfl_learning::Classifier;
 use hashvfl_learning::device::Opened;
@@ -56,6 +60,7 @@ use crate::training::opening::{OpenedRun, Opening};
 use crate::training::outcome::Trained;
 use crate::training::screening::Screener;
 use crate::training::shared_port::SharedPort;
+use crate::training::vain::unless_in_vain;
 use crate::{detectors, top_file};
 
 /// A run that this process holds.
@@ -76,8 +81,6 @@ struct Run<'a> {
     opened: Opened,
     /// Records that each party's policy refuses.
     excluded: BTreeMap<PartyName, ExcludedRecords>,
-    /// When the coordinator began to listen.
-    listened: Instant,
     /// Seconds until all parties had joined.
     waiting: f64,
     audit: &'a AuditTrail,
@@ -116,30 +119,36 @@ pub fn run_among_others(
     };
     let reporter = ProgressReporter::of_task(json, config.run.task, board);
     let held = HeldRun { config, reporter: &reporter, shared };
-    let (mut fresh, mut state) = (fresh, None);
+    let (mut fresh, mut state, mut vain) = (fresh, None, VainWaits::default());
     loop {
-        match run_once(&held, &mut state, fresh) {
+        match run_once(&held, &mut state, &mut vain, fresh) {
             Err(error) if config.on_interruption == OnInterruption::Wait && is_interruption(&error) => {
                 warn!("{error:#}; waiting for all sides to reconnect (on_interruption)");
                 fresh = false;
             }
             Err(error) if error.chain().any(|cause| cause.is::<Stopped>()) => {
-                let what = "the run goes on when the same command is started again";
+                let what = "start the same command again to continue the run";
                 return Err(error.context(Unfinished::AskedToEnd(what)));
             }
             Err(error) if is_cancelled(&error) => {
                 state.iter().for_each(cancellation::obeyed);
-                return Err(
-                    error.context("the same command goes on from the last checkpoint, where there is one")
-                );
+                return Err(error.context(
+                    "start the same command again to continue from the last checkpoint, if there is one",
+                ));
             }
             ended => return ended,
         }
     }
 }
 
-/// A run until it ends or is interrupted. Its folder stays in `kept`, so that no other process works there meanwhile.
-fn run_once(held: &HeldRun<'_>, kept: &mut Option<StateFolder>, fresh: bool) -> anyhow::Result<()> {
+/// A run until it ends or is interrupted. Its folder stays in `kept`, so that no other process works there meanwhile; `vain` has
+/// the waits of earlier attempts.
+fn run_once(
+    held: &HeldRun<'_>,
+    kept: &mut Option<StateFolder>,
+    vain: &mut VainWaits,
+    fresh: bool,
+) -> anyhow::Result<()> {
     let opened = match opening::open(held, kept, fresh)? {
         Opening::Finished(state) => return commit::announce(held, state),
         Opening::Run(opened) => opened,
@@ -154,7 +163,7 @@ fn run_once(held: &HeldRun<'_>, kept: &mut Option<StateFolder>, fresh: bool) -> 
         let why = Some(Cancelled::WHY.to_string());
         opened.audit.note_or_complain(AuditEvent::RunEnded { finished: false, step: 0, why });
     }
-    opened.go_on(held, &driver, joined?, cancellation, listened)
+    opened.go_on(held, &driver, joined?, cancellation, listened, vain)
 }
 
 impl Run<'_> {
@@ -193,7 +202,7 @@ impl Run<'_> {
         let seconds = Seconds {
             waiting: self.waiting,
             training: outcome.curve.iter().map(|epoch| epoch.train_seconds).sum(),
-            run: self.listened.elapsed().as_secs_f64() - self.waiting,
+            run: network.seconds(),
         };
         Trained { plan, ids, classes, records, classifier, screener, outcome, seconds }.keep(self, network)
     }
@@ -215,8 +224,14 @@ impl Run<'_> {
     }
 
     /// Writes down how the run ended, and tells all parties: that their models count, or why there are none.
-    fn end(&self, network: NetworkedParties<'_>, trained: anyhow::Result<Summary>) -> anyhow::Result<()> {
+    fn end(
+        &self,
+        network: NetworkedParties<'_>,
+        trained: anyhow::Result<Summary>,
+        vain: &mut VainWaits,
+    ) -> anyhow::Result<()> {
         let Self { config, audit, .. } = self;
+        let trained = trained.map_err(|error| unless_in_vain(error, vain));
         for release in network.releases() {
             audit.note_or_complain(AuditEvent::Released(release));
         }
@@ -230,10 +245,11 @@ impl Run<'_> {
             Ok(summary) => {
                 let (heads, heard) = network.commit(audit.head());
                 let parties = config.run.parties.iter().filter(|party| !heard.contains(party));
-                self.state.keep_unacknowledged(&parties.cloned().collect::<Vec<_>>())?;
-                audit.keep_heads(&heads, &config.run.parties, Moment::Finish)?;
+                // The run has finished, whatever cannot be written now.
+                let kept = self.state.keep_unacknowledged(&parties.cloned().collect::<Vec<_>>());
+                audit.keep_heads_or_complain(&heads, &config.run.parties, Moment::Finish);
                 end_well(config, self.reporter, self.state, &summary);
-                Ok(())
+                kept
             }
             Err(error) => {
                 // Whether a party waits when the coordinator is asked to end is its own choice.
@@ -268,7 +284,7 @@ impl Run<'_> {
             excluded: excluded.count() as u64,
         })?;
         if let Some((_, SavedNetwork { step, .. })) = &resume {
-            info!(step, "the run goes on from a checkpoint");
+            info!(step, "the run continues from a checkpoint");
             self.reporter.board().status().resumes += 1;
             self.audit.note(AuditEvent::Resumed { step: *step })?;
         }
@@ -300,7 +316,7 @@ impl Run<'_> {
             &self.config.run,
             &mut plan.clone(),
             classifier,
-            TrainingOptions { patience: self.config.top.patience, screen, from, observer: None },
+            TrainingOptions { screen, from, ..TrainingOptions::of(&self.config.top) },
             &mut |progress| self.reporter.training_progress(progress),
         );
         trained.map_err(flatten)
@@ -326,7 +342,8 @@ pub fn check_plan(config: &CoordinatorConfig, plan: &Plan) -> anyhow::Result<()>
 fn excluded_by_any(by_party: &BTreeMap<PartyName, ExcludedRecords>) -> ExcludedRecords {
     let mut excluded = ExcludedRecords::default();
     for (party, own) in by_party.iter().filter(|(_, own)| !own.is_empty()) {
-        info!("{party} leaves out {} records: its policy does not allow the run for them", own.count());
+        let records = counted(own.count(), "record");
+        info!("{party} excludes {records}, for which its policy does not allow the run");
         excluded.add(own);
     }
     excluded
@@ -385,7 +402,7 @@ fn why_it_ended(error: &anyhow::Error) -> &'static str {
         Some(NetworkError::Lost { .. }) => "a-party-was-lost",
         Some(NetworkError::Left { .. }) => "a-party-was-asked-to-end",
         Some(NetworkError::Refused { .. }) => "a-party-does-not-count",
-        Some(NetworkError::Wait { .. }) => "a-party-was-silent",
+        Some(NetworkError::Wait { .. } | NetworkError::InVain { .. }) => "a-party-was-silent",
         Some(NetworkError::Ledger(_)) => "ledger",
         Some(NetworkError::Transcript(_)) => "transcript",
         Some(NetworkError::Answers(_)) => "another-answer-than-before",
@@ -418,7 +435,7 @@ fn for_others(error: &anyhow::Error) -> String {
     }
     match error.downcast_ref() {
         Some(NetworkError::Peer(PeerError::Failed { step, party, .. })) => {
-            format!("step {step}: {party} stopped, its own log says why")
+            format!("step {step}: {party} stopped; its own log says why")
         }
         Some(
             told @ (NetworkError::Peer(_)
@@ -430,6 +447,7 @@ fn for_others(error: &anyhow::Error) -> String {
             | NetworkError::Cancelled { .. }
             | NetworkError::Refused { .. }
             | NetworkError::Wait { .. }
+            | NetworkError::InVain { .. }
             | NetworkError::Ledger(LedgerError::Refused(_))),
         ) => told.to_string(),
         Some(
@@ -439,6 +457,6 @@ fn for_others(error: &anyhow::Error) -> String {
             | NetworkError::Checkpoint(_)
             | NetworkError::Random,
         )
-        | None => "the coordinator stopped, its own log says why".to_string(),
+        | None => "the coordinator stopped; see its log".to_string(),
     }
 }

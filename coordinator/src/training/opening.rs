@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use hashvfl_audit::AuditTrail;
+use hashvfl_core::protocol::vain::VainWaits;
+use hashvfl_core::text::counted;
 use hashvfl_core::{Digest, Plan};
 use hashvfl_learning::device::{self, Opened};
 use hashvfl_ledger::AnswerLog;
@@ -56,8 +58,8 @@ pub fn open(held: &HeldRun<'_>, kept: &mut Option<StateFolder>, fresh: bool) -> 
         None => kept.insert(StateFolder::create(&config.state)?).clone(),
     };
     if fresh {
-        let files = state.throw_away()?;
-        info!("threw {files} files of an unfinished run away; what it released stays in the ledgers");
+        let files = counted(state.throw_away()?, "file");
+        info!("discarded {files} of an unfinished run; the ledgers still count what it released");
     } else if let Some(where_it_is) = finished::top_of(&state, &name)? {
         info!("{where_it_is}");
         return Ok(Opening::Finished(state));
@@ -76,9 +78,9 @@ pub fn open(held: &HeldRun<'_>, kept: &mut Option<StateFolder>, fresh: bool) -> 
     if let Some(respelt) = coverage::respelt(&labelled.classes) {
         warn!("{respelt}");
     }
-    if let Some(gap) = detectors::resolution(&config.detectors, &plan) {
-        warn!("{gap}");
-    }
+    let unable = detectors::resolution(&config.detectors, &plan);
+    let silent = detectors::silent_classes(&config.detectors, &plan, &labelled.labels);
+    unable.into_iter().chain(silent).for_each(|gap| warn!("{gap}"));
     let run = OpenedRun { name, state, labelled, plan, opened, gradients, checkpoints, label_ledger, audit };
     Ok(Opening::Run(Box::new(run)))
 }
@@ -89,7 +91,7 @@ impl OpenedRun {
         self.gradients.has(1)
     }
 
-    /// Goes on with the parties that have `joined` since `listened`, until the run ends.
+    /// Goes on with the parties that have `joined` since `listened`, until the run ends; `vain` has this process's waits that were.
     ///
     /// # Errors
     /// If it fails, or is interrupted. Parties that are still there are told.
@@ -100,21 +102,21 @@ impl OpenedRun {
         joined: Vec<Joined>,
         cancellation: Cancellation,
         listened: Instant,
+        vain: &mut VainWaits,
     ) -> anyhow::Result<()> {
         let Self { name, state, labelled, plan, opened, gradients, checkpoints, label_ledger, audit } = self;
         let HeldRun { config, reporter, .. } = *held;
         let waiting = listened.elapsed().as_secs_f64();
         let resumed = checkpoints.common(&joined);
         if resumed.is_none() && gradients.has(1) {
-            warn!("no side's checkpoint is one that all have: the run goes on from its beginning");
+            warn!("no checkpoint is held by all sides: the run starts again from the beginning");
         }
         let excluded = joined.iter().map(|one| (one.party.clone(), one.excluded.clone())).collect();
         let board = Arc::clone(reporter.board());
         let log = RunLog { transcript: None, label_ledger, gradients, checkpoints, board };
         let mut network = NetworkedParties::new(driver, config, joined, plan.clone(), log, cancellation);
-        let run =
-            Run { config, name, reporter, state: &state, opened, excluded, listened, waiting, audit: &audit };
+        let run = Run { config, name, reporter, state: &state, opened, excluded, waiting, audit: &audit };
         let trained = run.train(&mut network, labelled, plan, resumed);
-        run.end(network, trained)
+        run.end(network, trained, vain)
     }
 }

@@ -8,9 +8,9 @@ use std::collections::HashSet;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, ensure};
-use hashvfl_core::{Digest, Part, Plan};
-use hashvfl_detectors::screening::{Action, GivenLabels, Labelled, Screened, Screening, label_p_values};
+use anyhow::Context;
+use hashvfl_core::Digest;
+use hashvfl_detectors::screening::{GivenLabels, Labelled, Screened, label_p_values};
 use hashvfl_detectors::{Codes, DetectorError};
 use hashvfl_files::{read_whole, write_whole};
 use hashvfl_learning::top::loss::Labels;
@@ -18,50 +18,8 @@ use hashvfl_learning::training::ScreeningPoint;
 use serde::{Deserialize, Serialize};
 use tracing::info;
 
+use crate::config::ScreeningConfig;
 use crate::summary;
-
-/// The `[screening]` table.
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ScreeningConfig {
-    /// What is done with a record that is flagged.
-    pub action: Action,
-    /// It is flagged where its p-value is this or less.
-    pub level: f64,
-    /// The number of folds; the records of one fold are judged by detectors of the others.
-    pub folds: usize,
-    /// Epochs after which the records are judged for the first time.
-    pub after_epochs: u32,
-}
-
-impl Default for ScreeningConfig {
-    fn default() -> Self {
-        let Screening { action, level, folds } = Screening::default();
-        Self { action, level, folds, after_epochs: 3 }
-    }
-}
-
-impl ScreeningConfig {
-    fn settings(&self) -> Screening {
-        Screening { action: self.action, level: self.level, folds: self.folds }
-    }
-
-    /// Checks every range for a run of so many epochs.
-    pub fn check(&self, epochs: u32) -> anyhow::Result<()> {
-        self.settings().check()?;
-        ensure!(
-            (1..epochs).contains(&self.after_epochs),
-            "after_epochs must be 1 or more and below run.epochs = {epochs}, not {}",
-            self.after_epochs
-        );
-        Ok(())
-    }
-
-    /// Checks that the cohort has records enough.
-    pub fn check_records(&self, plan: &Plan) -> anyhow::Result<()> {
-        self.settings().check_rows(plan.part(Part::CohortTrain).len()).context("[screening]")
-    }
-}
 
 /// Judges training records and keeps what it finds, during a run on disk as well: one that goes on from a checkpoint needs it.
 pub struct Screener<'a> {
@@ -113,10 +71,10 @@ impl<'a> Screener<'a> {
         };
         let path = file.display();
         let bytes = read_whole(file).with_context(|| {
-            format!("cannot read {path}: start with --fresh to throw the unfinished run away")
+            format!("cannot read {path}: start with --fresh to discard the unfinished run")
         })?;
         let mut found = from_bytes(&bytes).with_context(|| {
-            format!("{path} is damaged: start with --fresh to throw the unfinished run away")
+            format!("{path} is damaged: start with --fresh to discard the unfinished run")
         })?;
         // Records are judged anew before the refit.
         found.retain(|found| matches!(found.at, ScreeningPoint::Epoch(_)));

@@ -62,8 +62,8 @@ pub struct SharedPort {
 }
 
 impl SharedPort {
-    /// Listens for the parties of the runs of `configs`, which have one `listen` and one identity; of other limits the larger
-    /// ones hold.
+    /// Listens for the parties of the runs of `configs`, which have one `listen` and one identity; for all other limits, the
+    /// larger value applies.
     ///
     /// # Errors
     /// If nobody can listen there, or the identity cannot be used.
@@ -89,7 +89,7 @@ impl SharedPort {
         let (arrivals, serving) = listen::training(listener);
         network.spawn(async move {
             if let Err(error) = serving.await {
-                error!("nobody can come in at {address} any more: {error}");
+                error!("no party can connect to {address} any more: {error}");
             }
         });
         network.spawn(receive_all(Arc::clone(&ways), arrivals, handshake_s));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hashvfl_core::protocol::message::{AuditHead, CheckpointId};
+use hashvfl_core::protocol::vain::VainWaits;
 use hashvfl_core::{ExcludedRecords, PartyName};
 use hashvfl_transport::driver::Driver;
 use hashvfl_transport::listen::TrainingStream;
@@ -68,6 +69,6 @@ pub fn run(
         joined.push(Joined { party, excluded, head, checkpoints, line });
     }
     let cancellation = Cancellation::of(&opened.state);
-    opened.go_on(&held, &driver, joined, cancellation, listened)?;
+    opened.go_on(&held, &driver, joined, cancellation, listened, &mut VainWaits::default())?;
     Ok(Finished::Now)
 }

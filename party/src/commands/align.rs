@@ -37,7 +37,10 @@ fn table(config: &PartyConfig) -> anyhow::Result<&AlignmentConfig> {
 }
 
 fn policy_path(config: &PartyConfig) -> anyhow::Result<&Path> {
-    config.policy.as_deref().context("the config names no policy, which pins the other holders' keys")
+    config
+        .policy
+        .as_deref()
+        .context("the config has no `policy`: set it to a policy file, which pins the other holders' keys")
 }
 
 /// This party's public key.
@@ -48,7 +51,7 @@ pub fn key(config: &PartyConfig) -> anyhow::Result<PublicKey> {
 /// Pins keys of other holders.
 pub fn pin(config: &PartyConfig, pins: &[Pin]) -> anyhow::Result<()> {
     let path = policy_path(config)?;
-    hashvfl_alignment::pin(path, &table(config)?.settings, (&config.name, key(config)?), pins)?;
+    hashvfl_alignment::pin(path, &table(config)?.settings, &config.name, key(config)?, pins)?;
     say!("{} pins {} of the other holders' keys", path.display(), Policy::read(path)?.alignment.keys.len());
     Ok(())
 }
@@ -78,7 +81,7 @@ pub fn run(config: &PartyConfig, served: bool) -> anyhow::Result<()> {
 fn explain_end(error: anyhow::Error) -> anyhow::Error {
     if matches!(error.downcast_ref(), Some(AlignmentError::AskedToEnd)) {
         return error
-            .context(Unfinished::AskedToEnd("the alignment goes on when the same command is started again"));
+            .context(Unfinished::AskedToEnd("start the same command again to continue the alignment"));
     }
     error
 }
@@ -100,6 +103,7 @@ fn align_records(
     let policy = Policy::read(policy_path(config)?)?;
     let audit = config.audit_trail()?;
     let ids = columns.ids();
+    columns.remarks()?.iter().for_each(|remark| warn!("{remark}"));
     let read = |mut spool: Spool<'_>| {
         let fingerprint = columns.visit_ids(|id| anyhow::Ok(spool.push(id)?))?;
         Ok(spool.finish(Some(fingerprint))?)
@@ -153,7 +157,7 @@ impl<'a> RelayConnection<'a> {
     fn reopen(&mut self, why: &str) -> Result<Event, RelayError> {
         let (config, alignment, dialer, stop) = (self.config, self.alignment, &self.dialer, &mut self.stop);
         let (began, limit) = (Instant::now(), Duration::from_secs(config.timeouts.connect_s));
-        warn!("{why}: dialling again for up to {} s", limit.as_secs());
+        warn!("{why}: reconnecting for up to {} s", limit.as_secs());
         loop {
             let dialled = self.runtime.block_on(async {
                 tokio::select! {
@@ -168,8 +172,11 @@ impl<'a> RelayConnection<'a> {
                     self.stream = stream;
                     return Ok(Event::RelayLost);
                 }
-                Some(Err(error)) if began.elapsed() >= limit => return Err(RelayError(error.to_string())),
-                Some(Err(_)) => std::thread::sleep(PAUSE),
+                Some(Err(error)) if error.is_for_now() && began.elapsed() < limit => {
+                    std::thread::sleep(PAUSE);
+                }
+                // Another attempt would end as this one.
+                Some(Err(error)) => return Err(RelayError(error.to_string())),
             }
         }
     }
@@ -203,7 +210,7 @@ impl Relay for RelayConnection<'_> {
                 FromRelay::Absence { holder, refused: false } => Ok(Some(Event::GaveUp(holder))),
                 FromRelay::Absence { holder, refused: true } => {
                     warn!(
-                        "the relay has refused {holder}: its own log says why; waiting for it to come again"
+                        "the relay has refused {holder} (its own log says why); waiting for it to connect again"
                     );
                     continue;
                 }

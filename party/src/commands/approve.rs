@@ -16,7 +16,8 @@ use crate::config::PartyConfig;
 /// If the config names no policy, `digest` is another one, or the approval cannot be kept.
 pub fn approve(config: &PartyConfig, digest: Option<&str>, by: Option<&str>) -> anyhow::Result<()> {
     let policy = config.policy.as_deref().context(
-        "the config names no policy: approvals are kept beside one (`policy = \"policy.toml\"`, with require_approval = true)",
+        "the config has no `policy`: approvals are stored beside a policy file (policy = \"policy.toml\", with \
+         require_approval = true in it)",
     )?;
     let settings = config.run.to_settings();
     let wanted = settings.digest();
@@ -50,6 +51,6 @@ pub fn approve(config: &PartyConfig, digest: Option<&str>, by: Option<&str>) -> 
 }
 
 /// `text` without control characters.
-fn without_controls(text: &str) -> String {
+pub fn without_controls(text: &str) -> String {
     text.chars().filter(|character| !character.is_control()).collect()
 }

@@ -8,10 +8,13 @@ use std::time::Duration;
 use anyhow::Context;
 use hashvfl_audit::Counted;
 use hashvfl_cli::config::check_state_folder;
+use hashvfl_core::text::counted;
+use hashvfl_data::EncodingNotes;
 use hashvfl_ledger::{LedgerView, Policy, RedbStore, StoreError, Volume, known_under_other_ids};
 use hashvfl_transport::dial::DialError;
 use tracing::{info, warn};
 
+use crate::alarm;
 use crate::commands::chosen;
 use crate::config::PartyConfig;
 use crate::connection::dialer;
@@ -47,11 +50,18 @@ pub fn check(config: &PartyConfig, path: &Path) -> anyhow::Result<Checked> {
     chosen::missing(config, path)?.iter().for_each(|missing| warn!("{missing}"));
     let mut to_do = alignment(config, path)?;
     to_do.extend(identity(config, path));
+    if alarm::check(config).is_err() {
+        to_do.push(format!(
+            "a gradient alarm has stopped this party: `party alarm --config {}` says more",
+            path.display()
+        ));
+    }
     let prepared = load(config)?;
     // Last of what ends the run: whoever checks a config again after it hears what is new.
     StateFolder::check(config)?;
     let finished = finished::model_of(config)?;
     warn_of_ids(config, &prepared)?;
+    warn_of_cycles(config);
     if let Some(order) = config.awaited_served_order() {
         let command = format!("party align --served --config {}", path.display());
         to_do.push(format!("align the records to be served, which writes {}: `{command}`", order.display()));
@@ -90,12 +100,19 @@ fn load(config: &PartyConfig) -> anyhow::Result<Prepared> {
         if let Some(told) = told_of_faulty(&config, &noted, records) {
             warn!("[serve]: {told}");
         }
-        let otherwise = taken_otherwise(&noted);
-        if !otherwise.is_empty() {
-            info!("[serve]: {}", otherwise.join("; "));
-        }
+        info!("[serve]: {}", served_reading(&config, &noted, records)?);
     }
     Ok(prepared)
+}
+
+/// How the table to be served was read, as that of the training is told.
+fn served_reading(config: &PartyConfig, noted: &EncodingNotes, records: usize) -> anyhow::Result<String> {
+    let columns = config.served().columns;
+    let lines = columns.lines()?.map(|lines| format!(" on {lines} lines"));
+    let mut parts = vec![counted(records, "record") + &lines.unwrap_or_default()];
+    parts.extend(taken_otherwise(noted));
+    parts.extend(columns.remarks()?);
+    Ok(parts.join("; "))
 }
 
 /// Whether the run was refused before for what its codes tell, or too many runs were.
@@ -166,7 +183,7 @@ fn who_answers(config: &PartyConfig) -> anyhow::Result<Option<String>> {
     match answered {
         Ok(Ok(peer)) => Ok(peer.map(|peer| format!("{} with the key {}", peer.identity, peer.fingerprint))),
         Ok(Err(DialError::Absent { .. })) | Err(_) => {
-            Ok(Some("nobody yet: is the coordinator up?".to_string()))
+            Ok(Some("nobody answers yet: is the coordinator running?".to_string()))
         }
         Ok(Err(error)) => Err(error.into()),
     }
@@ -176,7 +193,8 @@ fn who_answers(config: &PartyConfig) -> anyhow::Result<Option<String>> {
 fn identity(config: &PartyConfig, path: &Path) -> Option<String> {
     config.identity.as_ref().filter(|identity| !identity.is_made())?;
     Some(format!(
-        "make an identity, by which the coordinator knows this party: `party identity request --config {}` (docs/how-to/identities.md)",
+        "create an identity, by which the coordinator recognises this party: `party identity request --config {}` \
+         (docs/how-to/identities.md)",
         path.display()
     ))
 }
@@ -202,24 +220,42 @@ fn alignment(config: &PartyConfig, path: &Path) -> anyhow::Result<Vec<String>> {
     Ok(to_do)
 }
 
+/// Warns of cycles that leave the gradient monitor nothing to compare codes with.
+fn warn_of_cycles(config: &PartyConfig) {
+    let run = &config.run;
+    if config.on_alarm.monitors() && run.epochs > 1 && run.cycles == run.epochs {
+        warn!(
+            "run.cycles is as much as run.epochs: the gradient monitor compares codes within a cycle, so it will not see \
+             gradients that pull a record towards its earlier codes. Fewer cycles would let it"
+        );
+    }
+}
+
 /// Warns of records whose ids may give them a budget that is not their own.
 fn warn_of_ids(config: &PartyConfig, prepared: &Prepared) -> anyhow::Result<()> {
     let respelt = prepared.table_ids().respelt();
     if respelt > 0 {
         warn!(
-            "{respelt} records have the id of another record, spelt otherwise: each of them shares that one's account and budget"
+            "found {} with the same id as another record in a different spelling: such records share the account \
+             and budget of that record",
+            counted(respelt, "record")
         );
     }
     let look_alike = prepared.table_ids().look_alike();
     if look_alike > 0 {
         warn!(
-            "{look_alike} ids look like another one and differ from it in white space or in characters that do not show: each of them has an account and a budget of its own"
+            "found {} like another id except for white space or invisible characters: each such id has its own \
+             account and budget",
+            counted(look_alike, "id")
         );
     }
     let elsewhere = known_elsewhere(config, prepared)?;
     if elsewhere > 0 {
         warn!(
-            "{elsewhere} records are new to the ledger and have the same columns as records that it knows under other ids. Duplicate rows are normal in small tables. But if these are known records under new ids, they get a fresh budget, and randomised response can be averaged out"
+            "found {} new to the ledger with the same columns as records that it has under other \
+             ids. Duplicate rows are normal in small tables. But if these are known records under new ids, they get \
+             a fresh budget, and the noise of randomised response can be averaged out",
+            counted(elsewhere, "record")
         );
     }
     Ok(())

@@ -16,15 +16,16 @@ pub fn described(config: &PartyConfig) -> anyhow::Result<String> {
     };
     let Some(chosen) = chosen(identity) else {
         return Ok(
-            "any coordinator that the authority has signed: identity.coordinator names none".to_string()
+            "any coordinator whose certificate the authority signed (identity.coordinator is not set)"
+                .to_string(),
         );
     };
     let pins = Pins::read(&identity.pins)?;
     Ok(match pins.keys(&chosen) {
-        None => format!("{chosen} alone, with any key that the authority has signed: none is pinned"),
+        None => format!("only {chosen}, with any key that the authority signed (no key is pinned)"),
         Some(keys) => {
             let keys: Vec<String> = keys.iter().map(ToString::to_string).collect();
-            format!("{chosen} alone, with the key {} alone", keys.join(" or "))
+            format!("only {chosen}, and only with the key {}", keys.join(" or "))
         }
     })
 }
@@ -40,8 +41,8 @@ pub fn missing(config: &PartyConfig, path: &Path) -> anyhow::Result<Option<Strin
     let pin = |who: &str| format!("`party identity pin {who}=KEY --config {}`", path.display());
     let Some(chosen) = chosen(identity) else {
         return Ok(Some(format!(
-            "whoever the authority calls a coordinator is taken for this party's: name yours in [identity] of {}, as in coordinator = \
-             \"NAME\", and pin its key as it was read out: {}",
+            "any coordinator whose certificate the authority signed is accepted: name yours in [identity] of {} \
+             (coordinator = \"NAME\"), and pin its key as its owner read it out: {}",
             path.display(),
             pin("coordinator/NAME")
         )));
@@ -50,7 +51,7 @@ pub fn missing(config: &PartyConfig, path: &Path) -> anyhow::Result<Option<Strin
         return Ok(None);
     }
     Ok(Some(format!(
-        "whoever keeps the authority can sign another {chosen}: pin its key as it was read out: {}",
+        "the owner of the authority could sign another {chosen}: pin its key as its owner read it out: {}",
         pin(&chosen.to_string())
     )))
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use hashvfl_cli::doctor::{Bundle, Clock, DoctorArguments, Forecast, Place, Program};
 use hashvfl_core::Plan;
+use hashvfl_core::text::counted;
 use hashvfl_ledger::{LedgerView, StoreError, Volume};
 use hashvfl_transport::dial::{DialError, Dialer};
 use hashvfl_transport::monitor::ask_page;
@@ -86,7 +87,7 @@ fn forecast(config: &PartyConfig) -> Forecast {
 fn ledger(config: &PartyConfig) -> (Value, String) {
     let path = config.ledger.display();
     if !config.ledger.exists() {
-        return (json!({ "is": "absent" }), format!("{path} is not there yet"));
+        return (json!({ "is": "absent" }), format!("{path} does not exist yet"));
     }
     let total = LedgerView::open(&config.ledger).and_then(|view| view.total());
     match total {
@@ -94,7 +95,7 @@ fn ledger(config: &PartyConfig) -> (Value, String) {
             let before = config.audit.counted().ok();
             let is_older = before.is_some_and(|before| items < before.items || bits < before.bits);
             let found = json!({ "is": "in order", "releases": items, "bits": bits, "older_than_audit_trail": is_older });
-            let line = format!("{items} releases in all, {bits} bits");
+            let line = format!("{} in total, {}", counted(items, "release"), counted(bits, "bit"));
             let older =
                 if is_older { "; THE AUDIT TRAIL KNOWS OF MORE: an older copy was restored" } else { "" };
             (found, line + older)
@@ -124,7 +125,7 @@ fn reach(config: &PartyConfig, runtime: &Runtime) -> (Value, String, Option<Syst
         Ok(dialer) => dialer,
         Err(error) => {
             let found = json!({ "addresses": known, "identity_usable": false });
-            return (found, format!("nobody is dialled: {error:#}"), None);
+            return (found, format!("did not connect to the coordinator: {error:#}"), None);
         }
     };
     let began = Instant::now();
@@ -133,12 +134,15 @@ fn reach(config: &PartyConfig, runtime: &Runtime) -> (Value, String, Option<Syst
     let (word, line) = match answered {
         Ok(Ok(peer)) => {
             let who =
-                peer.map_or_else(|| "somebody, in plain text".to_string(), |peer| peer.identity.to_string());
+                peer.map_or_else(|| "something in plain text".to_string(), |peer| peer.identity.to_string());
             ("yes", format!("{who} answers at {} after {milliseconds} ms", dialer.address()))
         }
         Ok(Err(DialError::Absent { .. })) | Err(_) => (
             "nobody",
-            format!("nobody answers at {}: is it up, and does the firewall let TCP out?", dialer.address()),
+            format!(
+                "nothing answers at {}: is the coordinator running, and does the firewall allow outgoing TCP?",
+                dialer.address()
+            ),
         ),
         Ok(Err(DialError::Identity { reason, .. })) => ("another identity", reason.to_string()),
         Ok(Err(error)) => ("broken", error.to_string()),

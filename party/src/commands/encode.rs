@@ -1,5 +1,6 @@
 //! `party encode`: codes of records by the trained model, into a file.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use anyhow::{Context, ensure};
@@ -10,6 +11,7 @@ use hashvfl_core::protocol::serving_party::granted;
 use hashvfl_core::records::plan::CHUNK_ROWS;
 use hashvfl_core::records::record_keys::Places;
 use hashvfl_core::settings::OnRefusal;
+use hashvfl_core::text::counted;
 use hashvfl_core::{CodeTable, Part, Plan, RunRow, StoredCodes, TableRow};
 use hashvfl_files::{check_file, read_whole, say, write_whole};
 use hashvfl_ledger::RowBlock;
@@ -17,10 +19,11 @@ use hashvfl_transport::stop::{Stop, Stopped};
 use tracing::{info, warn};
 
 use crate::config::PartyConfig;
+use crate::leakage::{self, KeptReleases};
 use crate::noise::AskedRecords;
 use crate::prepare::Prepared;
 use crate::releases::Releases;
-use crate::{leakage, state};
+use crate::state;
 
 /// Encodes a part of the run's records and writes a codes file. Records are found in today's table by the ids that the
 /// run keeps; those that were left out of the run or erased since are not encoded.
@@ -29,7 +32,7 @@ pub fn encode(config: &PartyConfig, part: Part, out: &Path) -> anyhow::Result<()
         let is_ours = read_whole(out).is_ok_and(|bytes| StoredCodes::from_bytes(&bytes).is_ok());
         ensure!(
             is_ours,
-            "{} is there already and holds no codes: name another file with --out",
+            "{} already exists and is not a file of codes: choose another file with --out",
             out.display()
         );
     }
@@ -51,7 +54,11 @@ pub fn encode(config: &PartyConfig, part: Part, out: &Path) -> anyhow::Result<()
     let all: Vec<RunRow> = plan.part(part).iter().copied().map(RunRow::new).collect();
     let encoder = prepared.digest();
     let mut releases = Releases::open_to_encode(config, &prepared)?;
-    leakage::check_frozen("codes", &prepared, &mut releases)?;
+    leakage::check_frozen("codes", &prepared, None, &mut releases)?;
+    if let Some(kept) = KeptReleases::of_model(config, &model, &releases)? {
+        let asked: HashSet<RunRow> = all.iter().copied().collect();
+        kept.check(&records, &asked, config, &prepared, None, &mut releases)?;
+    }
     let audit = releases.audit_trail(config)?;
     let wanted = all.len();
     let rows = match config.run.on_refusal {
@@ -88,8 +95,8 @@ pub fn encode(config: &PartyConfig, part: Part, out: &Path) -> anyhow::Result<()
     }))?;
     audit.note_counted(releases.counted());
     say!(
-        "{} records encoded into {}: this file holds codes, hand it to nobody but the coordinator",
-        rows.len(),
+        "wrote the codes of {} to {}: give this file to the coordinator only",
+        counted(rows.len(), "record"),
         out.display()
     );
     Ok(())
@@ -128,7 +135,7 @@ fn without_refused(
 ) -> anyhow::Result<Vec<RunRow>> {
     let refused = releases.refused(prepared, &numbers(&places.of(&rows)))?;
     if let Some(refusal) = &refused.refusal {
-        warn!("{refusal}: they are left out");
+        warn!("{refusal}: these records are excluded");
     }
     rows.retain(granted(&refused.positions));
     Ok(rows)

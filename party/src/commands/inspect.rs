@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use anyhow::{Context, bail};
+use hashvfl_core::text::counted;
 use hashvfl_data::{
     ColumnType, ColumnsSource, CsvColumns, Faulty, Figures, Hints, Inspected, Inspection, Missing, Pixels,
-    Surveyed, Treatment, load_as, load_in_order, survey,
+    Surveyed, Treatment, load_in_order, load_numbered, survey,
 };
 
 use crate::config::{PartyConfig, Source};
@@ -25,6 +26,9 @@ pub struct Arguments {
     /// A CSV table without a config. Types are inferred from all records.
     #[arg(long, value_name = "TABLE")]
     from: Option<std::path::PathBuf>,
+    /// Treat the first line of TABLE as a header, even if the records do not show that it is one.
+    #[arg(long, requires = "from")]
+    header: bool,
     /// Show the most frequent categories by name. They are private data: use this only on your own terminal.
     #[arg(long)]
     categories: bool,
@@ -41,7 +45,7 @@ pub fn inspect(arguments: &Arguments) -> anyhow::Result<()> {
             let found = of_config(&config, arguments.categories)?;
             (path.display().to_string(), found)
         }
-        (None, Some(table)) => (table.display().to_string(), of_table(table, arguments.categories)?),
+        (None, Some(table)) => (table.display().to_string(), of_table(table, arguments)?),
         (None, None) => bail!("no table: pass `--config FILE` or `--from TABLE`"),
     };
     if arguments.json {
@@ -60,25 +64,35 @@ fn of_config(config: &PartyConfig, categories: bool) -> anyhow::Result<Inspectio
     Ok(Inspection { lines: columns.lines()?, remarks: columns.remarks()?, ..found })
 }
 
-fn of_table(table: &Path, categories: bool) -> anyhow::Result<Inspection> {
+fn of_table(table: &Path, arguments: &Arguments) -> anyhow::Result<Inspection> {
     let survey = survey(table, &Hints::default())?;
-    survey.check_first_line(table)?;
-    let source = ColumnsSource::Csv(CsvColumns {
-        paths: vec![table.to_path_buf()],
-        id: survey.id[0].as_str().into(),
-        columns: None,
-        ignore: Vec::new(),
-        image: None,
-    });
-    // Also columns that no model takes are looked at.
+    if !arguments.header {
+        survey.check_first_line(table)?;
+    }
+    // Also columns that no model takes are looked at, and records whose ids repeat.
+    let columns: Vec<String> = survey.columns.iter().map(|column| column.name.clone()).collect();
     let treatment = Treatment { faulty: Faulty::Mark, ..survey.treatment() };
-    let found = Inspection::of(&load_as(&source, &treatment)?, &treatment, categories);
-    let is_odd = |column: &&Surveyed| column.leading_zeros > 0 || column.ranges > 0 || column.respelt > 0;
+    let found =
+        Inspection::of(&load_numbered(table, &columns, &treatment)?, &treatment, arguments.categories);
+    let id = survey.id.first().map_or("id", String::as_str);
+    // For its lines: no id is read.
+    let (paths, ignore) = (vec![table.to_path_buf()], Vec::new());
+    let source = ColumnsSource::Csv(CsvColumns { paths, id: id.into(), columns: None, ignore, image: None });
+    let counts = |column: &Surveyed| [column.leading_zeros, column.ranges, column.thousands];
+    let is_odd = |column: &&Surveyed| counts(column).iter().any(|count| *count > 0) || column.respelt > 0;
     let odd = survey.columns.iter().filter(is_odd);
     let of_columns = odd.flat_map(|column| {
         column.remarks().into_iter().map(|remark| format!("column {:?}: {remark}", column.name))
     });
-    let remarks = source.remarks()?.into_iter().chain(of_columns).collect();
+    let of_id = match (survey.id.is_empty(), survey.ids) {
+        (true, _) => Some("no column has the name of an id".to_string()),
+        (false, Some(ids)) if (ids as u64) < survey.records => Some(format!(
+            "column {id:?}: {ids} ids of {} records: each record needs one of its own",
+            survey.records
+        )),
+        (false, _) => None,
+    };
+    let remarks = source.remarks()?.into_iter().chain(of_id).chain(of_columns).collect();
     Ok(Inspection { lines: source.lines()?, remarks, ..found })
 }
 
@@ -107,8 +121,9 @@ fn text(found: &Inspection) -> String {
     let widths: Vec<usize> = (0..table[0].len())
         .map(|at| table.iter().map(|line| line[at].chars().count()).max().unwrap_or(0))
         .collect();
-    let lines = found.lines.map(|lines| format!(" on {lines} lines")).unwrap_or_default();
-    let mut text = format!("{} records{lines}, {} columns\n", found.records, found.columns.len());
+    let lines = found.lines.map(|lines| format!(" on {}", counted(lines, "line"))).unwrap_or_default();
+    let (records, columns) = (counted(found.records, "record"), counted(found.columns.len(), "column"));
+    let mut text = format!("{records}{lines}, {columns}\n");
     for (at, line) in table.iter().enumerate() {
         let cells = line.iter().zip(&widths).enumerate().map(|(cell, (value, width))| match cell {
             0 | 1 | 10 => format!("{value:<width$}"),

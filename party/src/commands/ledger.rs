@@ -68,7 +68,7 @@ pub fn run(command: &LedgerCommand) -> anyhow::Result<()> {
             say!("{}", report.to_string().trim_end());
         }
         LedgerCommand::Export { ledger, key, out, config } => {
-            ensure!(!out.exists(), "{} is there already: name another file with --out", out.display());
+            ensure!(!out.exists(), "{} already exists: choose another file with --out", out.display());
             let config = config.as_deref().map(PartyConfig::read).transpose()?;
             let key_columns = config.as_ref().map_or(1, |config| config.columns.ids().key_columns());
             let ids = config.map(|config| ids(&config)).transpose()?;
@@ -88,8 +88,8 @@ pub fn run(command: &LedgerCommand) -> anyhow::Result<()> {
             let spelt = join(&parts);
             let account = find(&store, &CanonicalId::of(&spelt, parts.len()), &spelt)?;
             let account = account.context(
-                "nothing was ever released of a record of that id; case and blanks around it make no difference, but 7, \
-                 7.0 and 007 are three ids",
+                "nothing has been released of a record with that id (letter case and surrounding blanks do not \
+                 matter, but 7, 7.0 and 007 are three different ids)",
             )?;
             say!("{}", explain_account(&account, &policy));
         }

@@ -1,5 +1,6 @@
 //! What a party's binary does besides training and serving, a file for each subcommand.
 
+pub(crate) mod alarm;
 pub(crate) mod align;
 pub(crate) mod approve;
 pub(crate) mod check;

@@ -5,13 +5,16 @@ use std::time::{Duration, Instant};
 
 use hashvfl_audit::{AuditEvent, AuditTrail, Service};
 use hashvfl_cli::{OnInterruption, Unfinished};
+use hashvfl_core::protocol::vain::VainWaits;
+use hashvfl_core::text::counted;
 use hashvfl_ledger::Refusal;
 use hashvfl_monitor::Board;
 use hashvfl_transport::dial::DialError;
 use hashvfl_transport::stop::Stopped;
 use tracing::{error, info, warn};
 
-use crate::config::PartyConfig;
+use crate::alarm;
+use crate::config::{OnAlarm, PartyConfig};
 use crate::prepare::Prepared;
 use crate::releases::Releases;
 use crate::state::StateFolder;
@@ -26,30 +29,55 @@ const PAUSE: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// If the data do not fit the config, another process has the state folder or the ledger open, another run has finished
-/// there, the policy does not allow what is asked for, or the coordinator cannot be reached, refuses this party or breaks
-/// off.
+/// there, an alarm of the gradient monitor stands there, the policy does not allow what is asked for, or the coordinator
+/// cannot be reached, refuses this party or breaks off.
 pub fn train(config: &PartyConfig, fresh: bool) -> anyhow::Result<()> {
+    run(config, fresh, false)
+}
+
+/// The same of a process that is always up: where an alarm of the gradient monitor stands, and somebody can ask the process how it
+/// is, it stays up, sends nothing, and goes on when a person has dismissed the alarm.
+///
+/// # Errors
+/// As [`train`].
+pub fn train_as_a_service(config: &PartyConfig) -> anyhow::Result<()> {
+    run(config, false, config.monitor.is_some())
+}
+
+fn run(config: &PartyConfig, fresh: bool, stays_up: bool) -> anyhow::Result<()> {
     let state = StateFolder::open(config)?;
     if fresh {
-        let files = state.throw_away()?;
-        info!("threw {files} files of an unfinished run away; what it released stays in the ledger");
+        // Whoever begins anew has not said anything about the coordinator.
+        alarm::check(config)?;
+        let files = counted(state.throw_away()?, "file");
+        info!("discarded {files} of an unfinished run; the ledger still counts what it released");
     } else if let Some(where_it_is) = finished::model_of(config)? {
         info!("{where_it_is}");
         return Ok(());
     }
     let config = &PartyConfig { seed: Some(state.seed(config)?), ..config.clone() };
     let board = config.board()?.with_progress_line();
-    let joined = join_until_it_ends(config, &state, &board);
-    let Err(error) = joined else { return Ok(()) };
-    Err(if state.is_in_doubt() {
-        let what = "the model is saved, but it is unclear whether the run has finished. Run the same command again: it asks \
-                    the coordinator (restart that too if it has ended)";
+    loop {
+        let joined = unless_alarmed(config).and_then(|config| join_until_it_ends(&config, &state, &board));
+        let Err(error) = joined.map_err(|error| unfinished(error, &state)) else { return Ok(()) };
+        if !stays_up || !alarm::is_alarm(&error) {
+            return Err(error);
+        }
+        alarm::wait_for_dismissal(error, config, &board)?;
+    }
+}
+
+/// `error` with what to do, where the run may go on.
+fn unfinished(error: anyhow::Error, state: &StateFolder) -> anyhow::Error {
+    if state.is_in_doubt() {
+        let what = "the model is saved, but it is unclear whether the run has finished. Run the same command again \
+                    to ask the coordinator (start the coordinator again, too, if it has ended)";
         error.context(Unfinished::InDoubt(what.to_string()))
     } else if error.is::<Stopped>() {
-        error.context(Unfinished::AskedToEnd("the run goes on when the same command is started again"))
+        error.context(Unfinished::AskedToEnd("start the same command again to continue the run"))
     } else {
         error
-    })
+    }
 }
 
 /// As [`train`] over a line to the coordinator that is there already; where that breaks, nobody joins again.
@@ -61,19 +89,29 @@ pub fn take_part(config: &PartyConfig, line: &mut impl CoordinatorLine) -> anyho
     if finished::model_of(config)?.is_some() {
         return Ok(());
     }
-    let config = &PartyConfig { seed: Some(state.seed(config)?), ..config.clone() };
+    let config = &PartyConfig { seed: Some(state.seed(config)?), ..unless_alarmed(config)? };
     let board = config.board()?;
     let (prepared, releases, audit) = prepare(config)?;
-    training::take_part(config, prepared, &state, releases, (&audit, &board), line)
+    training::take_part(config, prepared, &state, releases, &audit, &board, line)
+}
+
+/// `config` where no alarm stands; after one that was dismissed, its gradient monitor only warns.
+fn unless_alarmed(config: &PartyConfig) -> anyhow::Result<PartyConfig> {
+    let mut config = config.clone();
+    if alarm::check(&config)? {
+        warn!("a gradient alarm was dismissed in this run: from here on, the gradient monitor only warns");
+        config.on_alarm = OnAlarm::Warn;
+    }
+    Ok(config)
 }
 
 /// Joins the run, and joins it again where it was interrupted and the config says to wait, for as long as a party waits for a
 /// run to start.
 fn join_until_it_ends(config: &PartyConfig, state: &StateFolder, board: &Board) -> anyhow::Result<()> {
     let limit = Duration::from_secs(config.timeouts.start_s);
-    let mut interrupted: Option<Instant> = None;
+    let (mut interrupted, mut vain) = (None::<Instant>, VainWaits::default());
     loop {
-        let Err(error) = join(config, state, board) else { return Ok(()) };
+        let Err(error) = join(config, state, board, &mut vain) else { return Ok(()) };
         let may_go_on = training::is_interruption(&error);
         let waits = interrupted.is_some_and(|since| since.elapsed() < limit);
         if config.on_interruption == OnInterruption::Stop || !(may_go_on || waits && is_away(&error)) {
@@ -92,10 +130,15 @@ fn is_away(error: &anyhow::Error) -> bool {
     error.is::<HandshakeBroke>() || error.downcast_ref().is_some_and(DialError::is_for_now)
 }
 
-fn join(config: &PartyConfig, state: &StateFolder, board: &Board) -> anyhow::Result<()> {
+fn join(
+    config: &PartyConfig,
+    state: &StateFolder,
+    board: &Board,
+    vain: &mut VainWaits,
+) -> anyhow::Result<()> {
     let prepared = prepare(config).inspect_err(|error| training::give_up(config, error));
     let (prepared, releases, audit) = prepared?;
-    training::join(config, prepared, state, releases, &audit, board)
+    training::join(config, prepared, state, releases, &audit, board, vain)
 }
 
 /// What this party needs before it dials, if its table, policy and ledger let it take part.

@@ -35,7 +35,7 @@ impl AnomalyScorer {
         let Some(grid) = config.grid() else { return Ok(None) };
         ensure!(
             path.exists(),
-            "{} is not there: a party fits its detectors when a run finishes, where its config has [detectors]",
+            "{} does not exist: a party fits its detectors when a run finishes, if its config has [detectors]",
             path.display()
         );
         Self::read(path, grid, config.settings().level, Widths::of(prepared))

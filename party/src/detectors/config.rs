@@ -48,7 +48,11 @@ impl Default for DetectorsConfig {
 impl DetectorsConfig {
     /// Checks every range.
     pub fn check(&self) -> anyhow::Result<()> {
-        ensure!(Grid::flag(self.level).is_some(), "level must be from 2^-15 to below 1, not {}", self.level);
+        ensure!(
+            Grid::flag(self.level).is_some(),
+            "level must be at least 2^-15 and below 1, not {}",
+            self.level
+        );
         Ok(self.settings().check()?)
     }
 

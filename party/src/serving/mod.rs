@@ -3,6 +3,7 @@
 
 pub(crate) mod revision;
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -14,9 +15,11 @@ use hashvfl_core::protocol::serving_party::{
     FromServingParty, Serving, ServingPartyError, ServingPartySession, ServingWork, ToServingParty, granted,
 };
 use hashvfl_core::records::RecordsDigest;
-use hashvfl_core::{Digest, PackedCodes};
+use hashvfl_core::text::counted;
+use hashvfl_core::{Digest, PackedCodes, RunRow};
 use hashvfl_data::Faulty;
 use hashvfl_files::encryption::check_place;
+use hashvfl_learning::Snapshot;
 use hashvfl_ledger::{Refused, RowBlock};
 use hashvfl_monitor::{Board, Phase};
 use hashvfl_traces::{Phases, spans};
@@ -34,11 +37,12 @@ use crate::config::PartyConfig;
 use crate::connection::{dialer, hello};
 use crate::detectors::AnomalyScorer;
 use crate::farewell::for_coordinator;
-use crate::leakage;
+use crate::leakage::{self, KeptReleases};
 use crate::noise::AskedRecords;
 use crate::prepare::{Prepared, told_of_faulty};
 use crate::progress::{LedgerLook, Progress};
 use crate::releases::Releases;
+use crate::state;
 use crate::training::waited;
 
 /// Longest wait until the coordinator has heard why this party leaves.
@@ -76,7 +80,7 @@ pub fn serve(config: &PartyConfig) -> anyhow::Result<()> {
     if releases.policy().limits_leakage() {
         let trained = Prepared::load_trained(config, &model);
         let trained = trained.context("the table of the training, by which codes are checked")?;
-        leakage::check_frozen("codes to be served", &trained, &mut releases)?;
+        check_codes(config, &model, &trained, &prepared, scorer.as_ref(), &mut releases)?;
     }
     let audit = releases.audit_trail(config)?;
     let (encoder, revision) = (prepared.digest(), revision::current(config, &prepared, scorer.as_ref())?);
@@ -86,7 +90,8 @@ pub fn serve(config: &PartyConfig) -> anyhow::Result<()> {
         warn!("{told}");
     }
     if let Some(scorer) = &scorer {
-        info!("each code leaves with {} bits of this party's detectors", scorer.grid().bits());
+        let bits = counted(scorer.grid().bits(), "bit");
+        info!("each code is sent with {bits} from this party's detectors");
     }
     // One thread for the network; this one computes.
     let runtime = NetworkRuntime::on_a_thread()?;
@@ -115,6 +120,24 @@ pub fn serve(config: &PartyConfig) -> anyhow::Result<()> {
     server.tell_audit();
     server.settle()?;
     ended
+}
+
+/// Holds the codes that are to be served, and the p-values beside them, to the policy: one of each record, and where records of the
+/// run are among those that are `served`, all that left of these in training too.
+fn check_codes(
+    config: &PartyConfig,
+    model: &Snapshot,
+    trained: &Prepared,
+    served: &Prepared,
+    scorer: Option<&AnomalyScorer>,
+    releases: &mut Releases,
+) -> anyhow::Result<()> {
+    let what = if scorer.is_some() { "codes and p-values to be served" } else { "codes to be served" };
+    leakage::check_frozen(what, trained, scorer, releases)?;
+    let Some(kept) = KeptReleases::of_model(config, model, releases)? else { return Ok(()) };
+    let records = state::read_records(config)?;
+    let asked: HashSet<RunRow> = served.ids.iter().filter_map(|id| records.row(id)).collect();
+    kept.check(&records, &asked, config, trained, scorer, releases)
 }
 
 struct Server<'a> {
@@ -158,7 +181,8 @@ impl Served {
         self.untold = [self.untold[0] + records as u64, self.untold[1] + refused as u64];
         self.records += records as u64;
         if self.progress.is_due(Instant::now()) {
-            info!("{} requests so far, codes of {} records sent", self.requests, self.records);
+            let (requests, records) = (counted(self.requests, "request"), counted(self.records, "record"));
+            info!("{requests} so far, codes of {records} sent");
         }
     }
 }
@@ -199,7 +223,7 @@ impl Server<'_> {
             let pause = match ended {
                 Ended::Stopped => return Ok(()),
                 Ended::Displaced(reason) => {
-                    warn!("{reason}: dialling {address} again in {displaced:?}");
+                    warn!("{reason}: reconnecting to {address} in {displaced:?}");
                     self.contact = Instant::now();
                     self.releases.settle()?;
                     let pause = displaced;
@@ -210,10 +234,10 @@ impl Server<'_> {
                     let limit_s = self.patience_s();
                     ensure!(
                         self.contact.elapsed() < Duration::from_secs(limit_s),
-                        "{reason}; {address} has not let this party in for {limit_s} s (limits are in the config's [timeouts] table): is \
-                         `coordinator serve` up there?"
+                        "{reason}; {address} has not accepted this party for {limit_s} s (limits are in the config's \
+                         [timeouts] table): is `coordinator serve` running there?"
                     );
-                    warn!("{reason}: dialling {address} again");
+                    warn!("{reason}: reconnecting to {address}");
                     self.tell_audit();
                     // Digests of what was sent outlast this process, should it die while it waits.
                     self.settle()?;
@@ -396,7 +420,10 @@ impl Server<'_> {
             asked => self.releases.refused(&self.prepared, asked)?,
         };
         let unusable = (!faulty.is_empty()).then(|| {
-            format!("{} records have a cell that is missing, new or no value of its column", faulty.len())
+            format!(
+                "{} with a cell that is missing, unseen in training, or not a value of its column",
+                counted(faulty.len(), "record")
+            )
         });
         let by_policy = refused.refusal.map(|refusal| refusal.to_string());
         if let Some(reason) = &by_policy {
@@ -428,7 +455,7 @@ impl ServingConnection<'_> {
     fn send(&self, message: FromServingParty) -> anyhow::Result<bool> {
         match self.runtime.block_on(self.stream.send(message, Duration::from_secs(self.limit_s))) {
             Ok(_) => Ok(true),
-            Err(StreamError::TimedOut(_)) => Err(waited(self.limit_s, "the network to take a message")),
+            Err(StreamError::TimedOut(_)) => Err(waited(self.limit_s, "a message to be sent")),
             Err(_) => Ok(false),
         }
     }
@@ -459,7 +486,8 @@ impl ServingConnection<'_> {
                 Received::Ended(Ended::Lost(reason))
             }
             Some(Err(StreamError::TimedOut(_))) => {
-                return Err(waited(self.limit_s, "the coordinator's handshake"));
+                let silent = waited(self.limit_s, "the coordinator's handshake").to_string();
+                Received::Ended(Ended::Lost(silent))
             }
             Some(Err(StreamError::Unusable(error))) => {
                 return Err(error).context("the coordinator sent an unusable message");
@@ -467,3 +495,6 @@ impl ServingConnection<'_> {
         })
     }
 }
+
+#[cfg(test)]
+mod silence_tests;

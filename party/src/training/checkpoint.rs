@@ -104,7 +104,7 @@ pub fn usable(state: &StateFolder, run: &Digest) -> Vec<UsableCheckpoint> {
                 Some(saved) => usable.push(UsableCheckpoint { id, step, encoder, saved }),
                 None => warn!("{} is a checkpoint of another run, and is not used", path.display()),
             },
-            Err(error) => warn!("{error}: the run goes on from an earlier checkpoint"),
+            Err(error) => warn!("{error}: the run continues from an earlier checkpoint"),
         }
     }
     usable

@@ -15,7 +15,7 @@ use tracing::{info, warn};
 
 use crate::config::PartyConfig;
 use crate::connection::{dialer, hello};
-use crate::training::{HandshakeBroke, Interrupted, waited};
+use crate::training::{HandshakeBroke, Interrupted, VainWait, waited};
 
 /// What `future` gives, unless this process was asked to end so long before.
 async fn unless_stopped<F: Future>(
@@ -128,8 +128,8 @@ impl<'a> TrainingConnection<'a> {
         let limit_s = self.config.timeouts.step_s;
         match self.driver.wait(self.stream.send(message, Duration::from_secs(limit_s))) {
             Ok(_) => Ok(()),
-            Err(StreamError::TimedOut(_)) => Err(waited(limit_s, "the network to take a message")),
-            Err(error) => Err(anyhow!("{error}: is the coordinator still up?")),
+            Err(StreamError::TimedOut(_)) => Err(waited(limit_s, "a message to be sent")),
+            Err(error) => Err(anyhow!("{error}: is the coordinator still running?")),
         }
     }
 
@@ -177,23 +177,21 @@ impl<'a> TrainingConnection<'a> {
                     continue;
                 }
                 StreamError::TimedOut(_) if step == 0 => match &self.notice {
-                    None => waited(limit_s, "the run to start: are all parties up?"),
+                    None => waited(limit_s, "the run to start: are all parties running?"),
                     Some(text) => {
                         waited(limit_s, &format!("the run to start; the coordinator said last: {text}"))
                     }
                 },
-                StreamError::TimedOut(_) => {
-                    let text = waited(limit_s, &format!("the request after step {step}")).to_string();
-                    Interrupted(text).into()
-                }
+                StreamError::TimedOut(_) => VainWait { step, limit_s }.into(),
                 lost @ (StreamError::Closed | StreamError::Broken(_)) if step == 0 => {
                     HandshakeBroke(lost.to_string()).into()
                 }
                 StreamError::Closed => anyhow!(
-                    "step {step}: the coordinator closed the stream before the run's end: its log says why; then start again every side that has ended"
+                    "step {step}: the coordinator closed the stream before the run ended: see its log, then start \
+                     again every side that has ended"
                 ),
                 StreamError::Broken(reason) | StreamError::Refused(reason) => {
-                    anyhow!("step {step}: {reason}: is the coordinator still up?")
+                    anyhow!("step {step}: {reason}: is the coordinator still running?")
                 }
                 StreamError::Unusable(error) => anyhow::Error::from(error)
                     .context(format!("step {step}: the coordinator sent an unusable message")),
@@ -246,7 +244,7 @@ impl<'a> TrainingConnection<'a> {
         let limit_s = self.config.timeouts.reconnect_s;
         let (limit, began) = (Duration::from_secs(limit_s), Instant::now());
         let mut backoff = Backoff::default();
-        warn!("step {step}: {lost}: dialling again for {limit_s} s");
+        warn!("step {step}: {lost}: trying to reconnect for {limit_s} s");
         loop {
             let left = limit.saturating_sub(began.elapsed());
             let reason = match self.try_to_come_back(left) {
@@ -261,7 +259,8 @@ impl<'a> TrainingConnection<'a> {
             let left = limit.saturating_sub(began.elapsed());
             if left.is_zero() {
                 let text = format!(
-                    "step {step}: {lost}, and there was no way back within {limit_s} s (timeouts.reconnect_s; at last: {reason}): is the coordinator still up?"
+                    "step {step}: {lost}; could not reconnect within {limit_s} s (timeouts.reconnect_s; last error: \
+                     {reason}): is the coordinator still running?"
                 );
                 return Err(Interrupted(text).into());
             }
@@ -273,7 +272,7 @@ impl<'a> TrainingConnection<'a> {
     /// One attempt, which waits up to `limit` for a connection.
     fn try_to_come_back(&mut self, limit: Duration) -> Result<(), Missed> {
         let Some(session) = self.session.clone() else {
-            return Err(Missed::ForGood(anyhow!("the coordinator lets nobody come back")));
+            return Err(Missed::ForGood(anyhow!("the coordinator does not support reconnecting")));
         };
         let (driver, run, party) = (self.driver, self.config.run_id.clone(), self.config.name.clone());
         let back = FromParty::Return(Return { run, party, session, mark: self.stream.mark() });

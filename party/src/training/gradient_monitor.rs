@@ -2,32 +2,14 @@
 
 use hashvfl_core::gradient_monitor::{BOUND, Cause, EARLIER_BOUND, GradientMonitor, SeenBatch};
 use hashvfl_core::protocol::party::PartyError;
-use hashvfl_core::text::Tellable;
+use hashvfl_core::text::{Tellable, counted};
 use hashvfl_core::{CodeForm, Gradient, PackedCodes, RunSettings};
 use hashvfl_learning::Snapshot;
 use hashvfl_monitor::GradientMonitorStatus;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
-/// What an alarm leads to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OnAlarm {
-    /// The party stops: nothing more leaves it.
-    #[default]
-    Stop,
-    /// The party warns and goes on.
-    Warn,
-    /// Gradients are not monitored.
-    Off,
-}
-
-impl OnAlarm {
-    /// Whether gradients are monitored.
-    pub fn monitors(self) -> bool {
-        self != Self::Off
-    }
-}
+use crate::config::OnAlarm;
 
 /// The entry of a checkpoint's file that holds the noise in earlier codes.
 const NOISE: &str = "gradient_monitor.noise";
@@ -54,6 +36,7 @@ pub struct GradientGuard {
     batches: u64,
     #[serde(skip)]
     sent: Option<Sent>,
+    /// Whether an alarm was raised that has not stopped the party, or has, and was dismissed.
     raised: bool,
 }
 
@@ -63,6 +46,12 @@ impl GradientGuard {
         let records = if on_alarm.monitors() { records } else { 0 };
         let monitor = GradientMonitor::of_run(run, form, records, seed);
         Self { monitor, on_alarm, batches: 0, sent: None, raised: false }
+    }
+
+    /// The same where an alarm may have been `raised` in this run before.
+    #[must_use]
+    pub fn after_alarm(self, raised: bool) -> Self {
+        Self { raised, ..self }
     }
 
     /// Adds what a checkpoint keeps of it beside the guard itself.
@@ -78,21 +67,24 @@ impl GradientGuard {
         if !self.monitor.fits(&saved.monitor) {
             return Err(PartyError::OtherPlace);
         }
-        *self = Self { on_alarm: self.on_alarm, ..saved };
+        let raised = self.raised || saved.raised;
+        *self = Self { on_alarm: self.on_alarm, raised, ..saved };
         let noise = checkpoint.arrays.get(NOISE).ok_or(PartyError::OtherPlace)?;
         self.monitor.restore_noise(&noise.values).ok_or(PartyError::OtherPlace)
     }
 
     /// What it has seen, for whoever asks; `None` where it is off.
     pub fn status(&self) -> Option<GradientMonitorStatus> {
+        // Whoever reads them as JSON knows no other numbers.
+        let finite = |value: f64| if value.is_finite() { value } else { 0.0 };
         self.on_alarm.monitors().then(|| GradientMonitorStatus {
             batches: self.batches,
-            explained: self.monitor.explained(),
-            suspicion: self.monitor.suspicion(),
+            explained: finite(self.monitor.explained()),
+            suspicion: finite(self.monitor.suspicion()),
             bound: BOUND,
-            earlier_score: self.monitor.earlier_score(),
+            earlier_score: finite(self.monitor.earlier_score()),
             earlier_bound: EARLIER_BOUND,
-            alarm: self.monitor.alarm().is_some(),
+            alarm: self.raised || self.monitor.alarm().is_some(),
         })
     }
 
@@ -124,19 +116,21 @@ impl GradientGuard {
             }
             Cause::Featureless => "gradients point everywhere alike, as noise does",
             Cause::EarlierCodes => {
-                "gradients follow from each record's own codes of earlier epochs, as those of a coordinator do that makes \
-                 codes tell records apart, and a training loss's do not"
+                "gradients follow from each record's own codes of earlier epochs, like those of a coordinator that makes \
+                 codes distinguish records, and unlike those of a training loss"
             }
         };
         if self.on_alarm == OnAlarm::Stop {
-            let batches = self.batches;
             return Err(Tellable(format!(
-                "{what}: stopped after {batches} batches, when {released_bits} bits had left: ask the coordinator, or set on_alarm = \"warn\" to go on"
+                "{what}: this party stopped after {}, having released {}",
+                counted(self.batches, "batch"),
+                counted(released_bits, "bit")
             ))
             .into());
         }
         if !std::mem::replace(&mut self.raised, true) {
-            warn!("{what}: {released_bits} bits have left, and on_alarm = \"warn\" lets it go on");
+            let released = counted(released_bits, "bit");
+            warn!("{what}: released {released}; continuing because on_alarm = \"warn\"");
         }
         Ok(())
     }

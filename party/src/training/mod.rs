@@ -1,6 +1,7 @@
 //! The network side of a run: dial out, keep one stream, pass messages to the worker. Every wait has a limit.
 
 pub(crate) mod answers;
+mod attempts;
 pub(crate) mod backlog;
 pub(crate) mod checkpoint;
 pub(crate) mod connection;
@@ -17,11 +18,13 @@ use hashvfl_audit::AuditTrail;
 use hashvfl_cli::at_run;
 use hashvfl_core::protocol::message::FromParty;
 use hashvfl_core::protocol::party::PartyError;
+use hashvfl_core::protocol::vain::{MOST_VAIN_WAITS, VainWaits};
+use hashvfl_core::text::Tellable;
 use hashvfl_monitor::{Board, Phase};
 use hashvfl_traces::spans;
 use hashvfl_transport::driver::Driver;
 use hashvfl_transport::stop::{Stop, Stopped};
-use tracing::{info, info_span, warn};
+use tracing::{info, info_span};
 
 use crate::config::PartyConfig;
 use crate::connection::{dialer, hello};
@@ -30,16 +33,15 @@ use crate::prepare::Prepared;
 use crate::releases::Releases;
 use crate::state::StateFolder;
 use crate::training::answers::RunAnswers;
+use crate::training::attempts::Attempts;
 use crate::training::connection::TrainingConnection;
 pub use crate::training::line::CoordinatorLine;
 use crate::training::worker::Worker;
 
 /// Longest time in which the coordinator is told that this party will not take part.
 const GIVING_UP: Duration = Duration::from_secs(5);
-/// Shortest and longest pause before a coordinator that refused for now is dialled again.
-const PAUSE: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(10)];
 
-/// Joins the run and works until the coordinator ends it.
+/// Joins the run and works until the coordinator ends it. `vain` has the waits of this process that were in vain.
 ///
 /// # Errors
 /// If the coordinator is not there, refuses or breaks the protocol, a wait takes too long, or the policy, the ledger or
@@ -51,6 +53,7 @@ pub fn join(
     releases: Releases,
     audit: &AuditTrail,
     board: &Board,
+    vain: &mut VainWaits,
 ) -> anyhow::Result<()> {
     let span = info_span!("party", run = %config.run_id, party = %config.name);
     let _entered = span.enter();
@@ -64,8 +67,8 @@ pub fn join(
     board.status().phase = Phase::Waiting;
     let mut connection = TrainingConnection::open(&driver, config, Stop::listen())?;
     let mut worker = Worker::new(config, prepared, state, releases, answers, audit, board);
-    let worked = work_once_accepted(&mut worker, &mut connection, (&driver, config));
-    let result = end(&mut worker, &mut connection, worked);
+    let worked = work_once_accepted(&mut worker, &mut connection, &driver, config);
+    let result = end(&mut worker, &mut connection, worked, vain);
     connection.close();
     result
 }
@@ -79,13 +82,14 @@ pub fn take_part(
     prepared: Prepared,
     state: &StateFolder,
     releases: Releases,
-    (audit, board): (&AuditTrail, &Board),
+    audit: &AuditTrail,
+    board: &Board,
     line: &mut impl CoordinatorLine,
 ) -> anyhow::Result<()> {
     let answers = RunAnswers::open(config, &prepared, state, &releases)?;
     let mut worker = Worker::new(config, prepared, state, releases, answers, audit, board);
     let worked = work(&mut worker, line);
-    end(&mut worker, line, worked)
+    end(&mut worker, line, worked, &mut VainWaits::default())
 }
 
 /// What follows when this party has `worked`, however that ended: the ledger is settled, and the coordinator hears of it.
@@ -93,7 +97,9 @@ fn end(
     worker: &mut Worker<'_>,
     line: &mut impl CoordinatorLine,
     worked: anyhow::Result<()>,
+    vain: &mut VainWaits,
 ) -> anyhow::Result<()> {
+    let worked = worked.map_err(|error| unless_in_vain(error, vain));
     let result = worked.map_err(|error| match error.downcast_ref() {
         // What the others make of it is not why this side ends.
         Some(PartyError::Refused(_) | PartyError::Interrupted(_)) if line.is_leaving() => {
@@ -103,7 +109,9 @@ fn end(
     });
     let result = result.and(worker.settle());
     worker.note_end(result.as_ref().err(), line.returned());
-    let result = result.and_then(|()| worker.exchange_heads(line));
+    if result.is_ok() {
+        worker.exchange_heads(line);
+    }
     if let Err(error) = result.as_ref()
         && !line.is_leaving()
         && let Some(parting) = parting(error, worker.is_accepted())
@@ -141,38 +149,29 @@ pub fn give_up(config: &PartyConfig, error: &anyhow::Error) {
         .map_err(anyhow::Error::from)
         .and_then(|driver| driver.wait(async { tokio::time::timeout(GIVING_UP, farewell).await })?);
     match told {
-        Ok(()) => info!("the coordinator was told that this party will not take part"),
+        Ok(()) => info!("told the coordinator that this party will not take part"),
         Err(failed) => info!(
-            "the coordinator was not told that this party will not take part, and waits for it if it is up: {failed:#}"
+            "could not tell the coordinator that this party will not take part, so the coordinator may keep waiting \
+             for it: {failed:#}"
         ),
     }
 }
 
-/// Works; while the coordinator refuses for now, it dials again, for as long as a party waits for a run to start, and where a
-/// connection breaks in the handshake, for as long as it waits for a coordinator.
+/// Works; while the coordinator does not let this party in, it dials again, as long as [`Attempts`] allows it.
 fn work_once_accepted<'a>(
     worker: &mut Worker<'_>,
     connection: &mut TrainingConnection<'a>,
-    (driver, config): (&'a Driver, &'a PartyConfig),
+    driver: &'a Driver,
+    config: &'a PartyConfig,
 ) -> anyhow::Result<()> {
-    let began = Instant::now();
-    let mut pause = PAUSE[0];
+    let mut attempts = Attempts::begin(Instant::now());
     loop {
         let Err(error) = work(worker, connection) else { return Ok(()) };
-        let limit_s = match error.downcast_ref() {
-            Some(PartyError::TryAgain(_)) => config.timeouts.start_s,
-            _ if error.is::<HandshakeBroke>() => config.timeouts.connect_s,
-            _ => return Err(error),
-        };
-        if began.elapsed() + pause > Duration::from_secs(limit_s) {
-            return Err(error);
-        }
-        if pause == PAUSE[0] {
-            warn!("{error}: trying again for {limit_s} s");
-        }
+        let was_accepted = worker.is_accepted();
+        let pause = attempts.pause_after(&error, was_accepted, &config.timeouts, Instant::now());
+        let Some(pause) = pause else { return Err(error) };
         connection.close();
         connection.pause(pause)?;
-        pause = (pause * 2).min(PAUSE[1]);
         worker.start_anew();
         *connection = TrainingConnection::open(driver, config, connection.stop())?;
     }
@@ -205,11 +204,34 @@ pub struct HandshakeBroke(pub String);
 #[error("{0}")]
 pub struct Interrupted(pub String);
 
+/// That the coordinator asked for nothing within the limit. It may only be slow: the run was interrupted.
+#[derive(Debug, thiserror::Error)]
+#[error("waited {limit_s} s for the request after step {step} (limits are in the config's [timeouts] table)")]
+pub struct VainWait {
+    /// The last step that was asked for.
+    pub step: u64,
+    /// The limit.
+    pub limit_s: u64,
+}
+
 /// Whether a run that has ended so may go on when all sides are there again.
 pub fn is_interruption(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
-        cause.is::<Interrupted>() || matches!(cause.downcast_ref(), Some(PartyError::Interrupted(_)))
+        cause.is::<Interrupted>()
+            || cause.is::<VainWait>()
+            || matches!(cause.downcast_ref(), Some(PartyError::Interrupted(_)))
     })
+}
+
+/// `error`, or, where this party has waited so too often, one that ends the run for all.
+fn unless_in_vain(error: anyhow::Error, vain: &mut VainWaits) -> anyhow::Error {
+    match error.downcast_ref() {
+        Some(VainWait { step, limit_s }) if vain.note(*step) => Tellable(format!(
+            "waited {limit_s} s for the request after step {step}, {MOST_VAIN_WAITS} times in a row: raise the parties' timeouts.step_s, which must cover what the coordinator computes between two requests"
+        ))
+        .into(),
+        _ => error,
+    }
 }
 
 /// That a wait took too long.
@@ -223,7 +245,7 @@ mod tests {
 
     #[test]
     fn a_party_that_was_interrupted_says_that_it_leaves_and_not_that_it_has_failed() {
-        let waited = || anyhow::Error::from(Interrupted("waited 3 s for the request after step 7".into()));
+        let waited = || anyhow::Error::from(VainWait { step: 7, limit_s: 3 });
         assert_eq!(parting(&waited(), true), Some(FromParty::Leaving));
         assert_eq!(parting(&waited().context("step 7"), true), Some(FromParty::Leaving));
         let failed = anyhow!("no space left in /secret");
@@ -235,5 +257,23 @@ mod tests {
         let stopped = Err::<(), _>(Stopped).context("step 0").unwrap_err();
         assert_eq!(parting(&stopped, false), None);
         assert!(!is_interruption(&HandshakeBroke("it closed the stream".into()).into()));
+    }
+
+    #[test]
+    fn a_party_that_waits_in_vain_at_one_step_again_and_again_ends_the_run_and_says_why() {
+        let mut vain = VainWaits::default();
+        let mut wait = |step| unless_in_vain(VainWait { step, limit_s: 900 }.into(), &mut vain);
+        for step in [7, 7, 9, 9] {
+            let error = wait(step);
+            assert!(is_interruption(&error), "{error}");
+            assert_eq!(parting(&error, true), Some(FromParty::Leaving));
+        }
+        let last = wait(9);
+        assert!(!is_interruption(&last));
+        let Some(FromParty::Failed { text }) = parting(&last, true) else { panic!("{last}") };
+        let said = "waited 900 s for the request after step 9, 3 times in a row: raise the parties' timeouts";
+        assert!(text.starts_with(said), "{text}");
+        let lost = unless_in_vain(Interrupted("no way back".into()).into(), &mut vain);
+        assert!(is_interruption(&lost), "a connection that is lost is waited for, however often");
     }
 }

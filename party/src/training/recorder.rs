@@ -3,7 +3,8 @@
 use hashvfl_core::records::run_records::digest_of_run;
 use hashvfl_core::{PackedCodes, PartyName, RowSelection};
 use hashvfl_transcript::{
-    Header, RecordedKind, RecordedStep, SentValues, TranscriptError, TranscriptMark, TranscriptSpool,
+    Header, RecordedBatches, RecordedKind, RecordedStep, SentValues, TranscriptError, TranscriptMark,
+    TranscriptSpool,
 };
 
 use crate::config::PartyConfig;
@@ -53,19 +54,16 @@ impl Recorder {
         if let RowSelection::Batch { epoch, .. } = rows {
             self.batch = Some((epoch, records.to_vec()));
         }
-        self.transcript.codes(
-            RecordedStep { number: step, kind: RecordedKind::of(rows) },
-            records,
-            &self.party,
-            std::slice::from_ref(codes),
-        )
+        let step = RecordedStep { number: step, kind: RecordedKind::of(rows) };
+        let codes = RecordedBatches::Codes(std::slice::from_ref(codes));
+        self.transcript.record(step, records, &self.party, &codes)
     }
 
     /// Keeps the gradient of the last batch's codes.
     pub fn gradient(&mut self, step: u64, gradient: &[f32]) -> Result<(), TranscriptError> {
         let Some((epoch, records)) = self.batch.take() else { return Ok(()) };
         let step = RecordedStep { number: step, kind: RecordedKind::Gradient { epoch } };
-        self.transcript.floats(step, &records, &self.party, &[gradient.to_vec()])
+        self.transcript.record(step, &records, &self.party, &RecordedBatches::Floats(vec![gradient]))
     }
 
     /// How much there is, durably.

@@ -33,7 +33,7 @@ pub enum FromHolder {
     },
     /// To be passed on.
     Envelope(Envelope),
-    /// The holder cannot take part, and no other need wait for it.
+    /// The holder cannot take part; the others need not wait for it.
     GaveUp,
 }
 

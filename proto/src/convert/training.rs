@@ -214,7 +214,7 @@ impl From<AuditHead> for v1::AuditHead {
 
 /// Heads of audit logs: at most one for each party and one for the coordinator.
 fn heads(told: v1::AuditHeads) -> Result<Vec<AuditHead>> {
-    limit("heads of audit logs", told.heads.len(), MAX_PARTIES + 1)?;
+    limit("heads of audit trails", told.heads.len(), MAX_PARTIES + 1)?;
     told.heads.into_iter().map(AuditHead::try_from).collect()
 }
 

@@ -25,7 +25,8 @@ const ANSWER: u64 = 1 << 20;
 pub fn send(export: &Export, server: &str, experiment: &str) -> anyhow::Result<String> {
     ensure!(
         server.starts_with("http://"),
-        "--server {server}: expected http://HOST:PORT; where a server speaks https alone, export from its own machine"
+        "--server {server}: expected http://HOST:PORT; to reach a server that speaks only https, run the export on \
+         the server's machine"
     );
     let config = Agent::config_builder().timeout_global(Some(LIMIT)).http_status_as_error(false).build();
     let server = Server { agent: config.into(), address: server.trim_end_matches('/') };
@@ -97,7 +98,7 @@ impl Server<'_> {
         url: &str,
     ) -> anyhow::Result<Answer> {
         let mut answered =
-            answered.with_context(|| format!("no answer from {url}: is `mlflow server` up there?"))?;
+            answered.with_context(|| format!("no answer from {url}: is `mlflow server` running there?"))?;
         let status = answered.status().as_u16();
         let text = answered.body_mut().with_config().limit(ANSWER).read_to_string();
         let text = text.with_context(|| format!("the answer of {url} broke off"))?;
@@ -111,7 +112,7 @@ fn good(Answer { status, body }: Answer, url: &str) -> anyhow::Result<Value> {
     if status == 200 && body.is_object() {
         return Ok(body);
     }
-    let message = body["message"].as_str().unwrap_or("it says nothing that MLflow would");
+    let message = body["message"].as_str().unwrap_or("its answer is not MLflow's");
     let line: String = message.lines().next().unwrap_or_default().chars().take(300).collect();
     bail!("{url} answers {status}: {line}")
 }
@@ -138,6 +139,6 @@ mod tests {
         assert!(refused("https://127.0.0.1:1").contains("expected http://HOST:PORT"));
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let absent = refused(&format!("http://{free}"));
-        assert!(absent.contains("is `mlflow server` up there?") && !absent.contains('\n'), "{absent}");
+        assert!(absent.contains("is `mlflow server` running there?") && !absent.contains('\n'), "{absent}");
     }
 }

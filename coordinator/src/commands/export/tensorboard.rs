@@ -50,10 +50,11 @@ pub fn write(export: &Export, out: &Path) -> anyhow::Result<PathBuf> {
     let folder = out.join(&export.run_id);
     ensure!(
         !folder.exists(),
-        "{} is there already: TensorBoard would show two runs as one; remove it, or name another --out",
+        "{} already exists, and TensorBoard would show two runs as one: remove it, or choose another folder with \
+         --out",
         folder.display()
     );
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create the folder {}", folder.display()))?;
     let path = folder.join(format!("events.out.tfevents.{}.hashvfl", export.began.as_secs()));
     write_whole(&path, &events(export))?;
     Ok(path)
@@ -128,6 +129,6 @@ mod tests {
         assert_eq!((event.wall_time, event.step), (9.0, 3));
         assert_eq!(event.summary.unwrap().value[0].simple_value, Some(0.0));
         let again = write(&export, out.path()).unwrap_err().to_string();
-        assert!(again.contains("is there already"), "{again}");
+        assert!(again.contains("already exists"), "{again}");
     }
 }

@@ -8,12 +8,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail, ensure};
 use hashvfl_alignment::FirstAlignment;
+use hashvfl_cli::config::FirstCodes;
 use hashvfl_core::{PartyName, RunId, Task};
 use hashvfl_data::{
     CsvLabels, FirstLine, Hints, KeyColumns, LabelsSource, Survey, fill, preset_of, quoted, quoted_list,
     survey,
 };
 use hashvfl_files::{say, write_whole};
+use hashvfl_monitor::first_monitor;
 
 use crate::commands::check;
 use crate::config::CoordinatorConfig;
@@ -37,6 +39,8 @@ pub struct Arguments {
     /// What is predicted: binary, multiclass or regression. If left out, the labels decide.
     #[arg(long)]
     task: Option<Task>,
+    #[command(flatten)]
+    codes: FirstCodes,
     /// The run's id, the same at all sides.
     #[arg(long, value_name = "ID", default_value = "first-run")]
     run_id: RunId,
@@ -60,9 +64,12 @@ pub struct Arguments {
 /// Writes the config.
 pub fn write(arguments: &Arguments) -> anyhow::Result<()> {
     let (table, out) = (&arguments.from, &arguments.out);
-    ensure!(!out.exists(), "{} is there already: name another file with --out", out.display());
-    let survey = survey(table, &Hints { id: arguments.id.clone(), ..Hints::default() })?;
+    ensure!(!out.exists(), "{} already exists: choose another file with --out", out.display());
+    let not_id = vec![arguments.label.clone()];
+    let survey = survey(table, &Hints { id: arguments.id.clone(), not_id, ..Hints::default() })?;
     let task = task(arguments, &survey)?;
+    arguments.codes.check(task, &arguments.parties)?;
+    survey.check_id(table)?;
     let id: Vec<String> = survey.id.iter().map(|name| quoted(name)).collect();
     say!(
         "{}: {} records; id {}; label {}: {task}",
@@ -78,12 +85,17 @@ pub fn write(arguments: &Arguments) -> anyhow::Result<()> {
         column: arguments.label.clone(),
     };
     let text = config_text(arguments, task, &source, alignment.as_ref())?;
-    let folder = out.parent().unwrap_or(Path::new("."));
+    let folder = folder_of(out);
     let refused = "no config is written, since it would not be read as it is meant";
     let config = CoordinatorConfig::parse(&text, folder).context(refused)?;
     ensure!(config.labels == LabelsSource::Csv(source), "{refused}: look for odd names of columns");
     check::data(&config).context("no config is written, since --check would refuse it")?;
     write_files(arguments, &text, task, alignment.as_ref())
+}
+
+/// The folder in which the config `out` is written.
+fn folder_of(out: &Path) -> &Path {
+    out.parent().unwrap_or(Path::new("."))
 }
 
 /// What is predicted: as it was said, or as the labels tell.
@@ -134,14 +146,17 @@ fn config_text(
     };
     let top = match alignment {
         Some(first) => format!(
-            "\n# Pins the other holders' keys, and bounds alignments.\npolicy = {}\n\
-             # The order that holders agree on by `coordinator align`; its other records are left out.\norder = {}\n",
+            "\n# Pins the other holders' keys and limits alignments.\npolicy = {}\n\
+             # The order of the common records, written by `coordinator align`. Records that are not in it are excluded.\n\
+             order = {}\n",
             quoted(&first.policy_file()),
             quoted(&first.order())
         ),
         None => String::new(),
     };
-    let mut optional_tables = alignment.map(|first| first.tables(true)).unwrap_or_default();
+    let codes = &arguments.codes;
+    let mut optional_tables = codes.table();
+    optional_tables += &alignment.map(|first| first.tables(true)).unwrap_or_default();
     if let Some(new) = &arguments.new {
         let new = fs::canonicalize(new).with_context(|| format!("cannot read {}", new.display()))?;
         let records = format!("{{ format = \"csv\", paths = [{}], id = {id} }}", path(&new)?);
@@ -156,12 +171,14 @@ fn config_text(
             ("run_id", arguments.run_id.as_str()),
             ("listen", &arguments.listen.to_string()),
             ("top", &top),
+            ("monitor", &first_monitor(folder_of(&arguments.out), "coordinator")),
             ("table", &path(&source.paths[0])?),
             ("id", &id),
             ("label", &quoted(&source.column)),
-            ("preset", preset_of(task)),
+            ("preset", codes.preset(preset_of(task))),
             ("parties", &quoted_list(&names)),
             ("task", &task.to_string()),
+            ("batch_rows", codes.batch_rows()),
             ("optional_tables", &optional_tables),
         ],
     ))
@@ -173,16 +190,12 @@ fn write_files(
     task: Task,
     alignment: Option<&FirstAlignment>,
 ) -> anyhow::Result<()> {
-    let out = arguments.out.display();
-    let folder = arguments.out.parent().unwrap_or(Path::new("."));
+    let (out, folder) = (arguments.out.display(), folder_of(&arguments.out));
     let key = alignment.map(|first| first.write(folder, None)).transpose()?;
     write_whole(&arguments.out, text.as_bytes())?;
-    let names: Vec<&str> = arguments.parties.iter().map(PartyName::as_str).collect();
-    let align =
-        if arguments.align { format!(" --align --labels {}", arguments.labels) } else { String::new() };
     match alignment.zip(key) {
         None => say!(
-            "{out} written: read it, then `coordinator --config {out} --check`, which says what is still to do"
+            "wrote {out}: read it, then run `coordinator --config {out} --check`, which lists what is left to do"
         ),
         Some((first, key)) => {
             let pins: Vec<String> = first.others().map(|holder| format!("{holder}=KEY")).collect();
@@ -198,14 +211,22 @@ fn write_files(
         }
     }
     say!("next, create the coordinator's identity: `coordinator identity init --config {out} --name NAME`");
-    say!(
-        "at each party: `party init --from TABLE --name NAME --parties {} --task {task} --run-id {} --coordinator \
-         http://HOST:{}{align}`",
+    say!("at each party: `{}`", at_parties(arguments, task));
+    Ok(())
+}
+
+/// The command with which a party writes a config that fits.
+fn at_parties(arguments: &Arguments, task: Task) -> String {
+    let names: Vec<&str> = arguments.parties.iter().map(PartyName::as_str).collect();
+    let align =
+        if arguments.align { format!(" --align --labels {}", arguments.labels) } else { String::new() };
+    format!(
+        "party init --from TABLE --name NAME --parties {} --task {task} --run-id {} --coordinator http://HOST:{}{align}{}",
         names.join(","),
         arguments.run_id,
-        arguments.listen.port()
-    );
-    Ok(())
+        arguments.listen.port(),
+        arguments.codes.flags()
+    )
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 use clap::Parser;
+use hashvfl_core::CodeForm;
 use hashvfl_core::settings::BatchRows;
+use hashvfl_learning::training::Validate;
 use proptest::prelude::*;
 
 use super::*;
@@ -61,15 +63,62 @@ fn the_labels_tell_the_task() {
 }
 
 #[test]
+fn a_private_config_has_short_codes_and_parties_hear_what_to_pass() {
+    let case = Case::new(&table("id,y", 60, |row| format!("k{row},{}", row % 2)));
+    let local = ["--private", "--listen", "127.0.0.1:0"];
+    let config = case.init("short.toml", &local).unwrap();
+    assert_eq!(config.run.code_forms().collect::<Vec<_>>(), [CodeForm::new(1, 5); 2]);
+    let run = &config.run;
+    assert_eq!(
+        (run.batch_rows, run.epochs, run.cycles),
+        (BatchRows::Rows(128), 30, 3),
+        "those of the preset"
+    );
+    assert_eq!(config.top.validate, Validate::LastCycle);
+    check::check(&config, &case.path("short.toml")).unwrap();
+    let own = case.init("own.toml", &[&local[..], &["--own", "bank", "--align"]].concat()).unwrap();
+    assert_eq!(own.run.code_forms().collect::<Vec<_>>(), [CodeForm::new(16, 4), CodeForm::new(1, 5)]);
+    check::check(&own, &case.path("own.toml")).unwrap();
+
+    let line = ["init", "--from", "labels.csv", "--private", "--own", "bank", "--align"];
+    let said = at_parties(&Line::try_parse_from(line).unwrap().arguments, Task::Binary);
+    assert!(said.ends_with("http://HOST:7433 --align --labels labels --private --own bank"), "{said}");
+    let usual = ["init", "--from", "labels.csv"];
+    let said = at_parties(&Line::try_parse_from(usual).unwrap().arguments, Task::Binary);
+    assert!(said.ends_with("http://HOST:7433"), "{said}");
+
+    let values = Case::new(&table("id,y", 60, |row| format!("k{row},{row}.5")));
+    for (case, more, expected) in [
+        (&values, &["--private"][..], "--private is for two classes, and the task is regression"),
+        (&case, &["--private", "--own", "shop"], "--own names shop"),
+        (&case, &["--own", "bank"], "--private"),
+    ] {
+        let error = case.init("refused.toml", more).unwrap_err();
+        assert!(error.contains(expected) && !case.path("refused.toml").exists(), "{error}");
+    }
+}
+
+#[test]
+fn the_label_is_not_taken_for_the_id() {
+    let case = Case::new(&table("y,customer", 60, |row| format!("{},c{row}", row % 2)));
+    let config = case.init("coordinator.toml", &[]).unwrap();
+    let LabelsSource::Csv(labels) = config.labels else { panic!("labels of CSV") };
+    assert_eq!((labels.id.names(), labels.column.as_str()), (&["customer".to_owned()][..], "y"));
+    let case = Case::new(&table("y,age", 60, |row| format!("{},{row}", row % 2)));
+    let error = case.init("coordinator.toml", &[]).unwrap_err();
+    assert!(error.contains("has the name of an id") && error.contains("--id"), "{error}");
+}
+
+#[test]
 fn what_is_no_table_of_labels_is_refused_with_the_reason() {
     for (text, more, expected) in [
         ("id,y\nk1,1\nk2,\nk3,0\n", &[][..], "1 of 3 records have no label"),
         ("id,y\nk1,1\nk2,0\nk3,0\n", &["--label", "z"], "no column \"z\""),
-        ("id,y\nk1,Yes\nk2,yes\nk3,no\n", &[], "1 of its classes differ from another one in spelling alone"),
+        ("id,y\nk1,Yes\nk2,yes\nk3,no\n", &[], "1 of its classes differ from another class only in spelling"),
         ("k1,1\nk2,0\nk3,0\n", &[], "looks like a record"),
         ("k1,1\nk2,0\nk3,0\n", &["--label", "1"], "looks like a record"),
         ("id,\"new\nline\"\nk1,1\nk2,0\n", &["--label", "new\nline"], "a column's name spans several lines"),
-        ("id,y\nk1,1\nk1,0\nk3,0\n", &[], "repeat the id"),
+        ("id,y\nk1,1\nk1,0\nk3,0\n", &[], "with the id of an earlier record"),
         ("id;y\nk1;1\n", &[], "semicolons"),
         ("\0\0\u{8}\u{1}\0\0", &[], "an IDX file"),
     ] {

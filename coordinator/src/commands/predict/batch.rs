@@ -1,5 +1,5 @@
-//! Requests of a client: as many ids as the coordinator takes, and as many bytes as a message holds. An id is asked for
-//! once in a file; where it comes again, the file of predictions says so. A record without an id, which is an empty one
+//! Requests of a client: as many ids as the coordinator takes, and as many bytes as a message holds. Each id of a file is
+//! requested once; repetitions are marked as such in the file of predictions. A record without an id, which is an empty one
 //! here, is never asked for: nobody knows it.
 
 use std::collections::HashSet;
@@ -53,7 +53,7 @@ impl Batch {
     ) -> anyhow::Result<()> {
         ensure!(
             answer.outcomes.len() == self.count_asked(),
-            "the coordinator's answer does not fit the request: is it of another version?"
+            "the coordinator's answer does not match the request: does it run another version?"
         );
         let mut answered = std::mem::take(&mut answer.outcomes).into_iter();
         for (id, passed) in self.ids.iter().zip(&self.passed) {
@@ -152,7 +152,7 @@ mod tests {
             }
             assert_eq!(all.iter().map(Batch::count_without_id).sum::<usize>(), 2);
             let wrong = all[0].complete(&mut Predictions::default(), &hashes, &mut unknown);
-            assert!(wrong.unwrap_err().to_string().contains("does not fit"));
+            assert!(wrong.unwrap_err().to_string().contains("does not match"));
             found
         };
         let [predicted, unknown, repeated] =

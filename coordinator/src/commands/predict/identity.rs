@@ -14,8 +14,9 @@ use tracing::warn;
 pub fn check_plaintext(server: &Address) -> anyhow::Result<()> {
     ensure!(
         server.is_loopback(),
-        "--server {server}: without --identity all ids would go there in plain text, which is for an address of this machine alone \
-         (127.0.0.1, [::1], localhost): pass --identity FOLDER; `coordinator identity issue client/NAME --config FILE --into FOLDER` makes one"
+        "--server {server}: without --identity, record ids would be sent in plain text, which is allowed only to \
+         this machine (127.0.0.1, [::1], localhost): pass --identity FOLDER; `coordinator identity issue \
+         client/NAME --config FILE --into FOLDER` creates one"
     );
     Ok(())
 }
@@ -33,8 +34,8 @@ pub fn connector(server: &Address, folder: &Path, named: Option<&PartyName>) -> 
     let own = files.current().own_identity().clone();
     ensure!(
         own.role == Role::Client,
-        "--identity {}: it is that of {own}, and whoever asks for predictions is a client: `coordinator identity request --role client --name NAME \
-         --folder FOLDER` asks for one",
+        "--identity {} is the identity of {own}, but only a client may ask for predictions: `coordinator identity \
+         request --role client --name NAME --folder FOLDER` requests one",
         folder.display()
     );
     let pins = Pins::read(&config.pins)?;
@@ -61,8 +62,8 @@ fn missing(folder: &Path, coordinator: Option<&PartyName>, pins: &Pins) -> Optio
     let pin = |who: &str| format!("`coordinator identity pin {who}=KEY --folder {}`", folder.display());
     let Some(name) = coordinator else {
         return Some(format!(
-            "whoever the authority calls a coordinator is taken for the one that is asked: pass --coordinator NAME, and pin its key as it \
-             was read out: {}",
+            "any coordinator whose certificate the authority signed is accepted: pass --coordinator NAME, and pin \
+             its key as its owner read it out: {}",
             pin("coordinator/NAME")
         ));
     };
@@ -71,7 +72,7 @@ fn missing(folder: &Path, coordinator: Option<&PartyName>, pins: &Pins) -> Optio
         return None;
     }
     Some(format!(
-        "whoever keeps the authority can sign another {coordinator}: pin its key as it was read out: {}",
+        "the owner of the authority could sign another {coordinator}: pin its key as its owner read it out: {}",
         pin(&coordinator.to_string())
     ))
 }

@@ -14,6 +14,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail, ensure};
+use hashvfl_core::text::counted;
 use hashvfl_core::{Address, PartyName};
 use hashvfl_data::{IdsSource, KeyColumns, TableError, WAYS_OF_WRITING};
 use hashvfl_files::{Place, Use, check_places, say, write_whole};
@@ -79,7 +80,9 @@ pub struct Arguments {
 fn request_ids(asked: Option<NonZeroUsize>, most: usize) -> usize {
     let asked = asked.map_or(most, NonZeroUsize::get);
     if asked > most {
-        say!("--request-ids {asked}: the coordinator takes {most} at most, and gets so many");
+        say!(
+            "--request-ids {asked}: the coordinator accepts at most {most} ids per request; {most} are sent"
+        );
     }
     asked.min(most)
 }
@@ -99,12 +102,12 @@ fn check_files(arguments: &Arguments) -> anyhow::Result<()> {
         let Ok(found) = fs::symlink_metadata(path) else { continue };
         ensure!(
             arguments.replace,
-            "{} is there already: name another file with {option}, or pass --replace",
+            "{} already exists: choose another file with {option}, or pass --replace",
             path.display()
         );
         ensure!(
             found.is_file(),
-            "{} is no plain file, and is not replaced: name another one",
+            "{} is not a regular file, so it was not replaced: choose another file",
             path.display()
         );
     }
@@ -161,7 +164,8 @@ pub fn predict(arguments: &Arguments) -> anyhow::Result<()> {
         write_whole(path, timings.as_bytes())?;
         if untimed {
             say!(
-                "the coordinator does not tell this client how long its stages take (times = true of its permissions)"
+                "the coordinator does not send this client the times of its stages; times = true in its permissions \
+                 file would allow it"
             );
         }
     }
@@ -169,16 +173,18 @@ pub fn predict(arguments: &Arguments) -> anyhow::Result<()> {
         say!("{}: {remark}", arguments.input.display());
     }
     if model.classes_only {
-        say!("this client gets classes without probabilities");
+        say!("the coordinator's permissions give this client classes without probabilities");
     } else if model.classes.len() > MAX_CLASS_COLUMNS {
         let classes = model.classes.len();
         say!(
-            "each record has the probability of its class alone: {classes} classes are more than {MAX_CLASS_COLUMNS}"
+            "each record has only the probability of its predicted class: {classes} classes are more than the \
+             {MAX_CLASS_COLUMNS} that can have a column each"
         );
     }
     if model.flag_level > 0.0 {
         let level = model.flag_level * 100.0;
-        say!("{} records flagged as abnormal, at a level of {level} %", HumanCount(counts.flagged));
+        let flagged = counted(HumanCount(counts.flagged), "record");
+        say!("{flagged} flagged as abnormal, at a level of {level} %");
     }
     if counts.drifted {
         say!("inputs have drifted: p-values and flags are no longer valid");
@@ -227,7 +233,8 @@ fn tell(arguments: &Arguments, lines: Option<u64>, counts: &Counts) -> anyhow::R
     let count = |outcome: Outcome| counts.outcomes.get(&outcome.into()).copied().unwrap_or(0);
     let all: u64 = counts.outcomes.values().sum();
     let predicted = count(Outcome::Predicted);
-    let lines = lines.map(|lines| format!(", read from {} lines", HumanCount(lines))).unwrap_or_default();
+    let lines =
+        lines.map(|lines| format!(", read from {}", counted(HumanCount(lines), "line"))).unwrap_or_default();
     say!(
         "{} of {} records predicted into {}{lines}",
         HumanCount(predicted),
@@ -239,16 +246,16 @@ fn tell(arguments: &Arguments, lines: Option<u64>, counts: &Counts) -> anyhow::R
     }
     let mut parts = Vec::new();
     for (outcome, what) in [
-        (Outcome::UnknownId, "have an id that is not among the served records"),
-        (Outcome::RepeatedId, "repeat the id of an earlier record"),
-        (Outcome::Refused, "are refused by a party"),
-        (Outcome::PartyAway, "wait for a party that is away"),
+        (Outcome::UnknownId, "with an id that is not among the served records"),
+        (Outcome::RepeatedId, "with the id of an earlier record"),
+        (Outcome::Refused, "refused by a party"),
+        (Outcome::PartyAway, "because a party is away"),
     ] {
         if count(outcome) > 0 {
             parts.push(format!("{} {what}", count(outcome)));
         }
         if outcome == Outcome::UnknownId && counts.without_id > 0 {
-            parts.push(format!("{} of these have no id in the file", counts.without_id));
+            parts.push(format!("{} of these without an id in the file", counts.without_id));
         }
     }
     // What a party said counts for one request each: a few of them are enough.
@@ -256,8 +263,8 @@ fn tell(arguments: &Arguments, lines: Option<u64>, counts: &Counts) -> anyhow::R
     let reasons = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join("; ")) };
     let unknown = count(Outcome::UnknownId) > 0;
     let hint = if unknown { format!("; {WAYS_OF_WRITING}") } else { String::new() };
-    let missing =
-        format!("{} records have no prediction: {}{reasons}{hint}", all - predicted, parts.join(", "));
+    let (missing, parts) = (counted(all - predicted, "record"), parts.join(", "));
+    let missing = format!("no prediction for {missing}: {parts}{reasons}{hint}");
     if arguments.allow_missing {
         say!("{missing}");
         return Ok(());

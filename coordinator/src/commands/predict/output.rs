@@ -1,5 +1,5 @@
-//! The file of predictions: a row for each record asked for, in order, as CSV or Parquet. It gets its name when it is
-//! whole, and its owner alone can read it.
+//! The file of predictions: a row for each record asked for, in order, as CSV or Parquet. It gets its name only when it is
+//! complete, and only its owner can read it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -148,7 +148,7 @@ impl Columns {
                     && answer.probabilities.len() == if self.probabilities { count * width } else { 0 }
                     && answer.classes.iter().all(|class| (*class as usize) < width)
             };
-        ensure!(fits, "the coordinator's answer does not fit the request: is it of another version?");
+        ensure!(fits, "the coordinator's answer does not match the request: does it run another version?");
         let finite = answer.values.iter().chain(&answer.probabilities).all(|value| value.is_finite());
         ensure!(
             finite,

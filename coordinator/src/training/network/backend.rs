@@ -8,7 +8,7 @@ use hashvfl_core::records::plan::CHUNK_ROWS;
 use hashvfl_core::{Digest, Gradient, PackedCodes, Part, RowSelection};
 use hashvfl_learning::training::backend::PartyBackend;
 use hashvfl_learning::training::saved::SavedTraining;
-use hashvfl_transcript::{RecordedKind, RecordedStep, TranscriptSpool};
+use hashvfl_transcript::{RecordedBatches, RecordedKind, RecordedStep, TranscriptSpool};
 use rand::TryRng;
 
 use super::{NetworkError, NetworkedParties, RunLog, note_sent, unless_ended};
@@ -18,12 +18,20 @@ use crate::training::checkpoints::SavedNetwork;
 impl NetworkedParties<'_> {
     /// Shows what has come of each party.
     fn show(&self, codes: &[PackedCodes]) {
-        let planned = self.plan.most_releases();
         for (party, codes) in self.parties.iter().zip(codes) {
             self.log.board.look_at_codes(party.as_str(), codes);
-            let (mut status, bits) = (self.log.board.status(), codes.bits() as u64);
-            let shown = status.party(party);
-            (shown.released_bits, shown.planned_bits) = (self.encoded * bits, Some(planned * bits));
+            self.log.board.status().party(party).released_bits += (codes.rows() * codes.bits()) as u64;
+        }
+        self.show_released();
+    }
+
+    /// Shows what each party has released in the run, and what the run can ask of it.
+    pub(super) fn show_released(&self) {
+        let (planned, mut status) = (self.plan.most_releases(), self.log.board.status());
+        for (party, form) in self.parties.iter().zip(&self.forms) {
+            let (shown, bits) = (status.party(party), form.bits() as u64);
+            shown.run_released_bits = Some(self.encoded * bits);
+            shown.planned_bits = Some(planned * bits);
         }
     }
 }
@@ -40,7 +48,7 @@ impl PartyBackend for NetworkedParties<'_> {
         let numbers = self.plan.rows(rows).expect("rows of the plan");
         if let Some(transcript) = &mut self.log.transcript {
             let step = RecordedStep { number: self.step, kind: RecordedKind::of(rows) };
-            transcript.codes(step, &numbers, &self.parties, &codes)?;
+            transcript.record(step, &numbers, &self.parties, &RecordedBatches::Codes(&codes))?;
         }
         if matches!(rows, RowSelection::Batch { .. }) {
             self.traffic.training_records += (count * codes.len()) as u64;
@@ -117,7 +125,8 @@ impl PartyBackend for NetworkedParties<'_> {
         self.log.gradients.sync()?;
         let transcript = self.log.transcript.as_mut().map(TranscriptSpool::mark).transpose()?;
         let (traffic, encoded, taught, batches) = (self.traffic, self.encoded, self.taught, self.batches);
-        let network = SavedNetwork { step, traffic, encoded, taught, batches };
+        let seconds = self.seconds();
+        let network = SavedNetwork { step, traffic, encoded, taught, batches, seconds };
         // Last, and when all parties have theirs: from here on it counts.
         self.log.checkpoints.write(id, saved, network, transcript)?;
         self.ending().map_or(Ok(()), Err)

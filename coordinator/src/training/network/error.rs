@@ -3,6 +3,7 @@
 use hashvfl_core::PartyName;
 use hashvfl_core::protocol::coordinator::PeerError;
 use hashvfl_core::protocol::exchange::ResumeError;
+use hashvfl_core::protocol::vain::MOST_VAIN_WAITS;
 use hashvfl_learning::snapshot::SnapshotError;
 use hashvfl_ledger::{AnswerLogError, LedgerError};
 use hashvfl_proto::WireError;
@@ -30,7 +31,7 @@ pub enum NetworkError {
         source: WireError,
     },
     /// A party came back on another connection and could not go on.
-    #[error("step {step}: {party} came back on another connection and cannot go on: {source}")]
+    #[error("step {step}: {party} reconnected, but cannot continue the run: {source}")]
     OtherPast {
         /// The step.
         step: u64,
@@ -51,7 +52,8 @@ pub enum NetworkError {
     },
     /// A party has left: its process was asked to end, or it has waited in vain.
     #[error(
-        "step {step}: {party} was asked to end, or has waited for longer than its limits allow: the run goes on when all sides are there again"
+        "step {step}: {party} left, because its process was asked to end or one of its timeouts passed: the run \
+         continues when all sides are connected again"
     )]
     Left {
         /// The step.
@@ -59,7 +61,7 @@ pub enum NetworkError {
         /// The party.
         party: PartyName,
     },
-    /// A party does not count any more, since it was revoked, say: nobody waits for it.
+    /// A party is no longer accepted, for example because it was revoked, so nobody waits for it.
     #[error("step {step}: the run ends without {party}: {reason}")]
     Refused {
         /// The step.
@@ -72,6 +74,18 @@ pub enum NetworkError {
     /// A party did not answer in time.
     #[error("step {step}: waited {limit_s} s (timeouts.step_s) for {party}: is it still at work?")]
     Wait {
+        /// The step.
+        step: u64,
+        /// The party.
+        party: PartyName,
+        /// The limit.
+        limit_s: u64,
+    },
+    /// The same again and again: it would take as long once more.
+    #[error(
+        "step {step}: waited {limit_s} s for {party}, and {MOST_VAIN_WAITS} such waits in a row were in vain: raise timeouts.step_s, or see what keeps it"
+    )]
+    InVain {
         /// The step.
         step: u64,
         /// The party.

@@ -19,7 +19,7 @@ use hashvfl_core::{
     CodeForm, Digest, ExcludedRecords, GradientEncoding, PackedCodes, PartyName, Plan, RowSelection, RunId,
 };
 use hashvfl_ledger::{AnswerLog, LedgerError};
-use hashvfl_monitor::{Board, now_s};
+use hashvfl_monitor::{Board, RunTotals, now_s};
 use hashvfl_traces::{EpochSpan, Phases, spans};
 use hashvfl_transcript::TranscriptSpool;
 use hashvfl_transport::driver::Driver;
@@ -102,8 +102,12 @@ pub struct NetworkedParties<'a> {
     taught: u64,
     /// Batches whose gradients were sent.
     batches: u64,
-    /// When the first step began, in this process.
+    /// When the first step of this attempt began.
     began: Instant,
+    /// Seconds of the attempts before it, up to the checkpoint from which this one goes on.
+    earlier_s: f64,
+    /// Seconds of this process's attempts before it, as the board has them.
+    earlier_step_seconds: f64,
     /// The step, for whoever collects spans, and its epoch.
     spans: Phases,
     epoch: EpochSpan,
@@ -117,6 +121,7 @@ fn note_sent(board: &Board, party: &PartyName, bytes: u64) {
     let mut status = board.status();
     status.party(party).sent_bytes += bytes;
     status.traffic.sent_bytes += bytes;
+    status.run.sent_bytes += bytes;
 }
 
 impl<'a> NetworkedParties<'a> {
@@ -162,6 +167,8 @@ impl<'a> NetworkedParties<'a> {
             taught: 0,
             batches: 0,
             began: Instant::now(),
+            earlier_s: 0.0,
+            earlier_step_seconds: 0.0,
             spans: Phases::default(),
             epoch: EpochSpan::default(),
         }
@@ -219,17 +226,19 @@ impl<'a> NetworkedParties<'a> {
         let fastest = answered.iter().map(|(_, one)| one.took).min().unwrap_or_default();
         let (mut status, heard_s) = (self.log.board.status(), now_s());
         for (index, Answered { answer, bytes, took }) in answered {
+            let bytes = self.traffic.up(bytes, selection);
+            status.traffic.received_bytes += bytes;
+            status.run.received_bytes += bytes;
             let entry = status.party(&self.parties[index]);
-            entry.received_bytes += self.traffic.up(bytes, selection);
+            entry.received_bytes += bytes;
             entry.answer_seconds += took.as_secs_f64();
             entry.lag_seconds += LAG_WEIGHT * ((took - fastest).as_secs_f64() - entry.lag_seconds);
             entry.heard_s = Some(heard_s);
             answers.push(answer);
         }
-        status.steps = step;
-        status.step_seconds = self.began.elapsed().as_secs_f64();
-        status.traffic.received_bytes = self.traffic.up_bytes;
-        status.traffic.sent_bytes = self.traffic.down_bytes;
+        status.steps += 1;
+        status.run.steps = step;
+        status.step_seconds = self.earlier_step_seconds + self.began.elapsed().as_secs_f64();
         drop(status);
         match selection {
             // The step goes on until its gradient has left.
@@ -277,6 +286,10 @@ impl<'a> NetworkedParties<'a> {
         resume: Option<(CheckpointId, SavedNetwork)>,
     ) -> Result<Vec<AuditHead>, NetworkError> {
         self.plan = plan;
+        let mut status = self.log.board.status();
+        status.run = RunTotals::default();
+        self.earlier_step_seconds = status.step_seconds;
+        drop(status);
         let heads: Vec<AuditHead> = own.into_iter().chain(self.heads.iter().cloned()).collect();
         for peer in &mut self.peers {
             let (heads, resume) = (heads.clone(), resume.as_ref().map(|(id, _)| *id));
@@ -286,11 +299,20 @@ impl<'a> NetworkedParties<'a> {
         }
         self.began = Instant::now();
         self.log.checkpoints.begin();
-        if let Some((_, SavedNetwork { step, traffic, encoded, taught, batches })) = resume {
+        if let Some((_, SavedNetwork { step, traffic, encoded, taught, batches, seconds })) = resume {
             (self.step, self.traffic, self.encoded) = (step, traffic, encoded);
-            (self.taught, self.batches) = (taught, batches);
+            (self.taught, self.batches, self.earlier_s) = (taught, batches, seconds);
+            let (received_bytes, sent_bytes) = (traffic.up_bytes, traffic.down_bytes);
+            self.log.board.status().run =
+                RunTotals { steps: step, received_bytes, sent_bytes, ..RunTotals::default() };
         }
+        self.show_released();
         Ok(heads)
+    }
+
+    /// Seconds of the run from its first step until now, over all attempts.
+    pub fn seconds(&self) -> f64 {
+        self.earlier_s + self.began.elapsed().as_secs_f64()
     }
 
     /// After the run: tells everybody that its model counts, takes the heads of the audit logs of those parties that told one

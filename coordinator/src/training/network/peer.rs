@@ -90,7 +90,7 @@ impl Peer {
                 Some(AuditHead { party: Some(party), ..head })
             }
             _ => {
-                warn!("{party} sent no head of its audit log after the run");
+                warn!("{party} did not send the head of its audit trail after the run");
                 None
             }
         }
@@ -108,7 +108,7 @@ impl Peer {
         };
         if let Err(error) = parted {
             warn!(
-                "{} may not have received the heads of audit logs after the run: {error}",
+                "{} may not have received the heads of audit trails after the run: {error}",
                 self.session.party()
             );
         }

@@ -8,7 +8,7 @@ use hashvfl_data::{ColumnType, Oddity, Survey, Surveyed, Verdict, quoted};
 /// Names that labels often have.
 const LABEL_NAMES: [&str; 8] = ["y", "label", "labels", "target", "class", "outcome", "default", "churn"];
 
-/// What its owner says of columns.
+/// The owner's instructions about columns.
 pub struct Wishes<'a> {
     /// Never to be listed: the label, say.
     pub ignore: &'a [String],
@@ -87,7 +87,7 @@ impl<'a> Columns<'a> {
 
     fn words(&self, decided: &Decided) -> String {
         match decided.fate {
-            Fate::Excluded(reason) => format!("left out: {reason}"),
+            Fate::Excluded(reason) => format!("excluded: {reason}"),
             Fate::Undecided(oddity) => format!("not decided: {oddity}"),
             Fate::Taken(kind) => {
                 let word = word(kind);
@@ -163,7 +163,9 @@ fn note(column: &Surveyed, kind: ColumnType, records: u64) -> String {
     if column.missing > 0 {
         let share = 100.0 * column.missing as f64 / records as f64;
         let becomes = match kind {
-            ColumnType::Number => "the mean of training records, and a column that says so",
+            ColumnType::Number => {
+                "replaced by the mean of the training records; an extra column marks these records"
+            }
             ColumnType::Category => "one category more",
         };
         notes.push(format!("{} of {records} missing ({share:.1} %): {becomes}", column.missing));

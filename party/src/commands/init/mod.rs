@@ -9,12 +9,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use hashvfl_alignment::FirstAlignment;
+use hashvfl_cli::config::FirstCodes;
+use hashvfl_core::text::counted;
 use hashvfl_core::{Address, PartyName, RunId, Task};
 use hashvfl_data::{
     ColumnsSource, CsvColumns, FirstLine, Hints, KeyColumns, Survey, fill, preset_of, quoted, quoted_list,
     survey,
 };
 use hashvfl_files::{say, write_whole};
+use hashvfl_monitor::first_monitor;
 
 use crate::commands::check;
 use crate::config::PartyConfig;
@@ -50,6 +53,8 @@ pub struct Arguments {
     /// What is predicted: binary, multiclass or regression. If left out: what an ignored column of labels shows, or binary.
     #[arg(long)]
     task: Option<Task>,
+    #[command(flatten)]
+    codes: FirstCodes,
     /// The run's id, the same at all sides.
     #[arg(long, value_name = "ID", default_value = "first-run")]
     run_id: RunId,
@@ -74,11 +79,12 @@ pub struct Arguments {
 /// Writes the config.
 pub fn write(arguments: &Arguments) -> anyhow::Result<()> {
     let (table, out) = (&arguments.from, &arguments.out);
-    ensure!(!out.exists(), "{} is there already: name another file with --out", out.display());
+    ensure!(!out.exists(), "{} already exists: choose another file with --out", out.display());
     check_parties(arguments)?;
     coordinator(arguments)?;
-    let survey = survey(table, &Hints { id: arguments.id.clone(), null_values: arguments.null.clone() })?;
+    let survey = survey(table, &hints(arguments))?;
     check_first_line(arguments, &survey)?;
+    survey.check_id(table)?;
     let columns =
         Columns::decide(&survey, &Wishes { ignore: &arguments.ignore, category: &arguments.category })?;
     say!(
@@ -90,13 +96,21 @@ pub fn write(arguments: &Arguments) -> anyhow::Result<()> {
     say!("{}", columns.for_screen().trim_end());
     check_decided(table, &columns)?;
     let task = task(arguments, &survey)?;
+    arguments.codes.check(task, &arguments.parties)?;
     let alignment = alignment(arguments, &survey)?;
     let source = source(table, &survey, &columns)?;
     let text = config_text(arguments, task, &survey, &columns, &source, alignment.as_ref())?;
-    let folder = out.parent().unwrap_or(Path::new("."));
+    let folder = folder_of(out);
     let config = read_back(&text, folder, &source, &survey)?;
     check::data(&config).context("no config is written, since --check would refuse it")?;
     write_files(arguments, &text, &config, alignment.as_ref())
+}
+
+/// What the table's owner says of it. A column of which something else was said is no id.
+fn hints(arguments: &Arguments) -> Hints {
+    let Arguments { id, null, ignore, category, .. } = arguments;
+    let not_id = ignore.iter().chain(category).cloned().collect();
+    Hints { id: id.clone(), not_id, null_values: null.clone() }
 }
 
 fn coordinator(arguments: &Arguments) -> anyhow::Result<Address> {
@@ -142,8 +156,8 @@ fn check_decided(table: &Path, columns: &Columns) -> anyhow::Result<()> {
     if !undecided.is_empty() {
         let names: Vec<String> = undecided.iter().map(|name| quoted(name)).collect();
         bail!(
-            "{}: cannot decide the type of {}. For each, write plain numbers into the file, or pass --ignore COLUMN or \
-             --category COLUMN; where a text stands for a missing value, --null TEXT. No config was written",
+            "{}: cannot tell the type of {}. For each, write plain numbers into the file, or pass --ignore COLUMN or \
+             --category COLUMN; if a text stands for a missing value, pass --null TEXT. No config was written",
             table.display(),
             names.join(", ")
         );
@@ -165,13 +179,25 @@ fn task(arguments: &Arguments, survey: &Survey) -> anyhow::Result<Task> {
     let ignored = survey.columns.iter().filter(|column| arguments.ignore.contains(&column.name));
     match ignored.collect::<Vec<_>>().as_slice() {
         [label] => {
-            let Ok(task) = label.task(survey.records) else { return Ok(Task::Binary) };
-            say!("task: {task}, as the ignored column {} tells; another with --task", quoted(&label.name));
-            Ok(task)
+            let name = quoted(&label.name);
+            match label.task(survey.records) {
+                Ok(task) => {
+                    say!("task: {task}, inferred from the ignored column {name}; --task sets another");
+                    Ok(task)
+                }
+                Err(reason) => {
+                    say!(
+                        "task: binary, the default, since the ignored column {name} shows none ({reason}); if it is the label, \
+                         pass the --task that `coordinator init` prints"
+                    );
+                    Ok(Task::Binary)
+                }
+            }
         }
         _ => {
             say!(
-                "task: binary; if the labels are not of two classes, pass the --task that `coordinator init` prints"
+                "task: binary, the default; if there are not two classes, pass the --task that `coordinator init` \
+                 prints"
             );
             Ok(Task::Binary)
         }
@@ -220,7 +246,8 @@ fn config_text(
     };
     let order = match alignment {
         Some(first) => format!(
-            "\n# The order that holders agree on by `party align`; its other records are left out.\norder = {}\n",
+            "\n# The order of the common records, written by `party align`. Records that are not in it are \
+             excluded.\norder = {}\n",
             quoted(&first.order())
         ),
         None => String::new(),
@@ -229,7 +256,9 @@ fn config_text(
         [] => "# null_values = [\"NA\", \"?\"]".to_string(),
         found => format!("null_values = {}", quoted_list(found)),
     };
-    let mut optional_tables = alignment.map(|first| first.tables(false)).unwrap_or_default();
+    let codes = &arguments.codes;
+    let mut optional_tables = codes.table() + &codes.noise_of(&arguments.name);
+    optional_tables += &alignment.map(|first| first.tables(false)).unwrap_or_default();
     if let Some(new) = &arguments.new {
         let new = fs::canonicalize(new).with_context(|| format!("cannot read {}", new.display()))?;
         optional_tables += "\n# The records to predict.\n[serve]\n";
@@ -251,15 +280,22 @@ fn config_text(
             ("policy", &policy),
             ("order", &order),
             ("null_values", &null_values),
+            ("monitor", &first_monitor(folder_of(&arguments.out), arguments.name.as_str())),
             ("excluded", &columns.excluded()),
             ("columns", &source_text(source)?),
             ("types", &columns.types()),
-            ("preset", preset_of(task)),
+            ("preset", codes.preset(preset_of(task))),
             ("parties", &quoted_list(&names)),
             ("task", &task.to_string()),
+            ("batch_rows", codes.batch_rows()),
             ("optional_tables", &optional_tables),
         ],
     ))
+}
+
+/// The folder in which the config `out` is written.
+fn folder_of(out: &Path) -> &Path {
+    out.parent().unwrap_or(Path::new("."))
 }
 
 /// The lines of a table `[columns]`.
@@ -292,16 +328,16 @@ fn write_files(
     config: &PartyConfig,
     alignment: Option<&FirstAlignment>,
 ) -> anyhow::Result<()> {
-    let out = arguments.out.display();
-    let folder = arguments.out.parent().unwrap_or(Path::new("."));
+    let (out, folder) = (arguments.out.display(), folder_of(&arguments.out));
     let run = &config.run;
     let releases = run.epochs + u32::from(run.refits());
-    say!("a training record releases up to {releases} codes of {} bits", config.code_form().bits());
+    let (codes, bits) = (counted(releases, "code"), counted(config.code_form().bits(), "bit"));
+    say!("each training record releases up to {codes} of {bits}");
     let Some(first) = alignment else {
         write_whole(&arguments.out, text.as_bytes())?;
-        say!("{out} written: read it, agree on [run] with the others, and make an identity:");
+        say!("wrote {out}: read it, agree on [run] with the other organisations, and create an identity:");
         say!("  party identity request --config {out}");
-        say!("`party --config {out} --check` says what is still to do");
+        say!("`party --config {out} --check` lists what is left to do");
         return Ok(());
     };
     let key = first.write(folder, Some(u64::from(releases) * config.code_form().bits() as u64))?;

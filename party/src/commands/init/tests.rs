@@ -1,6 +1,8 @@
 use clap::Parser;
+use hashvfl_core::CodeForm;
 use hashvfl_core::settings::BatchRows;
 use hashvfl_data::load_as;
+use hashvfl_monitor::MonitorAddress;
 use proptest::prelude::*;
 
 use super::*;
@@ -57,7 +59,7 @@ fn the_written_config_loads_the_table_as_it_is() {
         r#"columns = ["co\"de", "pay", "job"]"#,
         r#""full.name" (an id or free text), "country" (the same in every record)"#,
         r#"null_values = ["NA"]"#,
-        r#""co\"de" = "number"  # 4 whole numbers: "category" if they are codes"#,
+        r#""co\"de" = "number"  # 4 whole numbers: use "category" if they are codes"#,
         r#""pay" = { kind = "number", missing = "fill" }  # 30 of 300 missing (10.0 %)"#,
         r#""job" = { kind = "category", missing = "fill" }  # 2 categories; 100 of 300 missing (33.3 %): one category more"#,
     ] {
@@ -65,12 +67,27 @@ fn the_written_config_loads_the_table_as_it_is() {
     }
     assert!(!text.contains("clerk"), "{text}");
     let config = case.config("party.toml");
+    let socket = config.monitor.as_ref().and_then(MonitorAddress::socket);
+    assert_eq!(socket, Some(case.path("bank.sock").as_path()));
     case.init("second.toml", &["--name", "telecom"]).unwrap();
     assert_eq!(case.config("second.toml").run.parties, config.run.parties, "two that fit");
     let loaded = load_as(&config.columns, &config.treatment()).unwrap();
     assert_eq!((loaded.ids.len(), loaded.names.len()), (300, 3));
     let again = case.init("party.toml", &[]).unwrap_err();
-    assert!(again.contains("is there already"), "{again}");
+    assert!(again.contains("already exists"), "{again}");
+}
+
+#[test]
+fn where_no_socket_can_be_made_none_is_named_and_the_check_is_content() {
+    let case = Case::new(&table("id,age,y", 60, |row| format!("k{row},{row},{}", row % 2)));
+    let folder = "f".repeat(120);
+    fs::create_dir(case.path(&folder)).unwrap();
+    let out = format!("{folder}/party.toml");
+    let text = case.init(&out, &["--ignore", "y"]).unwrap();
+    assert!(text.contains("\n# monitor = \"unix:bank.sock\"\n"), "{text}");
+    let config = case.config(&out);
+    assert_eq!(config.monitor, None);
+    check::check(&config, &case.path(&out)).unwrap();
 }
 
 #[test]
@@ -81,6 +98,44 @@ fn the_preset_fits_the_task() {
     let (classes, values) = (case.config("classes.toml").run, case.config("values.toml").run);
     assert_eq!((classes.task, classes.bits, classes.batch_rows), (Task::Binary, 16, BatchRows::Auto));
     assert_eq!((values.task, values.bits, values.batch_rows), (Task::Regression, 64, BatchRows::Auto));
+}
+
+#[test]
+fn a_private_config_has_the_short_code_except_for_the_party_that_is_named() {
+    let case = Case::new(&table("id,age,y", 300, |row| format!("k{row},{},{}", row % 50, row % 2)));
+    let of = |out: &str, more: &[&str]| {
+        let text = case.init(out, &[&["--ignore", "y", "--private"][..], more].concat()).unwrap();
+        let config = case.config(out);
+        check::check(&config, &case.path(out)).unwrap();
+        (text, config)
+    };
+    let (text, config) = of("short.toml", &[]);
+    assert!(text.contains("preset = \"tabular-private\"") && !text.contains("batch_rows"), "{text}");
+    assert!(!text.contains("[run.codes") && !text.contains("[encoder"), "{text}");
+    assert_eq!((config.code_form(), config.encoder.hash.noise), (CodeForm::new(1, 5), 0.1));
+    let run = &config.run;
+    assert_eq!(
+        (run.batch_rows, run.epochs, run.cycles),
+        (BatchRows::Rows(128), 30, 3),
+        "those of the preset"
+    );
+    assert_eq!(config.encoder.hash.first_noise, Some(3.0));
+
+    let (_, bank) = of("bank.toml", &["--own", "bank"]);
+    assert_eq!((bank.code_form(), bank.encoder.hash.noise), (CodeForm::new(16, 4), 0.4));
+    assert_eq!(bank.encoder.hash.first_noise, Some(3.0), "the preset's, beside a noise of its own");
+    let (_, telecom) = of("telecom.toml", &["--own", "bank", "--name", "telecom", "--align"]);
+    assert_eq!((telecom.code_form(), telecom.encoder.hash.noise), (CodeForm::new(1, 5), 0.1));
+    assert_eq!(telecom.run, bank.run, "all sides have the same table");
+
+    for (more, expected) in [
+        (&["--private", "--task", "multiclass"][..], "--private is for two classes"),
+        (&["--private", "--own", "shop"], "--own names shop"),
+        (&["--own", "bank"], "--private"),
+    ] {
+        let error = case.init("refused.toml", more).unwrap_err();
+        assert!(error.contains(expected) && !case.path("refused.toml").exists(), "{error}");
+    }
 }
 
 #[test]
@@ -123,7 +178,7 @@ fn what_is_on_screen_is_said_of_each_column() {
     assert_eq!(
         columns.for_screen(),
         "  \"p0\" to \"p2\" (3 columns): number\n  \"job\": category; 2 categories\n  \
-         \"town\": left out: the same in every record\n  \"word\": not decided: numbers, and text on line 3\n"
+         \"town\": excluded: the same in every record\n  \"word\": not decided: numbers, but text on line 3\n"
     );
 }
 
@@ -160,11 +215,31 @@ fn a_label_that_was_named_is_no_column_and_tells_the_task() {
 }
 
 #[test]
+fn no_measured_value_and_no_label_is_taken_for_the_id() {
+    let case = Case::new(&table("price,area,rooms", 60, |row| format!("{row}.5,{},{}", row % 40, row % 5)));
+    let error = case.init("party.toml", &[]).unwrap_err();
+    assert!(error.contains("has the name of an id") && error.contains("--id"), "{error}");
+    assert!(!case.path("party.toml").exists());
+    let text = case.init("party.toml", &["--id", "price"]).unwrap();
+    assert!(text.contains(r#"id = "price""#), "{text}");
+    let case = Case::new(&table("age,customerId,pay", 60, |row| format!("{},c{row},{row}.5", row % 9)));
+    let text = case.init("party.toml", &[]).unwrap();
+    assert!(text.contains(r#"id = "customerId""#) && text.contains(r#"columns = ["age", "pay"]"#), "{text}");
+    let case = Case::new(&table("y,customer,age", 60, |row| format!("{},c{row},{row}", row % 2)));
+    let text = case.init("party.toml", &["--ignore", "y"]).unwrap();
+    assert!(text.contains(r#"id = "customer""#) && text.contains(r#"columns = ["age"]"#), "{text}");
+}
+
+#[test]
 fn what_cannot_be_trained_on_is_refused_with_the_reason() {
     for (text, more, expected) in [
         ("id,country\n1,x\n2,x\n", &[][..], "the same in every record"),
         ("id,a\n1,2\n2,3\n3,4\n", &[], "no config is written"),
-        ("id,a\nk1,1\nk1,2\nk2,3\nk3,1\nk4,1\nk5,3\nk6,3\nk7,5\nk8,9\nk9,2\n", &[], "repeat the id"),
+        (
+            "id,a\nk1,1\nk1,2\nk2,3\nk3,1\nk4,1\nk5,3\nk6,3\nk7,5\nk8,9\nk9,2\n",
+            &[],
+            "with the id of an earlier record",
+        ),
         (
             "id,a\n1,2\n",
             &["--parties", "x,telecom"],

@@ -59,11 +59,8 @@ impl Worker<'_> {
             self.note(work, &codes)?;
             return Ok(Answer::Codes(codes.into_bytes()));
         }
-        if let RowSelection::Batch { epoch, batch: 0 } = selection {
-            self.calibrate()?;
-            if let Some(leakage) = &mut self.leakage {
-                leakage.before_epoch(epoch, &self.prepared, &mut self.releases)?;
-            }
+        if let RowSelection::Batch { epoch, batch } = selection {
+            self.look_before(epoch, batch)?;
         }
         if let (RowSelection::Chunk { part: Part::CohortValidation, chunk: 0 }, true) =
             (selection, self.leakage.is_some())
@@ -103,6 +100,19 @@ impl Worker<'_> {
         Ok(Answer::Codes(bytes))
     }
 
+    /// What is done before a batch of an epoch, both counted from 0, is encoded: statistics are measured at its start, and codes
+    /// are held to the policy where it limits what they tell.
+    fn look_before(&mut self, epoch: u32, batch: u32) -> anyhow::Result<()> {
+        if batch == 0 {
+            self.calibrate()?;
+        }
+        let Some(leakage) = &mut self.leakage else { return Ok(()) };
+        match batch {
+            0 => leakage.before_epoch(epoch, &self.prepared, &mut self.releases),
+            _ => leakage.within_epoch(epoch, batch, &mut self.prepared, &mut self.releases),
+        }
+    }
+
     /// Says now and then which epoch it is.
     pub(super) fn tell_progress(&mut self, work: &EncodeWork) {
         if let RowSelection::Batch { epoch, .. } = work.selection
@@ -116,7 +126,7 @@ impl Worker<'_> {
 
     /// What the codes of the batch `selection`, the last one, were expected to be before noise and flips were drawn.
     fn expected(&self, selection: RowSelection) -> Expected {
-        let begins_cycle = self.settings.begins_cycle(selection);
+        let begins_cycle = selection.begins_cycle(self.settings);
         let left = self.releases.expectation();
         let values = self.prepared.encoder.expected_codes().into_iter().map(|value| value * left).collect();
         Expected { begins_cycle, values }
@@ -127,10 +137,11 @@ impl Worker<'_> {
         if let Some(recorder) = &mut self.recorder {
             recorder.codes(work.step, work.selection, &work.rows, codes)?;
         }
-        self.released_bits += (work.rows.len() * self.config.code_form().bits()) as u64;
+        let rows = work.rows.len();
+        self.count_left(rows, rows * self.config.code_form().bits());
         self.board.look_at_codes(self.name.as_str(), codes);
-        let mut status = self.board.status();
         if let RowSelection::Batch { epoch, batch } = work.selection {
+            let mut status = self.board.status();
             status.phase = Phase::Training;
             status.epochs = Some(Epochs {
                 done: epoch,
@@ -140,9 +151,6 @@ impl Worker<'_> {
                 ..Epochs::default()
             });
         }
-        status.steps = work.step;
-        status.released.codes += work.rows.len() as u64;
-        status.released.bits = self.released_bits;
         Ok(())
     }
 }

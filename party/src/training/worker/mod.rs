@@ -5,22 +5,25 @@ mod resume;
 
 use anyhow::Context;
 use hashvfl_audit::{AuditEvent, AuditTrail, Moment, Release, Service};
-use hashvfl_cli::at_step;
+use hashvfl_cli::{Unfinished, at_step};
 use hashvfl_core::protocol::message::{
     Answer, AuditHead, Command, Confirmation, EncodedPValues, FromCoordinator, FromParty,
 };
 use hashvfl_core::protocol::party::{PartyError, PartySession, Work};
 use hashvfl_core::records::{RecordsDigest, SALT_BYTES};
 use hashvfl_core::settings::OnRefusal;
+use hashvfl_core::text::counted;
 use hashvfl_core::{Digest, Gradient, Part, PartyName, RunId, RunRecords, RunSettings};
 use hashvfl_detectors::calibration::split::shared_calibration;
 use hashvfl_ledger::LedgerError;
 use hashvfl_monitor::{Board, Phase};
 use hashvfl_traces::{EpochSpan, Phases, spans};
 use hashvfl_transport::stop::Stopped;
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
+use crate::alarm::{self, KeptAlarm};
 use crate::config::PartyConfig;
+use crate::detectors::AnomalyScorer;
 use crate::detectors::config::DetectorsConfig;
 use crate::leakage::LeakageCheck;
 use crate::prepare::Prepared;
@@ -105,6 +108,7 @@ impl<'a> Worker<'a> {
         let guard = {
             let records = prepared.ids.len();
             GradientGuard::new(config.on_alarm, settings, config.code_form(), records, prepared.seed())
+                .after_alarm(alarm::path(state.folder()).exists())
         };
         let excluded = answers.excluded().clone();
         let session =
@@ -177,12 +181,21 @@ impl<'a> Worker<'a> {
         self.monitor_gradients()
     }
 
-    /// Shows the gradient monitor what was counted, and whoever asks what has come of it.
+    /// Shows the gradient monitor what was counted, and whoever asks what has come of it. An alarm that stops this party is kept.
     fn monitor_gradients(&mut self) -> anyhow::Result<()> {
         let monitored = self.backlog.monitor(&mut self.guard, self.released_bits);
-        self.board.status().gradient_monitor = self.guard.status();
+        let seen = self.guard.status();
+        self.board.status().gradient_monitor = seen;
         self.look.show(&self.releases, self.board, false);
-        monitored.with_context(|| format!("step {}", self.session.step()))
+        let Err(raised) = monitored else { return Ok(()) };
+        let (step, what, seen) = (self.session.step(), raised.to_string(), seen.unwrap_or_default());
+        let kept = KeptAlarm { run_id: self.run.clone(), step, what, seen, dismissed: false };
+        if let Err(failed) = kept.keep(self.state.folder()) {
+            error!(
+                "{failed:#}: the alarm is not kept, and a restart would go on: do not start this party again"
+            );
+        }
+        Err(raised.context(format!("step {step}")).context(Unfinished::Alarmed(alarm::STANDS)))
     }
 
     /// Carries out one message.
@@ -190,11 +203,16 @@ impl<'a> Worker<'a> {
     /// # Errors
     /// If the protocol does not allow it, the policy refuses it, or something fails on the way.
     pub fn receive(&mut self, message: FromCoordinator) -> anyhow::Result<Done> {
-        let kind = message.kind();
+        let (kind, before) = (message.kind(), self.session.step());
         let work = self.session.receive(message)?;
-        at_step(self.run.as_str(), self.session.step());
-        self.board.status().count_request(kind);
-        debug!(step = self.session.step(), kind, "request");
+        let step = self.session.step();
+        at_step(self.run.as_str(), step);
+        let mut status = self.board.status();
+        status.count_request(kind);
+        status.steps += u64::from(step > before);
+        status.run.steps = step;
+        drop(status);
+        debug!(step, kind, "request");
         self.begin_span(kind);
         if !matches!(work, Work::Encode(_)) {
             self.backlog.count(&mut self.releases)?;
@@ -258,7 +276,8 @@ impl<'a> Worker<'a> {
         let ids = self.prepared.ids.iter().map(String::as_str);
         let excluded = self.session.excluded().clone();
         if !excluded.is_empty() {
-            warn!("the policy does not allow the run for {} records: they are excluded", excluded.count());
+            let records = counted(excluded.count(), "record");
+            warn!("excluding {records}, for which the policy does not allow the run");
         }
         let head = self.audit.head();
         let digest = RecordsDigest::of(salt, ids);
@@ -300,7 +319,7 @@ impl<'a> Worker<'a> {
         })?;
         self.board.status().phase = Phase::Encoding;
         let (prepared, releases) = (&self.prepared, &mut self.releases);
-        leakage::check_frozen("codes of the frozen bottom model", prepared, releases)?;
+        leakage::check_frozen("codes of the frozen bottom model", prepared, None, releases)?;
         if let Some(leakage) = self.leakage.as_mut().filter(|_| self.settings.refits()) {
             leakage.before_refit(prepared, releases)?;
         }
@@ -319,6 +338,11 @@ impl<'a> Worker<'a> {
         self.detectors_fitted = true;
         info!("detectors of abnormal inputs fitted");
         let Some(grid) = config.grid() else { return Ok(None) };
+        if self.releases.policy().limits_leakage() {
+            let scorer = AnomalyScorer::load(Some(config), &self.config.detectors_path(), &self.prepared)?;
+            let what = "codes and p-values of the frozen bottom model";
+            leakage::check_frozen(what, &self.prepared, scorer.as_ref(), &mut self.releases)?;
+        }
         let rows = shared_calibration(self.prepared.plan.part(Part::Calibration));
         if self.answers.has(step) {
             // What is charged is sent again, and what the policy refused then stays here now.
@@ -326,12 +350,21 @@ impl<'a> Worker<'a> {
                 return Ok(None);
             }
         } else if let Some(refusal) = self.releases.spend_p_values(rows, grid)? {
-            warn!("{refusal}: the coordinator will not use what this party's detectors say of records");
+            warn!("{refusal}: the coordinator will not use this party's detectors");
             return Ok(None);
         }
         let p_values = detectors::calibration_p_values(&fitted, grid, &self.prepared)?;
-        self.released_bits += (rows.len() * grid.bits()) as u64;
+        self.count_left(0, rows.len() * grid.bits());
         Ok(Some(EncodedPValues { grid, bytes: p_values.packed.into_bytes() }))
+    }
+
+    /// Counts and shows codes that are about to leave, and so many bits with them.
+    fn count_left(&mut self, codes: usize, bits: usize) {
+        self.released_bits += bits as u64;
+        let mut status = self.board.status();
+        status.released.codes += codes as u64;
+        status.released.bits += bits as u64;
+        status.run.released_bits = self.released_bits;
     }
 
     /// Writes the model, with detectors where the config has them. It counts by [`Self::commit`].
@@ -345,7 +378,11 @@ impl<'a> Worker<'a> {
         let mut model = self.prepared.model(self.settings, records.digest());
         model.text.insert(finished::RUN.into(), self.answers.run().to_string());
         self.recorder.take().map_or(Ok(()), Recorder::finish)?;
-        self.state.prepare(&model, &records)?;
+        let released = self.leakage.as_ref().map(|leakage| leakage.kept(self.answers.run().to_string()));
+        if released.is_some() {
+            model.text.insert(leakage::IS_KEPT.into(), true.to_string());
+        }
+        self.state.prepare(&model, &records, released.as_ref())?;
         info!(step, released_bits = self.released_bits, "the model is written, and waits for all others");
         Ok(())
     }
@@ -356,7 +393,7 @@ impl<'a> Worker<'a> {
             excluded::keep(self.state, self.answers.run(), self.answers.excluded())?;
         }
         if excluded > 0 {
-            info!("the run begins without {excluded} records that policies refuse");
+            info!("the run starts without {} that policies exclude", counted(excluded, "record"));
             let plan = self.session.plan();
             self.releases.check_answers(plan)?;
             self.prepared.follow(plan.clone());
@@ -407,23 +444,23 @@ impl<'a> Worker<'a> {
     /// After the run: tells the head of this party's audit log, and keeps those of the others, where the coordinator tells
     /// them; waits until the coordinator has heard that this party has finished. The model is kept already, so nothing of this
     /// ends the run.
-    ///
-    /// # Errors
-    /// If heads cannot be kept.
-    pub fn exchange_heads(&mut self, line: &mut impl CoordinatorLine) -> anyhow::Result<()> {
+    pub fn exchange_heads(&mut self, line: &mut impl CoordinatorLine) {
         let head = self.audit.head().filter(|_| self.tells_heads);
         let keeps_heads = head.is_some();
         let told = head.map_or(Ok(()), |head| line.send(FromParty::Head(head)));
         match told.and_then(|()| line.receive_last(self.step())) {
             Ok(Some(message @ FromCoordinator::Heads { .. })) if keeps_heads => {
-                return self.receive(message).map(drop);
+                if let Err(error) = self.receive(message) {
+                    warn!("the model is final, but the other sides' audit heads are not kept: {error:#}");
+                }
             }
-            Ok(Some(FromCoordinator::Refused { text, .. })) => warn!("the model is kept, and {text}"),
-            Ok(_) if keeps_heads => warn!("the coordinator told no heads of audit logs after the run"),
+            Ok(Some(FromCoordinator::Refused { text, .. })) => {
+                warn!("the model is final, but the coordinator says: {text}")
+            }
+            Ok(_) if keeps_heads => warn!("the coordinator sent no audit heads after the run"),
             Ok(_) => {}
-            Err(error) => warn!("the model is kept, and the coordinator may not know that: {error:#}"),
+            Err(error) => warn!("the model is final, but the coordinator may not know that: {error:#}"),
         }
-        Ok(())
     }
 }
 
@@ -434,6 +471,9 @@ fn why_it_ended(error: &anyhow::Error) -> String {
     }
     if error.is::<Stopped>() {
         return "asked-to-end".to_string();
+    }
+    if alarm::is_alarm(error) {
+        return "gradient-alarm".to_string();
     }
     let why = match error.downcast_ref() {
         Some(PartyError::Refused(_)) => "the-coordinator-refused",

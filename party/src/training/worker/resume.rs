@@ -4,7 +4,7 @@ use hashvfl_audit::AuditEvent;
 use hashvfl_core::Digest;
 use hashvfl_core::protocol::message::CheckpointId;
 use hashvfl_learning::training::checkpoints::forget_later;
-use hashvfl_monitor::Phase;
+use hashvfl_monitor::{Phase, RunTotals};
 use tracing::{info, warn};
 
 use super::Worker;
@@ -17,13 +17,14 @@ impl Worker<'_> {
         if self.answers.are_some() {
             self.releases.resume(self.run)?;
         }
+        self.board.status().run = RunTotals::default();
         // Who begins now has not finished before, whatever this party has written.
         self.state.forget_pending();
         let offered = std::mem::take(&mut self.offered);
         let Some(id) = resume else {
             forget_later(self.state.folder(), None);
             if self.answers.are_some() {
-                warn!("no side's checkpoint is one that all have: the run goes on from its beginning");
+                warn!("no checkpoint is held by all sides: the run starts again from the beginning");
             }
             self.recorder = Recorder::open(self.config, &self.prepared, self.state, None)?;
             return Ok(());
@@ -37,9 +38,12 @@ impl Worker<'_> {
         self.releases.learns(&self.prepared);
         self.released_bits = saved.released_bits;
         self.recorder = Recorder::open(self.config, &self.prepared, self.state, saved.transcript.as_ref())?;
-        let step = self.session.step();
-        info!(step, "the run goes on from a checkpoint");
-        self.board.status().resumes += 1;
+        let (step, released_bits) = (self.session.step(), self.released_bits);
+        info!(step, "the run continues from a checkpoint");
+        let mut status = self.board.status();
+        status.resumes += 1;
+        status.run = RunTotals { steps: step, released_bits, ..RunTotals::default() };
+        drop(status);
         Ok(self.audit.note(AuditEvent::Resumed { step })?)
     }
 
@@ -66,9 +70,9 @@ impl Worker<'_> {
     pub(super) fn commit(&mut self) -> anyhow::Result<()> {
         self.state.commit()?;
         if self.begun {
-            info!(step = self.session.step(), "finished; the model is kept");
+            info!(step = self.session.step(), "the run has finished; the model is final");
         } else {
-            info!("the run had finished: the model is kept");
+            info!("the run had already finished; the model is final");
             self.audit.note(AuditEvent::RunEnded { finished: true, step: 0, why: None })?;
         }
         self.board.status().phase = Phase::Finished;

@@ -1,0 +1,196 @@
+//! An alarm of the gradient monitor that has stopped this party. It is kept in the state folder, so that no restart goes on as if
+//! nothing had happened: nothing more is sent from that folder until a person has dismissed the alarm.
+
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use hashvfl_cli::Unfinished;
+use hashvfl_core::RunId;
+use hashvfl_core::gradient_monitor::{BOUND, EARLIER_BOUND};
+use hashvfl_files::{read_checked, write_checked};
+use hashvfl_monitor::{Board, GradientMonitorStatus, Phase};
+use hashvfl_transport::stop::Stop;
+use serde::{Deserialize, Serialize};
+use tracing::{error, info};
+
+use crate::config::{OnAlarm, PartyConfig};
+
+/// What a process says first that has raised an alarm, or finds one.
+pub const STANDS: &str = "a gradient alarm has stopped this party, and it sends nothing until somebody has dismissed that: talk to the \
+                          coordinator's people, and see `party alarm --config FILE`";
+/// How often a process that stays up looks whether somebody has.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// An alarm that has stopped this party.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeptAlarm {
+    /// The run in which it was raised.
+    pub run_id: RunId,
+    /// The step at which it was.
+    pub step: u64,
+    /// What was noticed, and how much had left by then: a sentence for a person.
+    pub what: String,
+    /// What the monitor had seen.
+    pub seen: GradientMonitorStatus,
+    /// Whether a person has said that the run may go on.
+    pub dismissed: bool,
+}
+
+impl KeptAlarm {
+    /// Keeps it in the folder `state`, durably.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn keep(&self, state: &Path) -> anyhow::Result<()> {
+        let text = serde_json::to_vec(self).context("the gradient alarm")?;
+        Ok(write_checked(&path(state), &text)?)
+    }
+}
+
+/// Where an alarm is kept in the folder `state`.
+pub fn path(state: &Path) -> PathBuf {
+    state.join("alarm.hashvfl")
+}
+
+/// The alarm that is kept in the folder `state`, if there is one.
+///
+/// # Errors
+/// If it cannot be read, or has changed since it was written.
+pub fn read(state: &Path) -> anyhow::Result<Option<KeptAlarm>> {
+    let path = path(state);
+    let cannot = || {
+        format!(
+            "{}, in which it is kept, cannot be read: put it back as it was, or remove it if the run may go on",
+            path.display()
+        )
+    };
+    if !path.try_exists().with_context(cannot)? {
+        return Ok(None);
+    }
+    let text = read_checked(&path).with_context(cannot)?;
+    serde_json::from_slice(&text).map(Some).with_context(cannot)
+}
+
+/// Whether an alarm was raised in the state folder of `config` and then dismissed; false also where none was raised.
+///
+/// # Errors
+/// If one was, nobody has dismissed it, and the config does not say that this party goes on at an alarm.
+pub fn check(config: &PartyConfig) -> anyhow::Result<bool> {
+    if config.on_alarm != OnAlarm::Stop {
+        return Ok(false);
+    }
+    let stands = match read(&config.state) {
+        Ok(None) => return Ok(false),
+        Ok(Some(KeptAlarm { dismissed: true, .. })) => return Ok(true),
+        Ok(Some(KeptAlarm { run_id, step, what, .. })) => anyhow!("run {run_id}, step {step}: {what}"),
+        Err(error) => error,
+    };
+    Err(stands.context(Unfinished::Alarmed(STANDS)))
+}
+
+/// Whether a process ends with `error` because of an alarm.
+pub fn is_alarm(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(Unfinished::Alarmed(_)))
+}
+
+/// Stays up until somebody has dismissed the `alarm`, so that whoever asks this process how it is hears of it.
+///
+/// # Errors
+/// The alarm, if this process is asked to end before.
+pub fn wait_for_dismissal(alarm: anyhow::Error, config: &PartyConfig, board: &Board) -> anyhow::Result<()> {
+    let stop = Stop::listen();
+    error!("{alarm:#}");
+    show(config, board);
+    while !is_dismissed(&config.state) {
+        if stop.is_asked() {
+            return Err(alarm);
+        }
+        thread::sleep(LOOK);
+    }
+    info!("the gradient alarm was dismissed");
+    board.status().phase = Phase::Starting;
+    Ok(())
+}
+
+fn is_dismissed(state: &Path) -> bool {
+    matches!(read(state), Ok(Some(KeptAlarm { dismissed: true, .. })))
+}
+
+/// Shows on `board` that an alarm stands.
+fn show(config: &PartyConfig, board: &Board) {
+    let nothing = GradientMonitorStatus {
+        bound: BOUND,
+        earlier_bound: EARLIER_BOUND,
+        ..GradientMonitorStatus::default()
+    };
+    // Of a file that cannot be read the log tells.
+    let seen = read(&config.state).ok().flatten().map_or(nothing, |kept| kept.seen);
+    let mut status = board.status();
+    status.phase = Phase::Halted;
+    status.gradient_monitor = Some(GradientMonitorStatus { alarm: true, ..seen });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A config whose party answers an alarm so, with its state folder in `folder`.
+    fn config(folder: &Path, on_alarm: &str) -> PartyConfig {
+        let text = format!(
+            "name = \"bank\"\nrun_id = \"r\"\ncoordinator = \"http://127.0.0.1:1\"\nstate = \"state\"\non_alarm = \"{on_alarm}\"\n\
+             insecure_plaintext = true\nrun = {{ parties = [\"bank\"], task = \"binary\", bits = 16, epochs = 3 }}\n\
+             columns = {{ format = \"csv\", paths = [\"a.csv\"], id = \"id\" }}\n"
+        );
+        PartyConfig::parse(&text, folder).unwrap()
+    }
+
+    fn alarm() -> KeptAlarm {
+        KeptAlarm {
+            run_id: RunId::new("r").unwrap(),
+            step: 31,
+            what: "gradients point everywhere alike".to_string(),
+            seen: GradientMonitorStatus { suspicion: 12.5, alarm: true, ..GradientMonitorStatus::default() },
+            dismissed: false,
+        }
+    }
+
+    #[test]
+    fn an_alarm_stands_until_a_person_has_dismissed_it_or_the_config_lets_the_party_go_on() {
+        let place = tempfile::tempdir().unwrap();
+        let config = |on_alarm| config(place.path(), on_alarm);
+        let (stops, warns) = (config("stop"), config("warn"));
+        assert!(!check(&stops).unwrap(), "none was raised");
+        std::fs::create_dir(&stops.state).unwrap();
+        alarm().keep(&stops.state).unwrap();
+        assert_eq!(read(&stops.state).unwrap(), Some(alarm()));
+        let error = check(&stops).unwrap_err();
+        assert!(is_alarm(&error), "{error:#}");
+        let line = format!("{error:#}");
+        assert!(line.ends_with("run r, step 31: gradients point everywhere alike"), "{line}");
+        assert!(line.starts_with(STANDS) && !line.contains('\n'), "{line}");
+        assert!(!check(&warns).unwrap() && !check(&config("off")).unwrap());
+        KeptAlarm { dismissed: true, ..alarm() }.keep(&stops.state).unwrap();
+        assert!(check(&stops).unwrap());
+    }
+
+    #[test]
+    fn an_alarm_that_cannot_be_read_stands() {
+        let place = tempfile::tempdir().unwrap();
+        let config = config(place.path(), "stop");
+        std::fs::create_dir(&config.state).unwrap();
+        KeptAlarm { dismissed: true, ..alarm() }.keep(&config.state).unwrap();
+        let whole = std::fs::read(path(&config.state)).unwrap();
+        for bit in 0..whole.len() * 8 {
+            let mut changed = whole.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            std::fs::write(path(&config.state), &changed).unwrap();
+            assert!(check(&config).is_err_and(|error| is_alarm(&error)), "bit {bit}");
+        }
+        std::fs::write(path(&config.state), "").unwrap();
+        let line = format!("{:#}", check(&config).unwrap_err());
+        assert!(line.contains("alarm.hashvfl, in which it is kept, cannot be read"), "{line}");
+    }
+}
