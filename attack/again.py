@@ -19,6 +19,7 @@ from pathlib import Path
 
 RESAMPLES = 2_000
 MOST_IN_KERNEL = 4_000  # A kernel has the square of the records.
+MOST_BY_THEMSELVES = 31  # Categories of a column that holds positions; all others count as one.
 
 # What the report says of knowledge, and what it is here.
 LABELS, OTHERS, OWN = "labels", "other parties' codes", "own columns"
@@ -94,24 +95,25 @@ class Evidence:
         moments = [*range(self.epochs), "last"]
         return {record: code for moment in moments for record, code in self.seen.get((party, moment), {}).items()}
 
-    def blocks(self, row):
-        """Lookups, each from a record to numbers."""
-        blocks = []
-        if row["releases"] > 1:
-            blocks += [self.seen[self.victim, epoch] for epoch in range(self.epochs)]
-        if row["releases"] == 1 or row["releases"] > self.epochs:
+    def blocks(self, row, targets):
+        """Lookups, each from a record to numbers. Validation records may be encoded from some epoch on."""
+        sent = lambda epoch: all(record in self.seen[self.victim, epoch] for record in targets)
+        epochs = [epoch for epoch in range(self.epochs) if row["releases"] > 1 and sent(epoch)]
+        blocks = [self.seen[self.victim, epoch] for epoch in epochs]
+        if row["releases"] > len(epochs):
             blocks.append(self.last[self.victim])
         if LABELS in row["knowledge"]:
             blocks.append(self.labels)
         if OTHERS in row["knowledge"]:
             blocks += [self.last[party] for party in self.others]
+            blocks += [self.seen[party, epoch] for party in self.others for epoch in epochs]
         if OWN in row["knowledge"]:
             blocks.append(self.own)
         return blocks
 
-    def known(self, row, records):
-        """Those of `records` of which everything is known, and what it is."""
-        blocks = self.blocks(row)
+    def known(self, row, records, targets):
+        """Those of `records` of which as much is known as of `targets`, and what it is."""
+        blocks = self.blocks(row, targets)
         whole = [r for r in records if all(r in block for block in blocks if isinstance(block, dict))]
         return whole, np.array([np.concatenate([block[r] for block in blocks]) for r in whole])
 
@@ -137,6 +139,25 @@ def guess(x, y, asked):
     return middle + np.mean(best, axis=0)
 
 
+def units(columns, like, report):
+    """Columns as they are scored, and how many they are: pixels as they are, numbers in standard deviations of the records `like`,
+    and of positions of categories indicators of the most common ones and of all others, whose variances together are 1."""
+    if report["pixels"]:
+        return columns, columns.shape[1]
+    positions = report.get("positions", [])
+    numbers = [at for at in range(columns.shape[1]) if at not in positions and columns[like, at].std() > 1e-6]
+    blocks, counted = [columns[:, numbers] / columns[like][:, numbers].std(0)], len(numbers)
+    for at in positions:
+        values, counts = np.unique(columns[like, at], return_counts=True)
+        if len(values) > 1:
+            common = values[np.argsort(-counts, kind="stable")[:MOST_BY_THEMSELVES]]
+            indicators = (columns[:, [at]] == common).astype(float)
+            indicators = np.hstack([indicators, 1 - indicators.sum(1, keepdims=True)])
+            blocks.append(indicators / np.sqrt(indicators[like].var(0).sum()))
+            counted += 1
+    return np.hstack(blocks), counted
+
+
 def skill_gain(ours, theirs, reference):
     """What `ours` gains over `theirs` in skill, with a 95 % interval over records."""
     draws = np.random.default_rng(1).integers(0, len(ours), (RESAMPLES, len(ours)))
@@ -154,13 +175,11 @@ def repeat(path, folder, report):
     print("| records | saw | knows | report | again | again above |\n|---|---|---|---|---|---|")
     for population, row in repeated:
         targets = report["targets"][population]
-        like = columns[[r for r in owned if kinds.get(r) == kinds[targets[0]]]]
-        varies = np.full(columns.shape[1], True) if report["pixels"] else like.std(0) > 1e-6
-        unit = 1.0 if report["pixels"] else like.std(0)[varies]
-        y, mean = columns[:, varies] / unit, like.mean(0)[varies] / unit
-        reference = ((y[targets] - mean) ** 2).mean(1)
-        records, x = evidence.known(row, owned)
-        ours = ((y[targets] - guess(x, y[records], evidence.known(row, targets)[1])) ** 2).mean(1)
+        like = [r for r in owned if kinds.get(r) == kinds[targets[0]]]
+        y, counted = units(columns, like, report)
+        reference = ((y[targets] - y[like].mean(0)) ** 2).sum(1) / counted
+        records, x = evidence.known(row, owned, targets)
+        ours = ((y[targets] - guess(x, y[records], evidence.known(row, targets, targets)[1])) ** 2).sum(1) / counted
         value, theirs = row["metrics"]["skill over mean"], np.array(row["errors"])
         # Pixels have another unit in the report; columns of a table have the same.
         factor = reference.sum() / theirs.sum() * (1 - value["value"])

@@ -98,7 +98,7 @@ fn run_command(arguments: Arguments) -> anyhow::Result<()> {
     }
 }
 
-/// Runs all attacks on `transcript` and writes the report into `out`. `tell` is called with each step, for progress.
+/// Runs all attacks on `transcript` and writes the report into `out`. Calls `tell` with a description of each step, for progress.
 ///
 /// # Errors
 /// If transcript, manifest and config are not of one run, or a file cannot be written.
@@ -119,7 +119,7 @@ pub fn run(
         transcript.display(),
         recording.header.recorder
     );
-    std::fs::create_dir_all(out).with_context(|| format!("cannot make the folder {}", out.display()))?;
+    std::fs::create_dir_all(out).with_context(|| format!("cannot create the folder {}", out.display()))?;
     let report = evaluation::evaluate(&recording, &manifest, config, out, tell)?;
     write(&report, out)?;
     Ok(report)

@@ -53,10 +53,10 @@ pub struct AttackConfig {
     /// Whether the adversary is granted the victim's weights as well.
     #[serde(default = "yes")]
     pub white_box: bool,
-    /// The fraction of the columns' variance that may be told, from 0 to 1: the report's first answers are red above it. A policy
-    /// calls it `max_explained`.
-    #[serde(default, alias = "max_explained")]
-    pub limit: Option<f64>,
+    /// The fraction of the columns' variance that may be told, from 0 to 1, as in a policy: the report's first answers are red
+    /// above it.
+    #[serde(default)]
+    pub max_explained: Option<f64>,
     /// The same of single columns, by name, as in a policy.
     #[serde(default)]
     pub max_explained_of: BTreeMap<String, f64>,
@@ -107,7 +107,7 @@ impl AttackConfig {
             trainings: once(),
             quick: false,
             white_box: true,
-            limit: None,
+            max_explained: None,
             max_explained_of: BTreeMap::new(),
             max_reidentified: None,
             max_labels: None,
@@ -140,7 +140,7 @@ impl AttackConfig {
             .iter()
             .map(|(column, limit)| (format!("max_explained_of.{column}"), Some(*limit)));
         let limits = [
-            ("limit", config.limit),
+            ("max_explained", config.max_explained),
             ("max_reidentified", config.max_reidentified),
             ("max_labels", config.max_labels),
         ];
@@ -176,14 +176,15 @@ mod tests {
         let small = "manifest = \"m\"\nvictim = \"bank\"\n";
         assert!(refused(&format!("{small}nonsense = 1")).contains("unknown field `nonsense`"));
         assert!(refused(&format!("{small}own = \"bank\"")).contains("two parties"));
-        assert!(refused(&format!("{small}limit = 30")).contains("limit must be a fraction from 0 to 1"));
+        assert!(refused(&format!("{small}max_explained = 30")).contains("max_explained must be a fraction"));
+        assert!(refused(&format!("{small}limit = 0.3")).contains("limit is now max_explained"));
         assert!(refused(&format!("{small}max_labels = 1.5")).contains("max_labels must be a fraction"));
         let of = refused(&format!("{small}max_explained_of = {{ income = 2 }}"));
         assert!(of.contains("max_explained_of.income must be a fraction"), "{of}");
         // A policy's lines are taken as they are.
         let policy = "max_explained = 0.3\nmax_reidentified = 0.1\n[max_explained_of]\nincome = 0.2\n";
         let config = AttackConfig::parse(&format!("{small}{policy}"), Path::new(".")).unwrap();
-        assert_eq!((config.limit, config.max_reidentified), (Some(0.3), Some(0.1)));
+        assert_eq!((config.max_explained, config.max_reidentified), (Some(0.3), Some(0.1)));
         assert_eq!(config.max_explained_of["income"], 0.2);
         assert!(refused(&format!("{small}auxiliary_fractions = [0.6]")).contains("at most 0.5"));
         assert!(refused(&format!("{small}auxiliary_fractions = [0.5, 0.1]")).contains("must rise"));

@@ -96,7 +96,7 @@ impl Critic {
         self.discriminator = self.adam.update(self.discriminator.clone(), &mut gradients, rate);
     }
 
-    /// The gradient that draws `codes` [rows, bits] to what it takes for real.
+    /// The gradient that moves `codes` [rows, bits] towards those that the discriminator considers real.
     pub fn pull(&self, codes: &[f32]) -> Vec<f32> {
         let rows = codes.len() / self.bits;
         let (score, slope) = self.discriminator.score_and_slope(self.tensor(codes.to_vec()));

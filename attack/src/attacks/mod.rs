@@ -7,6 +7,7 @@
 use std::fmt;
 
 use crate::evaluation::attack::Attack;
+use crate::report::Hijack;
 use inference::{label_defences, membership, reidentification};
 use reconstruction::inversion::Matching;
 use reconstruction::white_box::Start;
@@ -29,6 +30,7 @@ pub(crate) mod reconstruction {
     pub(crate) mod instrument;
     pub(crate) mod inverse_network;
     pub(crate) mod inversion;
+    pub(crate) mod likelihood;
     pub(crate) mod moment;
     pub(crate) mod other_classes;
     pub(crate) mod pcat;
@@ -55,10 +57,14 @@ pub(crate) mod inference {
 
 /// Attacks by a coordinator that does not follow the protocol.
 pub mod active {
+    pub(crate) mod cheated_run;
     pub mod contrastive;
+    pub mod dac;
     pub mod fsha;
+    pub(crate) mod hijacks;
     pub(crate) mod steering;
     pub(crate) mod steering_server;
+    pub mod urvfl;
 }
 
 /// The conditional mean over epochs, auxiliary fractions, code lengths and other defences. Runs under other settings than
@@ -92,6 +98,7 @@ pub static ALL: &[&dyn Attack] = &[
     &grna::Grna,
     &esa::Esa,
     &active::steering::Steering,
+    &active::hijacks::Hijacks,
     &epochs::OverEpochs,
     &auxiliary_fraction::OverAuxiliaryFraction,
     &encode_once::EncodeOnce,
@@ -103,17 +110,16 @@ pub static ALL: &[&dyn Attack] = &[
 
 /// What a reader must not take for covered: attacks that are known and not among [`ALL`].
 pub const BEYOND: &[&str] = &[
-    "feature-space hijacking of this very run (docs/research/gradient-monitor.md tries FSHA and a gradient monitor against it)",
-    "URVFL: a coordinator that cheats with its labels and mimics honest gradients",
-    "cheating that is mixed with honest gradients so that it stays below the gradient monitor's alarm",
+    "malicious gradients mixed with honest ones, or sent for some records only, to stay below the gradient monitor's alarm, other \
+     than hijacks that are half honest",
     "posterior sampling: a learned prior of the columns (a generator, a diffusion or a flow) with the likelihood of codes through \
      known encoders, and such priors as penalties",
     "decoders of images that are trained for structural similarity (SSIM)",
-    "label inference without any label, by a single party other than the one whose columns are attacked, or by some of several parties",
+    "label inference without any known label, by a single party other than the attacked one, or by some but not all parties",
     "collusion of parties with the coordinator beyond its own organisation's columns, about columns or about labels",
     "shadow federations: attacks that are trained on whole runs of the attacker's own, such as membership inference by LiRA",
-    "linkage without any record that is known in both runs",
-    "an adversary with other side information than the report's knowledge column says",
+    "linkage without any record known in both runs",
+    "adversaries with other side information than listed in this report",
 ];
 
 /// Which attack a result is of. What people read is derived from it here and nowhere else.
@@ -167,6 +173,10 @@ pub enum AttackId {
     Esa,
     /// The conditional mean after gradients that steered the bottom model.
     Steering,
+    /// A hijacker's own decoder.
+    Hijack(Hijack),
+    /// The conditional mean after such a hijack.
+    AfterHijack,
     /// Linkage of records across runs.
     Linkage,
     /// The most common class.
@@ -218,6 +228,8 @@ impl fmt::Display for AttackId {
             Self::Grna => "GRNA",
             Self::Esa => "ESA",
             Self::Steering => "conditional mean after gradients that steered",
+            Self::Hijack(by) => return write!(f, "{by}"),
+            Self::AfterHijack => "conditional mean after a hijack",
             Self::Linkage => "linkage across runs",
             Self::MajorityClass => "majority class",
             Self::GradientNorm => "gradient norm",
@@ -255,18 +267,26 @@ impl fmt::Display for Start {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evaluation::attack::Need;
+
+    /// What an attack cannot work without it declares: an error at the end of an evaluation would come after hours.
+    #[test]
+    fn inference_of_classes_needs_classes() {
+        for attack in [&label_defences::LabelInference as &dyn Attack, &other_classes::OtherClasses] {
+            let about = attack.about();
+            assert!(about.needs.contains(&Need::Classes), "{}", about.title);
+        }
+    }
 
     /// Attacks of the literature and of reviewers that are not among [`ALL`]: one that is added is taken out of the list.
     #[test]
     fn what_is_beyond_is_told_in_full() {
         let beyond = BEYOND.join("\n");
         for attack in [
-            "FSHA",
-            "URVFL",
             "below the gradient monitor's alarm",
             "posterior sampling",
             "structural similarity",
-            "without any label",
+            "without any known label",
             "by a single party other than",
             "collusion of parties with the coordinator",
             "shadow federations",

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::evaluation::victim::VictimContext;
-use crate::evidence::knowledge::Fact;
+use crate::evidence::knowledge::{Epochs, Fact};
 
 /// Who attacks, by what it knows of every record beside what left the victim. Each knows all that the one before knows; its
 /// auxiliary records are the same.
@@ -68,10 +68,10 @@ pub enum Release {
     Nothing,
     /// One code, the last.
     OneCode,
-    /// The codes of this many first epochs.
-    Epochs(u32),
+    /// The codes of these epochs.
+    Epochs(Epochs),
     /// The codes of all these epochs, and the one after the freeze.
-    EpochsAndLast(u32),
+    EpochsAndLast(Epochs),
 }
 
 impl fmt::Display for Release {
@@ -79,18 +79,18 @@ impl fmt::Display for Release {
         match self {
             Self::Nothing => f.write_str("nothing"),
             Self::OneCode => f.write_str("one code"),
-            Self::Epochs(epochs) => write!(f, "the codes of {epochs} epochs"),
-            Self::EpochsAndLast(epochs) => write!(f, "the codes of {epochs} epochs and the last one"),
+            Self::Epochs(epochs) => write!(f, "the codes of {} epochs", epochs.count),
+            Self::EpochsAndLast(epochs) => write!(f, "the codes of {} epochs and the last one", epochs.count),
         }
     }
 }
 
 impl Release {
-    /// Epochs whose codes it holds.
-    pub fn epochs(self) -> u32 {
+    /// Epochs whose codes it holds, where there are any.
+    pub fn epochs(self) -> Option<Epochs> {
         match self {
-            Self::Nothing | Self::OneCode => 0,
-            Self::Epochs(epochs) | Self::EpochsAndLast(epochs) => epochs,
+            Self::Nothing | Self::OneCode => None,
+            Self::Epochs(epochs) | Self::EpochsAndLast(epochs) => Some(epochs).filter(|all| all.count > 0),
         }
     }
 

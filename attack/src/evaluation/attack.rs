@@ -26,7 +26,8 @@ pub trait Attack: Sync {
     /// Tries it at every cut where it can be tried, and keeps what it found in `evaluation.findings`.
     ///
     /// # Errors
-    /// If the transcript lacks what the attack looks at, or a repetition of the run fails.
+    /// If the transcript lacks what the attack looks at, or a repetition of the run fails. The report tells of it then, and a check
+    /// on the evaluation does not hold.
     fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()>;
 }
 
@@ -45,6 +46,8 @@ pub enum Need {
     Image,
     /// The config asks for more than reconstruction with codes and columns of the same records.
     FurtherAttacks,
+    /// The config asks for that too, or limits how many records are found.
+    Identities,
     /// The config asks for inference of labels from gradients.
     LabelInference,
     /// The config asks for encode-once training.
@@ -65,18 +68,23 @@ impl Need {
             Self::Weights => {
                 (config.white_box, "the adversary is not granted the victim's weights (white_box)")
             }
-            Self::OwnColumns => {
-                (config.own.is_some(), "no party belongs to the adversary's organisation (own)")
-            }
+            Self::OwnColumns => (
+                config.own.is_some(),
+                "no party belongs to the adversary's organisation (own in attack.toml)",
+            ),
             Self::Classes => {
-                (matches!(victim.evidence.labels, Labels::Classes { .. }), "the labels are no classes")
+                (matches!(victim.evidence.labels, Labels::Classes { .. }), "the labels are not classes")
             }
             Self::Signs => (
                 victim.evidence.coordinator.run.codes.is_empty() && victim.code_form().is_signs(),
-                "it is one on signs, as many of each party, and codes are others",
+                "it works only on codes of signs with the same length at all parties",
             ),
-            Self::Image => (victim.owner.image.is_some(), "the columns are no image"),
+            Self::Image => (victim.owner.image.is_some(), "the columns are not an image"),
             Self::FurtherAttacks => (config.further_attacks, "further_attacks is off"),
+            Self::Identities => (
+                config.further_attacks || config.max_reidentified.is_some(),
+                "further_attacks is off and max_reidentified names no limit",
+            ),
             Self::LabelInference => (config.label_inference, "label_inference is off"),
             Self::EncodeOnce => (config.encode_once, "encode_once is off"),
             Self::RandomisedResponse => {

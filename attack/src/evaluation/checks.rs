@@ -3,6 +3,9 @@
 use anyhow::Context;
 use hashvfl_core::codes::randomised_response::Response;
 use hashvfl_core::random::{shuffle, stream};
+use hashvfl_leakage::metrics::error::squared_errors;
+use hashvfl_leakage::regression::column_means;
+use hashvfl_learning::Classifier;
 
 use crate::evaluation::adversary::{Adversary, Release};
 use crate::evaluation::findings::Comparison;
@@ -10,6 +13,21 @@ use crate::evaluation::grid::AdversaryGrid;
 use crate::evaluation::victim::{AttackSurface, Records, VictimContext};
 use crate::evidence::observed::ObservedAt;
 use crate::report::{Check, CheckId};
+
+/// Attacks whose figures are not there hide what they would have found.
+pub fn all_ran(failed: &[String]) -> Check {
+    let detail = if failed.is_empty() { "none ended with an error".to_string() } else { failed.join("; ") };
+    Check { name: CheckId::AllRan, held: failed.is_empty(), detail }
+}
+
+/// A check that could not be made does not hold.
+pub fn or_failed(name: CheckId, check: anyhow::Result<Check>) -> Check {
+    check.unwrap_or_else(|error| Check {
+        name,
+        held: false,
+        detail: format!("it could not be made: {error:#}"),
+    })
+}
 
 /// An attack on shuffled codes must fall to what it knows without codes, and not below.
 pub fn shuffled(victim: &VictimContext, codes: &AttackSurface) -> anyhow::Result<Check> {
@@ -93,14 +111,48 @@ pub fn same_codes(victim: &VictimContext, codes: &AttackSurface) -> anyhow::Resu
     Ok(Check {
         name,
         held: (same as f64 - expected).abs() <= 5.0 * deviation,
-        detail: format!("{detail}, {expected:.0} within {:.0} expected under flips", 5.0 * deviation),
+        detail: format!(
+            "{detail}; with flips, {expected:.0} are expected, give or take {:.0}",
+            5.0 * deviation
+        ),
     })
+}
+
+/// Most that outputs may differ, as a part of their variance, where another processor rounds otherwise than the run's.
+const ROUNDED: f64 = 1e-3;
+
+/// The top model that was made `again` from labels, codes and the coordinator's seed must be the one that was `kept`: to the last
+/// bit, or in what they say of so many `records` with these codes, `parts`.
+pub fn same_top(kept: &Classifier, again: &Classifier, parts: &[Vec<f32>], records: usize) -> Check {
+    let name = CheckId::SameTop;
+    if kept.snapshot() == again.snapshot() {
+        return Check { name, held: true, detail: "it is equal to the last bit".to_string() };
+    }
+    let [of_kept, of_again] = [kept, again].map(|top| top.predict(parts, records));
+    let width = of_kept.len() / records.max(1);
+    let mean = column_means(&of_kept, width, records).repeat(records);
+    let [apart, spread] =
+        [&of_again, &mean].map(|other| squared_errors(&of_kept, other, width).iter().sum::<f64>());
+    Check {
+        name,
+        held: apart <= ROUNDED * spread,
+        detail: format!("outputs differ by {:.1e} of their variance", apart / spread),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::report::Estimate;
+
+    #[test]
+    fn an_attack_that_failed_and_a_check_that_could_not_be_made_do_not_hold() {
+        assert!(all_ran(&[]).held);
+        let check = all_ran(&["steering, which ended with an error: no transcript".to_string()]);
+        assert!(!check.held && check.detail.contains("no transcript"), "{}", check.detail);
+        let check = or_failed(CheckId::SameCodes, Err(anyhow::anyhow!("no codes")));
+        assert!(!check.held && check.detail.ends_with("no codes"), "{}", check.detail);
+    }
 
     #[test]
     fn less_for_more_knowledge_fails_and_chance_does_not() {

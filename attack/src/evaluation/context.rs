@@ -10,6 +10,7 @@ use crate::attacks::AttackId;
 use crate::evaluation::attributes::Decided;
 use crate::evaluation::findings::AttackOutcome;
 use crate::evaluation::score::{Scored, Scorer, moments};
+use crate::evaluation::units::GuessedColumns;
 use crate::evidence::knowledge::{Fact, Features, Sources};
 use crate::evidence::observed::ObservedAt;
 use crate::report::{AttackResult, CutKind, Defence, Knowledge, Metrics, Population, Victim};
@@ -132,7 +133,7 @@ impl AttackContext<'_> {
     pub fn releases(&self, facts: &[Fact]) -> u64 {
         let of = |fact: &Fact| match fact {
             Fact::Code => 1,
-            Fact::EpochCodes(epochs) => u64::from(*epochs),
+            Fact::EpochCodes(epochs) => u64::from(epochs.count),
             Fact::OtherCodes | Fact::OtherEpochCodes(_) | Fact::Label | Fact::OwnColumns => 0,
         };
         facts.iter().map(of).sum()
@@ -170,12 +171,15 @@ impl AttackContext<'_> {
             metrics,
             of_columns: BTreeMap::new(),
             errors: Vec::new(),
+            hits: Vec::new(),
+            alarm: None,
             note,
             seconds: began.elapsed().as_secs_f64(),
         };
         AttackOutcome {
             result,
             guess: Vec::new(),
+            likelihoods: Vec::new(),
             errors: Vec::new(),
             reference: Vec::new(),
             hits: Vec::new(),
@@ -184,26 +188,28 @@ impl AttackContext<'_> {
 
     /// The outcome of a try at columns: a `guess` [targets, columns] of all targets or of the first ones, scored.
     pub fn scored(&self, attempt: Attempt, guess: Vec<f32>) -> AttackOutcome {
-        self.scored_with_values(attempt, guess, None)
+        self.scored_with_values(attempt, guess, Vec::new(), None)
     }
 
-    /// The same where the attack says which values columns with few values have.
+    /// The same where the attack says how likely each category is of columns that are scored by category, and which values columns
+    /// with few values have.
     pub fn scored_with_values(
         &self,
         attempt: Attempt,
         guess: Vec<f32>,
+        likelihoods: Vec<f32>,
         decided: Option<&Decided>,
     ) -> AttackOutcome {
-        let columns = self.columns.cols();
-        let targets = guess.len() / columns;
+        let targets = guess.len() / self.columns.cols();
+        let guessed = GuessedColumns { columns: &guess, likelihoods: &likelihoods };
         let Scored { metrics, errors } = if targets == self.targets.len() {
-            self.scorer.score(&guess, columns, decided)
+            self.scorer.score(guessed, decided)
         } else {
-            self.scorer.head(targets).score(&guess, columns, decided)
+            self.scorer.head(targets).score(guessed, decided)
         };
         let reference = self.scorer.reference()[..targets].to_vec();
         let mut outcome = self.outcome(attempt, self.victim(), targets, metrics);
         outcome.result.errors = errors.iter().map(|error| *error as f32).collect();
-        AttackOutcome { guess, errors, reference, ..outcome }
+        AttackOutcome { guess, likelihoods, errors, reference, ..outcome }
     }
 }

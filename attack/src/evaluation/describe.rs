@@ -10,17 +10,22 @@ use crate::config::AttackConfig;
 use crate::evaluation::Surfaces;
 use crate::evaluation::findings::{AttackOutcome, Findings};
 use crate::evaluation::victim::VictimContext;
-use crate::report::{AttackResult, CutKind, Defence, Knowledge, PictureGrid, PictureRow, Population, Victim};
+use crate::report::{
+    AttackResult, CutKind, Defence, Knowledge, PictureGrid, PictureRow, Population, TargetRecords, Victim,
+};
 
 /// Records whose pictures are shown.
 const PICTURES: usize = 12;
 
 /// What the records and columns are, and in which units they are scored.
 pub fn data(victim: &VictimContext) -> String {
-    let unit = if victim.owner.image.is_some() {
-        "pixels brought to 0 to 1 by the range of auxiliary records"
-    } else {
-        "columns in standard deviations of auxiliary records, all counted alike"
+    let unit = match (victim.owner.image, &victim.owner.positions[..]) {
+        (Some(_), _) => "pixels brought to 0 to 1 by the range of auxiliary records",
+        (None, []) => "columns in standard deviations of auxiliary records, all counted alike",
+        (None, _) => {
+            "columns in standard deviations of auxiliary records, all counted alike; a category of many values by its most common \
+             values and all others, together as one column"
+        }
     };
     let (test, training) = (&victim.test, &victim.training);
     let validation = match &victim.validation {
@@ -47,10 +52,11 @@ pub fn data(victim: &VictimContext) -> String {
 }
 
 /// Rows of the run's records that are scored, by population.
-pub fn targets(victim: &VictimContext) -> BTreeMap<String, Vec<u32>> {
+pub fn targets(victim: &VictimContext) -> BTreeMap<TargetRecords, Vec<u32>> {
     let all = [Some(&victim.test), Some(&victim.training), victim.validation.as_ref()];
     let all = all.into_iter().flatten();
-    all.map(|records| (records.population.to_string(), records.targets.clone())).collect()
+    all.map(|records| (TargetRecords { of: records.population, under: None }, records.targets.clone()))
+        .collect()
 }
 
 /// For each row, the place of its record when ids are sorted.
@@ -90,11 +96,13 @@ pub fn reproduce(config: &AttackConfig) -> Vec<String> {
             fractions.join(", ")
         ),
         "each part of the records is shuffled by the seed; what the adversary owns is drawn from one half of it, the other is scored".into(),
-        "intervals: 95 %, percentiles of 1,000 bootstrap resamples of scored records, for one training of the run"
+        "intervals: 95 %, over scored records, for one training of the run"
             .into(),
         format!("trainings of the run with other first weights, its own counted: {}", config.trainings),
         match config.quick {
-            true => "quick: regressions in closed form with few settings alone, without networks and trees, so figures are lower".into(),
+            true => "quick: only closed-form regressions with few settings, no networks or trees, so figures are lower than those of a \
+                     full evaluation"
+                .into(),
             false => "regressions of all kinds".into(),
         },
         "search steps and rates are the same at every cut; auxiliary records choose penalties and regressions".into(),
@@ -124,7 +132,7 @@ pub fn pictures(victim: &VictimContext, surfaces: &Surfaces, findings: &Findings
     let control = findings.attacked.iter().find(|attacked| attacked.result.attack == control);
     let attacks = [
         (
-            "labels and other parties' codes alone",
+            "labels and other parties' codes only",
             known(AttackId::NoCode, &[Knowledge::Labels, Knowledge::OtherCodes]),
         ),
         ("best without any code", on_codes.best(&whole, true)),
@@ -178,8 +186,9 @@ mod tests {
             let Victim::Columns { party, .. } = result.victim.clone() else { panic!("columns") };
             result.victim = Victim::Columns { party, of };
             result.defence = defence.clone();
-            let (guess, none) = (vec![skill as f32], Vec::new());
-            AttackOutcome { result, guess, errors: Vec::new(), reference: Vec::new(), hits: none }
+            let (guess, likelihoods) = (vec![skill as f32], Vec::new());
+            let (errors, reference, hits) = (Vec::new(), Vec::new(), Vec::new());
+            AttackOutcome { result, guess, likelihoods, errors, reference, hits }
         };
         let steered = own.changed(Change::Steered(10));
         let attacked = [

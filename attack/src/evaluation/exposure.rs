@@ -52,9 +52,8 @@ fn explained(
     if attacked.guess.is_empty() {
         return explained;
     }
-    let of_places = records.scorer.explained(&attacked.guess, victim.owner.columns.cols());
-    for (name, found) in victim.owner.sources.iter().zip(of_places) {
-        let Some(found) = found else { continue };
+    for (column, found) in records.scorer.explained(attacked.guessed()) {
+        let Some(name) = victim.owner.sources.get(column) else { continue };
         let best = explained.entry(name.clone()).or_insert(found);
         if found.high > best.high {
             *best = found;

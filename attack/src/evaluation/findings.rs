@@ -7,11 +7,12 @@ use anyhow::ensure;
 use crate::attacks::AttackId;
 use crate::evaluation::attack::About;
 use crate::evaluation::context::AttackContext;
+use crate::evaluation::units::GuessedColumns;
 use crate::report::{
-    AttackResult, Chart, Check, Defence, Estimate, Knowledge, Metric, Spread, UtilityPoint, Victim,
-    baseline_of,
+    AttackResult, Chart, Check, Defence, Estimate, Knowledge, Metric, Spread, TargetRecords, UtilityPoint,
+    Victim, baseline_of,
 };
-use hashvfl_leakage::metrics::{Bootstrap, proportion};
+use hashvfl_leakage::metrics::{proportion, ratio};
 
 /// An attack that was carried out.
 pub struct AttackOutcome {
@@ -19,7 +20,9 @@ pub struct AttackOutcome {
     pub result: AttackResult,
     /// Its guess [targets, columns]; empty if it is after something else than columns.
     pub guess: Vec<f32>,
-    /// Squared error of each target; empty likewise.
+    /// How likely it says each category is of columns that are scored by category [targets, categories]; empty where it does not say.
+    pub likelihoods: Vec<f32>,
+    /// Squared error of each target; empty if the attack is not on columns.
     pub errors: Vec<f64>,
     /// The same of the mean.
     pub reference: Vec<f64>,
@@ -28,9 +31,21 @@ pub struct AttackOutcome {
 }
 
 impl AttackOutcome {
+    /// Its guess, as it is scored.
+    pub fn guessed(&self) -> GuessedColumns<'_> {
+        GuessedColumns { columns: &self.guess, likelihoods: &self.likelihoods }
+    }
+
     /// Skill over the mean, of an attack on columns.
     pub fn skill(&self) -> Estimate {
         self.result.metrics[&Metric::Skill]
+    }
+
+    /// The same with whether each target's value, record or class was found, for the report as well.
+    #[must_use]
+    pub fn with_hits(mut self, hits: Vec<f64>) -> Self {
+        self.result.hits = hits.iter().map(|hit| *hit as f32).collect();
+        Self { hits, ..self }
     }
 }
 
@@ -86,16 +101,27 @@ pub struct Findings {
     pub checks: Vec<Check>,
     /// Adversaries of whom one knows more than the other.
     pub comparisons: Vec<Comparison>,
-    /// Rows of the records that were scored, by population.
-    pub targets: BTreeMap<String, Vec<u32>>,
+    /// Rows of the records that were scored.
+    pub targets: BTreeMap<TargetRecords, Vec<u32>>,
     /// Which label-side defence is the run's own, where labels were inferred.
     pub gradients: Option<Defence>,
+    /// What was begun and has no figure, and why.
+    pub failed: Vec<String>,
 }
 
 impl Findings {
-    /// Adds one.
-    pub fn keep(&mut self, attacked: AttackOutcome) {
-        self.attacked.push(attacked);
+    /// Adds one, without figures that are no numbers. A guess of columns that is no number is no outcome.
+    pub fn keep(&mut self, mut attacked: AttackOutcome) {
+        attacked.result.metrics.retain(|_, found| found.is_finite());
+        let AttackResult { attack, defence, errors, metrics, .. } = &attacked.result;
+        let on_columns = !errors.is_empty();
+        if on_columns
+            && (errors.iter().any(|error| !error.is_finite()) || !metrics.contains_key(&Metric::Skill))
+        {
+            self.failed.push(format!("{attack} ({defence}), whose guess is no number"));
+        } else {
+            self.attacked.push(attacked);
+        }
     }
 
     /// The attacks on what `defence` let through of `victim`'s records, baselines left out.
@@ -124,18 +150,15 @@ impl Findings {
         })
     }
 
-    /// Keeps which records were scored, by population. Where a defence has others of one, under its name as well.
+    /// Keeps which records were scored, by population. Where a defence has others of one, by that as well.
     pub fn note_targets(&mut self, context: &AttackContext) {
-        let of = context.population.to_string();
-        match self.targets.get(&of) {
-            Some(known) if *known == *context.targets => {}
-            Some(_) => {
-                self.targets.insert(format!("{of} ({})", context.defence), context.targets.to_vec());
-            }
-            None => {
-                self.targets.insert(of, context.targets.to_vec());
-            }
-        }
+        let usual = TargetRecords { of: context.population, under: None };
+        let records = match self.targets.get(&usual) {
+            Some(known) if *known == *context.targets => return,
+            Some(_) => TargetRecords { under: Some(context.defence.clone()), ..usual },
+            None => usual,
+        };
+        self.targets.insert(records, context.targets.to_vec());
     }
 
     /// The conditional mean of one code by an adversary that knows as much as that of `result`, weights apart.
@@ -158,7 +181,7 @@ impl Findings {
             let more = result.knowledge.iter().find(|known| !about.knows.contains(known));
             ensure!(
                 more.is_none(),
-                "{} used {more:?}, which the attack does not declare: add it to what it knows",
+                "{} used {more:?}, which the attack does not declare: add it to the attack's `knows`",
                 result.attack
             );
         }
@@ -166,15 +189,14 @@ impl Findings {
     }
 
     /// Adds to each attack what it gains over its baseline on the same records.
-    pub fn put_gains(&mut self, seed: u64) {
-        let gains: Vec<Option<Estimate>> =
-            self.attacked.iter().map(|attacked| self.gain(attacked, &Bootstrap::new(seed))).collect();
+    pub fn put_gains(&mut self) {
+        let gains: Vec<Option<Estimate>> = self.attacked.iter().map(|attacked| self.gain(attacked)).collect();
         for (attacked, gain) in self.attacked.iter_mut().zip(gains) {
             attacked.result.metrics.extend(gain.map(|gain| (Metric::Added, gain)));
         }
     }
 
-    fn gain(&self, attacked: &AttackOutcome, bootstrap: &Bootstrap) -> Option<Estimate> {
+    fn gain(&self, attacked: &AttackOutcome) -> Option<Estimate> {
         if attacked.result.is_baseline() || (attacked.errors.is_empty() && attacked.hits.is_empty()) {
             return None;
         }
@@ -182,9 +204,10 @@ impl Findings {
         let baseline = baseline_of(results, &attacked.result)?;
         let baseline = self.attacked.iter().find(|other| std::ptr::eq(&other.result, baseline))?;
         if !attacked.hits.is_empty() {
-            return Some(proportion::gain(&attacked.hits, &baseline.hits));
+            let alike = baseline.hits.len() == attacked.hits.len();
+            return alike.then(|| proportion::gain(&attacked.hits, &baseline.hits));
         }
         (baseline.errors.len() == attacked.errors.len())
-            .then(|| bootstrap.skill_gain(&attacked.errors, &baseline.errors, &attacked.reference))
+            .then(|| ratio::skill_gain(&attacked.errors, &baseline.errors, &attacked.reference))
     }
 }

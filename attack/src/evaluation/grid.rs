@@ -17,11 +17,12 @@ use crate::evaluation::adversary::{Adversary, Release};
 use crate::evaluation::context::{AttackContext, Attempt};
 use crate::evaluation::findings::{AttackOutcome, Comparison};
 use crate::evaluation::outputs::Outputs;
+use crate::evaluation::units::GuessedColumns;
 use crate::evaluation::victim::{AttackSurface, Records, VictimContext};
 use crate::evidence::knowledge::{Fact, Features, known};
 use crate::report::{Knowledge, Metric, Metrics, Victim};
 use hashvfl_leakage::metrics::proportion;
-use hashvfl_leakage::regression::ensemble::{Guesses, paired};
+use hashvfl_leakage::regression::ensemble::{Guesses, Mixture, paired};
 use hashvfl_leakage::regression::family::{self, Candidate, Effort};
 use hashvfl_leakage::regression::folds::Folds;
 use hashvfl_leakage::regression::{Examples, column_means, draw_back, kinds};
@@ -48,6 +49,8 @@ struct Fitted {
     ranges: Vec<(f32, f32)>,
     /// Which of the ways to know it is on.
     known: usize,
+    /// Which of the lists of examples it is fitted on.
+    examples: usize,
 }
 
 /// The grid of adversaries and releases.
@@ -70,6 +73,8 @@ pub struct AdversaryGrid<'a> {
     special: Option<(AttackId, Option<Knowledge>)>,
     /// From 0 to 1: how far records that judge can be trusted.
     trust: f64,
+    /// What adversaries make of the same cells that know less in another way.
+    given: BTreeMap<(Adversary, Release), Rc<Guess>>,
 }
 
 impl<'a> AdversaryGrid<'a> {
@@ -99,12 +104,20 @@ impl<'a> AdversaryGrid<'a> {
             effort: if victim.config.quick { Effort::Quick } else { Effort::All },
             special: None,
             trust: 1.0,
+            given: BTreeMap::new(),
         }
     }
 
     /// The same by adversaries that also know, or have done, something special.
     pub fn special(self, attack: AttackId, knowledge: Option<Knowledge>) -> Self {
         Self { special: Some((attack, knowledge)), ..self }
+    }
+
+    /// The same by adversaries that are handed what those of `other` have found, who know less: who may ask an encoder is none the
+    /// worse for it. Without effect where other records judge.
+    pub fn given(self, other: &AdversaryGrid) -> Self {
+        let given = if self.here == other.here { other.cells.clone() } else { BTreeMap::new() };
+        Self { given, ..self }
     }
 
     /// The same by adversaries whose auxiliary records may mislead, and who trust them no further than `trust`.
@@ -131,8 +144,9 @@ impl<'a> AdversaryGrid<'a> {
         let guess = self.guess(adversary, release)?;
         let attempt = self.attempt(adversary, release, &guess);
         let columns = self.outputs.columns(&guess.on_targets);
+        let likelihoods = self.outputs.likelihoods(&guess.on_targets);
         let decided = self.outputs.decide(&guess.on_targets, |attribute, likely| attribute.likeliest(likely));
-        let mut outcome = self.context.scored_with_values(attempt, columns, Some(&decided));
+        let mut outcome = self.context.scored_with_values(attempt, columns, likelihoods, Some(&decided));
         outcome.result.auxiliary_rows = guess.records;
         outcome.result.seconds = guess.seconds;
         Ok(outcome)
@@ -163,9 +177,9 @@ impl<'a> AdversaryGrid<'a> {
             let victim =
                 Victim::Column { party: self.context.party.clone(), column, of: self.context.population };
             let attempt = self.attempt(adversary, release, &guess);
-            let attempt = attempt.noted(format!("one of {} values", attribute.levels.len()));
+            let attempt = attempt.noted(attribute.describe());
             let outcome = self.context.outcome(attempt, victim, hits.len(), metrics);
-            outcomes.push(AttackOutcome { hits, ..outcome });
+            outcomes.push(outcome.with_hits(hits));
         }
         Ok(outcomes)
     }
@@ -205,7 +219,13 @@ impl<'a> AdversaryGrid<'a> {
         if let Some(guess) = self.cells.get(&(adversary, release)) {
             return Ok(guess.clone());
         }
-        let mut below = Vec::new();
+        let mut below: Vec<Rc<Guess>> = self.given.get(&(adversary, release)).cloned().into_iter().collect();
+        if release == Release::Nothing
+            && let Some(same) = below.pop()
+        {
+            self.cells.insert((adversary, release), same.clone());
+            return Ok(same);
+        }
         for (adversary, release) in self.neighbours(adversary, release) {
             below.push(self.guess(adversary, release)?);
         }
@@ -218,12 +238,11 @@ impl<'a> AdversaryGrid<'a> {
     /// all of them: from wide inputs a regression may learn less.
     fn known(&self, adversary: Adversary, release: Release) -> Vec<Vec<Fact>> {
         let facts = [adversary.facts(self.parties), release.facts()].concat();
-        let epochs = self.most().epochs();
         // Between nothing and what says most, cells have it from who knows less.
         let ends = release == Release::Nothing || release == self.most();
         let others = facts.contains(&Fact::OtherCodes) && !self.context.sources.others.is_empty();
-        let all =
-            (epochs > 0 && ends && others).then(|| [&facts[..], &[Fact::OtherEpochCodes(epochs)]].concat());
+        let epochs = self.most().epochs().filter(|_| ends && others);
+        let all = epochs.map(|epochs| [&facts[..], &[Fact::OtherEpochCodes(epochs)]].concat());
         [facts].into_iter().chain(all).collect()
     }
 
@@ -245,15 +264,16 @@ impl<'a> AdversaryGrid<'a> {
         if known[0].is_empty() {
             return self.mean();
         }
-        let (mut fitted, mut learned_from) = (Vec::new(), 0);
+        let (mut fitted, mut lists) = (Vec::new(), Vec::new());
         for (place, facts) in known.iter().enumerate() {
             for records in self.learned_from(facts) {
-                learned_from = learned_from.max(records.len());
                 let examples = self.examples(facts, &records)?;
                 let candidates = family::cross_fit(&examples, &self.folds, self.context.seed, self.effort);
-                let ranges = examples.output_ranges();
-                let fit = |candidate| Fitted { candidate, ranges: ranges.clone(), known: place };
+                let (ranges, list) = (examples.output_ranges(), lists.len());
+                let fit =
+                    |candidate| Fitted { candidate, ranges: ranges.clone(), known: place, examples: list };
                 fitted.extend(candidates.into_iter().map(fit));
+                lists.push(examples);
             }
         }
         let mut views: Vec<&[f32]> = fitted.iter().map(|fit| &fit.candidate.on_judges[..]).collect();
@@ -263,30 +283,44 @@ impl<'a> AdversaryGrid<'a> {
         let trust = if self.context.releases(&known[0]) > 0 { self.trust } else { 1.0 };
         let bases: Vec<usize> = (fitted.len()..views.len()).collect();
         let mixture = guesses.stack_blocks(&self.outputs.blocks(), &bases, trust);
-        let targets = self.context.targets;
-        let inputs = known.iter().map(|facts| self.context.sources.inputs(facts, targets));
-        let inputs: Vec<Features> = inputs.collect::<anyhow::Result<_>>()?;
-        let mut on_targets = vec![0.0; targets.len() * self.outputs.width()];
-        for (place, fit) in fitted.iter().enumerate().filter(|(place, _)| mixture.counts(*place)) {
-            let mut guess = fit.candidate.predict(&inputs[fit.known].values, targets.len());
-            draw_back(&mut guess, &fit.ranges);
-            mixture.put(place, &guess, &mut on_targets);
-        }
-        for (place, guess) in below.iter().enumerate() {
-            mixture.put(fitted.len() + place, &guess.on_targets, &mut on_targets);
-        }
         let on_judges = mixture.mix(&views);
         let missed = guesses.errors_of(&on_judges);
         let names = fitted.iter().map(|fit| fit.candidate.kind);
         let names = names.chain(below.iter().map(|_| "who knows less"));
-        Ok(Guess {
-            on_judges,
-            missed,
-            on_targets,
-            kinds: kinds(names.zip(mixture.shares(self.outputs.scored()))),
-            records: learned_from,
-            seconds: began.elapsed().as_secs_f64(),
-        })
+        let kinds = kinds(names.zip(mixture.shares(self.outputs.scored())));
+        let mut on_targets = vec![0.0; self.context.targets.len() * self.outputs.width()];
+        for (place, guess) in bases.iter().zip(below) {
+            mixture.put(*place, &guess.on_targets, &mut on_targets);
+        }
+        let records = lists.iter().map(|examples| examples.rows).max().unwrap_or(0);
+        self.put_fitted(known, fitted, &lists, &mixture, &mut on_targets)?;
+        Ok(Guess { on_judges, missed, on_targets, kinds, records, seconds: began.elapsed().as_secs_f64() })
+    }
+
+    /// Adds to `on_targets` what regressions that count in a `mixture` make of the targets, each fitted on all of its examples.
+    fn put_fitted(
+        &self,
+        known: &[Vec<Fact>],
+        fitted: Vec<Fitted>,
+        lists: &[Examples],
+        mixture: &Mixture,
+        on_targets: &mut [f32],
+    ) -> anyhow::Result<()> {
+        let targets = self.context.targets;
+        let inputs = known.iter().map(|facts| self.context.sources.inputs(facts, targets));
+        let inputs: Vec<Features> = inputs.collect::<anyhow::Result<_>>()?;
+        let (mut candidates, mut seen) = (Vec::new(), Vec::new());
+        for (place, fit) in fitted.into_iter().enumerate().filter(|(place, _)| mixture.counts(*place)) {
+            seen.push((place, fit.known, fit.ranges));
+            candidates.push((fit.candidate, &lists[fit.examples]));
+        }
+        let candidates = family::refit(candidates, &self.folds, self.context.seed);
+        for (candidate, (place, known, ranges)) in candidates.iter().zip(seen) {
+            let mut guess = candidate.predict(&inputs[known].values, targets.len());
+            draw_back(&mut guess, &ranges);
+            mixture.put(place, &guess, on_targets);
+        }
+        Ok(())
     }
 
     /// Records that regressions on `facts` are fitted on: all of which these are known, and where that is many of another kind,
@@ -340,15 +374,29 @@ impl<'a> AdversaryGrid<'a> {
                 comparisons.extend(self.compare([(*adversary, *release), (weaker, less)], of));
             }
         }
+        for ((adversary, release), more) in &self.cells {
+            if *release != Release::Nothing
+                && let Some(less) = self.given.get(&(*adversary, *release))
+            {
+                let of = format!(
+                    "{}: {adversary} from {release}, below the same without asking",
+                    self.context.defence
+                );
+                comparisons.push(self.comparison(more, less, of));
+            }
+        }
         comparisons
     }
 
     /// The first of two cells beside the other; nothing if one was not filled.
     pub fn compare(&self, cells: [(Adversary, Release); 2], of: String) -> Option<Comparison> {
         let [more, less] = cells.map(|cell| self.cells.get(&cell));
-        let (more, less) = (more?, less?);
+        Some(self.comparison(more?, less?, of))
+    }
+
+    fn comparison(&self, more: &Guess, less: &Guess, of: String) -> Comparison {
         let gain = self.context.scorer.gain(&self.errors(more), &self.errors(less));
-        Some(Comparison { gain, chance: self.chance(more, less), of })
+        Comparison { gain, chance: self.chance(more, less), of }
     }
 
     /// Standard error, in skill, of what the records that judge say that `more` gains over `less`.
@@ -362,7 +410,8 @@ impl<'a> AdversaryGrid<'a> {
 
     fn errors(&self, guess: &Guess) -> Vec<f64> {
         let columns = self.outputs.columns(&guess.on_targets);
-        self.context.scorer.errors_of(&columns, self.context.columns.cols())
+        let likelihoods = self.outputs.likelihoods(&guess.on_targets);
+        self.context.scorer.errors_of(GuessedColumns { columns: &columns, likelihoods: &likelihoods })
     }
 }
 
@@ -374,7 +423,7 @@ const FEWEST: usize = 100;
 fn divided(context: &AttackContext, most: Release) -> Vec<u32> {
     let mut records = context.auxiliary.to_vec();
     let mut facts = [vec![Fact::OtherCodes], most.facts()].concat();
-    facts.extend((most.epochs() > 0).then(|| Fact::OtherEpochCodes(most.epochs())));
+    facts.extend(most.epochs().map(Fact::OtherEpochCodes));
     let others = context.elsewhere.iter().filter(|record| context.sources.knows(&facts, **record));
     let lacking = FEWEST.saturating_sub(records.len());
     records.extend(others.take(lacking));

@@ -13,34 +13,37 @@ pub(crate) mod grid;
 mod kept;
 pub(crate) mod outputs;
 pub(crate) mod score;
+pub(crate) mod units;
 mod utility;
 pub(crate) mod victim;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, ensure};
 use hashvfl_coordinator::CoordinatorConfig;
 use hashvfl_coordinator::summary::Summary;
-use hashvfl_core::CodeForm;
 use hashvfl_core::codes::randomised_response::cost_in_words;
+use hashvfl_core::{CodeForm, RunSettings};
 use hashvfl_files::without_digest;
 use hashvfl_learning::encoder::CutLayer;
 use hashvfl_transcript::Recording;
 
 use crate::attacks;
-use crate::attacks::sweeps::epochs::everything;
+use crate::attacks::sweeps::epochs::everything_of;
 use crate::config::AttackConfig;
 use crate::evaluation::adversary::{Adversary, Release};
 use crate::evaluation::attack::not_tried;
+use crate::evaluation::bounds::Releases;
 use crate::evaluation::findings::{AttackOutcome, Baseline, Findings};
 use crate::evaluation::grid::AdversaryGrid;
-use crate::evaluation::victim::{AttackSurface, VictimContext};
+use crate::evaluation::victim::{AttackSurface, Records, VictimContext};
 use crate::evidence::Evidence;
 use crate::evidence::knowledge::known;
 use crate::evidence::manifest::Manifest;
 use crate::evidence::observed::Observed;
 use crate::evidence::simulation::{RunVariant, Simulated, simulate};
-use crate::report::{AttackResult, CutKind, Defence, Limits, Metric, Report, Sent, VERSION};
+use crate::report::{AttackResult, Chart, CheckId, CutKind, Defence, Limits, Metric, Report, Sent, VERSION};
 
 /// What the run sent, and what it would have sent without hashing.
 pub struct Surfaces<'a> {
@@ -57,12 +60,19 @@ impl<'a> Surfaces<'a> {
     pub fn all(&self) -> [&AttackSurface<'a>; 3] {
         [&self.codes, &self.floats, &self.one_bit]
     }
+
+    /// Codes and floats, each with the cut at which a run is trained again, and its name.
+    pub fn repeated_cuts(&self) -> [(&AttackSurface<'a>, CutLayer, &'static str); 2] {
+        [(&self.codes, CutLayer::Hash, "codes"), (&self.floats, CutLayer::SimulatedFloat, "floats")]
+    }
 }
 
 /// An evaluation at work: what attacks are handed, and where they put what they found.
 pub struct PrivacyEvaluation<'a> {
     /// The victim, its records and what the adversary is granted.
     pub victim: &'a VictimContext<'a>,
+    /// What was recorded.
+    pub recording: &'a Recording,
     /// What is attacked.
     pub surfaces: &'a Surfaces<'a>,
     /// Folder for transcripts of repetitions.
@@ -73,6 +83,8 @@ pub struct PrivacyEvaluation<'a> {
     pub findings: Findings,
     /// Why some attacks were not tried.
     pub not_tried: Vec<String>,
+    /// Grids of one code of test records, by cut, for who knows more and is handed what they found.
+    pub grids: BTreeMap<CutKind, AdversaryGrid<'a>>,
 }
 
 impl PrivacyEvaluation<'_> {
@@ -105,7 +117,7 @@ impl PrivacyEvaluation<'_> {
             }
         }
         let most = grid.most();
-        self.findings.attacked.extend(grid.row(most)?);
+        grid.row(most)?.into_iter().for_each(|attacked| self.findings.keep(attacked));
         self.findings.comparisons.extend(grid.comparisons());
         Ok(())
     }
@@ -137,7 +149,8 @@ impl PrivacyEvaluation<'_> {
         self.keep(attacked);
     }
 
-    /// Runs every attack of the registry whose needs are met.
+    /// Runs every attack of the registry whose needs are met. One that ends with an error loses its own figures and no others; a check
+    /// tells of it.
     fn run_all(&mut self) -> anyhow::Result<()> {
         for attack in attacks::ALL {
             let about = attack.about();
@@ -147,10 +160,33 @@ impl PrivacyEvaluation<'_> {
             }
             self.say(about.title);
             let before = self.findings.attacked.len();
-            attack.run(self).with_context(|| about.title)?;
+            if let Err(error) = attack.run(self) {
+                let failed = format!("{}, which ended with an error: {error:#}", about.title);
+                self.say(&failed);
+                self.findings.failed.push(failed);
+            }
             self.findings.check_knowledge(&about, before)?;
         }
         Ok(())
+    }
+
+    /// Checks of the evaluation itself, and what is found from all that attacks found.
+    fn close(&mut self) {
+        self.say("checks on the evaluation itself");
+        let (victim, surfaces) = (self.victim, self.surfaces);
+        let all_ran = checks::all_ran(&self.findings.failed);
+        let never_falls = checks::never_falls(&self.findings.comparisons);
+        let shuffled = checks::shuffled(victim, &surfaces.codes);
+        let same_codes = checks::same_codes(victim, &surfaces.codes);
+        self.findings.checks.extend([
+            all_ran,
+            checks::or_failed(CheckId::ShuffledCodes, shuffled),
+            checks::or_failed(CheckId::SameCodes, same_codes),
+            never_falls,
+        ]);
+        self.price_surfaces();
+        self.findings.put_gains();
+        exposure::put_columns(&mut self.findings, victim, surfaces);
     }
 }
 
@@ -187,21 +223,16 @@ pub fn evaluate(
     let surfaces = surfaces(victim.code_form(), &evidence, &observed, &floats, &one_bit)?;
     let mut evaluation = PrivacyEvaluation {
         victim: &victim,
+        recording,
         surfaces: &surfaces,
         out,
         tell,
         findings: Findings { targets: describe::targets(&victim), ..Findings::default() },
         not_tried: Vec::new(),
+        grids: BTreeMap::new(),
     };
     evaluation.run_all()?;
-    evaluation.say("checks on the evaluation itself");
-    evaluation.findings.checks.push(checks::shuffled(&victim, &surfaces.codes)?);
-    evaluation.findings.checks.push(checks::same_codes(&victim, &surfaces.codes)?);
-    let comparisons = &evaluation.findings.comparisons;
-    evaluation.findings.checks.push(checks::never_falls(comparisons));
-    evaluation.price_surfaces();
-    evaluation.findings.put_gains(config.seed);
-    exposure::put_columns(&mut evaluation.findings, &victim, &surfaces);
+    evaluation.close();
     Ok(report(recording, evaluation, &floats.head))
 }
 
@@ -258,17 +289,25 @@ fn test_metric(evidence: &Evidence) -> anyhow::Result<f64> {
     )
 }
 
-/// How many codes of a training record were seen.
-fn everything_sent(victim: &VictimContext, codes: &AttackSurface) -> u64 {
-    let releases = everything(victim, codes);
-    let counts = releases
-        .into_iter()
-        .map(|release| victim.context(codes, &victim.training).releases(&release.facts()));
+/// How many codes of each of `records` were seen.
+fn everything_sent(victim: &VictimContext, codes: &AttackSurface, records: &Records) -> u64 {
+    let releases = everything_of(victim, codes, records);
+    let counts =
+        releases.into_iter().map(|release| victim.context(codes, records).releases(&release.facts()));
     counts.max().unwrap_or(0)
 }
 
 fn report(recording: &Recording, evaluation: PrivacyEvaluation, floats_head: &str) -> Report {
     let PrivacyEvaluation { victim, surfaces, findings, not_tried, .. } = evaluation;
+    let sent = |records: &Records| everything_sent(victim, &surfaces.codes, records);
+    let releases = Releases {
+        seen: sent(&victim.training),
+        allowed: allowed(&victim.evidence.coordinator.run),
+        of_validation: victim.validation.as_ref().map(sent),
+    };
+    let beyond = attacks::BEYOND.iter().map(|what| what.to_string());
+    let grids = describe::pictures(victim, surfaces, &findings).into_iter().collect();
+    let results: Vec<AttackResult> = findings.attacked.into_iter().map(|attacked| attacked.result).collect();
     Report {
         version: VERSION,
         title: format!("run {}, columns of {}", recording.header.run_id, victim.config.victim),
@@ -277,17 +316,16 @@ fn report(recording: &Recording, evaluation: PrivacyEvaluation, floats_head: &st
         defence: surfaces.codes.defence.clone(),
         settings: recording.header.settings.clone(),
         reproduce: describe::reproduce(victim.config),
-        grids: describe::pictures(victim, surfaces, &findings).into_iter().collect(),
+        grids,
         gradients: findings.gradients,
         targets: findings.targets,
-        results: findings.attacked.into_iter().map(|attacked| attacked.result).collect(),
-        charts: findings.charts.into_values().collect(),
+        charts: findings.charts.into_values().map(drawn).collect(),
         utility: findings.utility,
         label_utility: findings.label_utility,
         spreads: findings.spreads,
         utility_metric: format!("{} on test records", describe::task_metric(victim)),
         checks: findings.checks,
-        limit: victim.config.limit,
+        limit: victim.config.max_explained,
         limits: Limits {
             explained_of: victim.config.max_explained_of.clone(),
             reidentified: victim.config.max_reidentified,
@@ -295,9 +333,22 @@ fn report(recording: &Recording, evaluation: PrivacyEvaluation, floats_head: &st
         },
         quick: victim.config.quick,
         pixels: victim.owner.image.is_some(),
+        positions: victim.owner.positions.clone(),
         owned: [&victim.test.auxiliary[..], &victim.test.elsewhere].concat(),
         sorted: describe::sorted(victim),
-        bounds: bounds::bounds(victim, everything_sent(victim, &surfaces.codes)),
-        not_tried: attacks::BEYOND.iter().map(|what| what.to_string()).chain(not_tried).collect(),
+        bounds: bounds::bounds(victim, releases, &results),
+        not_tried: beyond.chain(not_tried).chain(findings.failed).collect(),
+        results,
     }
+}
+
+/// Codes of a training record that these settings allow a coordinator to ask for, whenever the run may have ended.
+fn allowed(run: &RunSettings) -> u64 {
+    u64::from(run.epochs) + u64::from(run.refits())
+}
+
+/// A chart without points that are no figures.
+fn drawn(mut chart: Chart) -> Chart {
+    chart.curves.iter_mut().for_each(|curve| curve.points.retain(|(_, found)| found.is_finite()));
+    chart
 }

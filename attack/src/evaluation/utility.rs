@@ -27,7 +27,8 @@ impl PrivacyEvaluation<'_> {
         let knows = known(&Adversary::strongest(self.victim).facts(self.victim.evidence.owners.len()));
         let attacks = attacks.filter(|attacked| {
             let AttackResult { attack, cut, knowledge, .. } = &attacked.result;
-            let in_grid = matches!(attack, AttackId::ConditionalMean | AttackId::Steering);
+            let in_grid =
+                matches!(attack, AttackId::ConditionalMean | AttackId::Steering | AttackId::AfterHijack);
             in_grid && *cut == surface.cut && knowledge.starts_with(&knows)
         });
         let strongest = attacks.max_by(|a, b| a.skill().value.total_cmp(&b.skill().value))?;

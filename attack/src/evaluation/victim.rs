@@ -9,7 +9,7 @@ use hashvfl_learning::{Classifier, Encoder};
 
 use crate::config::AttackConfig;
 use crate::evaluation::context::AttackContext;
-use crate::evaluation::score::Scorer;
+use crate::evaluation::score::{Scorer, VictimTable};
 use crate::evidence::knowledge::Sources;
 use crate::evidence::observed::Observed;
 use crate::evidence::ownership::Ownership;
@@ -102,8 +102,14 @@ impl Records {
         );
         let (auxiliary, elsewhere) = owned(evidence, ownership, rows, config.auxiliary_fraction());
         let targets = ownership.targets(rows);
-        let table = (&owner.columns, &owner.sources[..]);
-        let scorer = Scorer::new(table, owner.image, &evidence.labels, &auxiliary, &targets, config.seed);
+        let table = VictimTable {
+            columns: &owner.columns,
+            sources: &owner.sources,
+            positions: &owner.positions,
+            image: owner.image,
+        };
+        let owned = [&auxiliary[..], &elsewhere];
+        let scorer = Scorer::new(table, &evidence.labels, owned, &targets, config.seed);
         Ok(Self { population, auxiliary, elsewhere, targets, scorer })
     }
 }
@@ -154,7 +160,7 @@ impl<'a> VictimContext<'a> {
         let parties = &evidence.coordinator.run.parties;
         let find = |name: &PartyName| {
             let place = parties.iter().position(|party| party == name);
-            place.with_context(|| format!("{name} is no party of the run"))
+            place.with_context(|| format!("{name} is not a party of the run"))
         };
         let place = find(&config.victim)?;
         let own = config.own.as_ref().map(find).transpose()?.map(|own| &evidence.owners[own].columns);

@@ -8,6 +8,26 @@ use hashvfl_learning::top::loss::Labels;
 use crate::evidence::observed::{Observed, ObservedAt};
 use crate::report::Knowledge;
 
+/// Epochs of a run, one after the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Epochs {
+    /// The first of them, from 0.
+    pub from: u32,
+    /// How many they are.
+    pub count: u32,
+}
+
+impl Epochs {
+    /// So many of the run's first ones.
+    pub fn first(count: u32) -> Self {
+        Self { from: 0, count }
+    }
+
+    fn moments(self) -> impl Iterator<Item = ObservedAt> {
+        (self.from..self.from + self.count).map(ObservedAt::Epoch)
+    }
+}
+
 /// One thing that is known of every record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fact {
@@ -15,10 +35,10 @@ pub enum Fact {
     Code,
     /// The last codes of the other parties.
     OtherCodes,
-    /// The victim's codes in this many first epochs.
-    EpochCodes(u32),
-    /// The other parties' codes in this many first epochs.
-    OtherEpochCodes(u32),
+    /// The victim's codes in these epochs.
+    EpochCodes(Epochs),
+    /// The other parties' codes in these epochs.
+    OtherEpochCodes(Epochs),
     /// The label.
     Label,
     /// The columns of the coordinator's own organisation.
@@ -93,11 +113,12 @@ impl Sources<'_> {
                 self.others.iter().all(|party| self.observed.last_seen(*party, record).is_some())
             }
             Fact::EpochCodes(epochs) => {
-                (0..*epochs).all(|epoch| self.observed.saw(self.victim, ObservedAt::Epoch(epoch), record))
+                epochs.moments().all(|moment| self.observed.saw(self.victim, moment, record))
             }
-            Fact::OtherEpochCodes(epochs) => self.others.iter().all(|party| {
-                (0..*epochs).all(|epoch| self.observed.saw(*party, ObservedAt::Epoch(epoch), record))
-            }),
+            Fact::OtherEpochCodes(epochs) => self
+                .others
+                .iter()
+                .all(|party| epochs.moments().all(|moment| self.observed.saw(*party, moment, record))),
             Fact::Label | Fact::OwnColumns => true,
         })
     }
@@ -138,14 +159,14 @@ impl Sources<'_> {
             Fact::OtherCodes => {
                 self.others.iter().map(|party| self.observed.gather_last(*party, records)).collect()
             }
-            Fact::EpochCodes(epochs) => (0..epochs)
-                .map(|epoch| self.observed.gather(self.victim, ObservedAt::Epoch(epoch), records))
-                .collect(),
+            Fact::EpochCodes(epochs) => {
+                epochs.moments().map(|moment| self.observed.gather(self.victim, moment, records)).collect()
+            }
             Fact::OtherEpochCodes(epochs) => {
                 let mut blocks = Vec::new();
                 for party in &self.others {
-                    for epoch in 0..epochs {
-                        let bits = self.observed.gather(*party, ObservedAt::Epoch(epoch), records)?;
+                    for moment in epochs.moments() {
+                        let bits = self.observed.gather(*party, moment, records)?;
                         // Values alone: bits as well would be many times as many inputs.
                         blocks.push(self.observed.forms[*party].decode(&bits).into_owned());
                     }
@@ -211,11 +232,14 @@ mod tests {
         let labels = Labels::Real(vec![0.0; 3]);
         let sources =
             Sources { observed: &observed, victim: 0, labels: &labels, own: None, others: vec![1, 2] };
-        let facts = [Fact::OtherEpochCodes(2)];
+        let facts = [Fact::OtherEpochCodes(Epochs::first(2))];
         let features = sources.inputs(&facts, &[0, 1]).unwrap();
         assert_eq!(features.width, 8);
         assert_eq!(features.values, [-1.0, 1.0, 1.0, 1.0, 1.0, 1.0, -1.0, 1.0].repeat(2));
         assert!(sources.knows(&facts, 1) && !sources.knows(&facts, 2));
+        let second = [Fact::EpochCodes(Epochs { from: 1, count: 1 })];
+        assert_eq!(sources.features(&second, &[0, 1]).unwrap().values, [-1.0, 1.0, -1.0, 1.0]);
+        assert!(sources.knows(&second, 1) && !sources.knows(&second, 2));
         assert!(known(&facts).is_empty(), "a report says of it that other parties' codes are known");
     }
 }

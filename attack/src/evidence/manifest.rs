@@ -62,7 +62,7 @@ impl Manifest {
             let expected = manifest.sha256.get(&file);
             let expected = expected.with_context(|| {
                 format!(
-                    "the manifest has no SHA-256 of {}: write it again with `attack manifest`",
+                    "the manifest lacks the SHA-256 of {}: write the manifest again with `attack manifest`",
                     file.display()
                 )
             })?;
@@ -79,7 +79,7 @@ impl Manifest {
     pub fn write(&self, path: &Path) -> anyhow::Result<()> {
         if path.exists() {
             let is_ours = fs::read_to_string(path).is_ok_and(|text| toml::from_str::<Self>(&text).is_ok());
-            ensure!(is_ours, "{} is there already and is no manifest: name another file", path.display());
+            ensure!(is_ours, "{} already exists and is not a manifest: choose another file", path.display());
         }
         Ok(write_whole(path, toml::to_string_pretty(self)?.as_bytes())?)
     }

@@ -5,6 +5,7 @@ pub(crate) mod manifest;
 pub(crate) mod observed;
 pub(crate) mod ownership;
 pub(crate) mod recorder;
+pub(crate) mod replay;
 pub(crate) mod simulation;
 
 use anyhow::{Context, ensure};
@@ -17,6 +18,7 @@ use hashvfl_core::records::run_records::digest_of_run;
 use hashvfl_core::settings::OnRefusal;
 use hashvfl_core::{CanonicalId, Digest, ExcludedRecords, Part, Plan, RunSettings};
 use hashvfl_data::Matrix;
+use hashvfl_learning::bottom::InputShape;
 use hashvfl_learning::device::Device;
 use hashvfl_learning::encoder::Encoder;
 use hashvfl_learning::top::loss::Labels;
@@ -39,6 +41,10 @@ pub struct PartyData {
     pub names: Vec<String>,
     /// For each of them the name of the table's column that it comes from.
     pub sources: Vec<String>,
+    /// Those that hold positions of categories.
+    pub positions: Vec<usize>,
+    /// What they are to a model.
+    pub input: InputShape,
     /// Channels, height and width, where they are an image.
     pub image: Option<[usize; 3]>,
     /// Its trained encoder.
@@ -47,11 +53,14 @@ pub struct PartyData {
 
 impl PartyData {
     fn new(config: PartyConfig, prepared: Prepared) -> anyhow::Result<Self> {
+        let input = prepared.input();
         Ok(Self {
             config,
             ids: prepared.table_ids().canonical().collect(),
             names: prepared.names(),
             sources: prepared.sources(),
+            positions: input.categories.iter().map(|categories| categories.column).collect(),
+            input,
             image: prepared.image,
             columns: prepared.columns.into_matrix()?,
             encoder: prepared.encoder,
@@ -84,7 +93,7 @@ impl Evidence {
         let records = StateFolder::existing(&coordinator.state).read_records()?;
         ensure!(
             file.records == records.digest(),
-            "the top model and the kept records in {} are not of one run",
+            "the top model and the list of records in {} belong to different runs: restore both from one backup",
             coordinator.state.display()
         );
         let labels = labels::of_run(&coordinator, &records, &file.classes, ChangedLabels::Refuse)?;
@@ -109,8 +118,8 @@ impl Evidence {
         }
         ensure!(
             owners.len() == coordinator.run.parties.len(),
-            "the manifest names {} parties, the run has {}",
-            owners.len(),
+            "the manifest names {}, the run has {}",
+            hashvfl_core::text::counted(owners.len(), "party"),
             coordinator.run.parties.len()
         );
         let mut top = top_file::new(&coordinator, labels.clone(), &plan, &Device::flex())?;
@@ -149,8 +158,8 @@ impl Evidence {
     pub fn check(&self, recording: &Recording) -> anyhow::Result<()> {
         ensure!(
             recording.header.is_about(self.records),
-            "the transcript is about other records than the tables hold, or of a version that did not say: \
-             evaluate the run with the files that it had"
+            "the transcript's records differ from those of the tables, or an earlier version wrote it without naming its \
+             records: use the tables that the run had"
         );
         Ok(())
     }
@@ -167,7 +176,7 @@ impl Evidence {
         for record in recording.steps.iter().flat_map(|step| &step.records) {
             let seen = unseen
                 .get_mut(*record as usize)
-                .context("the transcript names a record that is not there")?;
+                .context("the transcript names a record that is not in the tables")?;
             *seen = false;
         }
         let unseen: Vec<u32> = (0..).zip(unseen).filter(|(_, unseen)| *unseen).map(|(row, _)| row).collect();
@@ -194,7 +203,7 @@ impl Evidence {
         self.plan.part(Part::CohortTrain)
     }
 
-    /// Validation records of the cohort: each was encoded after every epoch.
+    /// Validation records of the cohort: each was encoded after every epoch, or after every epoch of the last cycle.
     pub fn validation_records(&self) -> &[u32] {
         self.plan.part(Part::CohortValidation)
     }

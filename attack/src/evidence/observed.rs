@@ -67,7 +67,8 @@ impl Observed {
     fn add(&mut self, step: &Step, moment: ObservedAt) -> anyhow::Result<()> {
         for (party, bytes) in &step.values {
             let index = self.parties.iter().position(|name| name == party);
-            let index = index.with_context(|| format!("{party} is no party of the header"))?;
+            let index = index
+                .with_context(|| format!("{party} is not among the parties in the transcript's header"))?;
             let width = self.width_at(index, moment);
             let values = decode(step.encoding, bytes, step.records.len(), width)?;
             let sheet = self.sheets.entry((index, moment)).or_default();
@@ -134,7 +135,7 @@ impl Observed {
     pub fn gather(&self, party: usize, moment: ObservedAt, records: &[u32]) -> anyhow::Result<Vec<f32>> {
         let name = self.parties.get(party).context("no such party")?;
         let Some(sheet) = self.sheets.get(&(party, moment)) else {
-            bail!("the transcript holds nothing of {name} at {moment:?}: was it recorded to the end?");
+            bail!("the transcript holds nothing of {name} at {moment:?}: was the run recorded to the end?");
         };
         let missing = records.iter().filter(|record| !sheet.place.contains_key(record)).count();
         ensure!(

@@ -4,45 +4,26 @@ use hashvfl_core::protocol::message::Command;
 use hashvfl_core::{Digest, Gradient, PackedCodes, PartyName, Plan, RowSelection, RunSettings};
 use hashvfl_learning::training::backend::{Embedding, PartyBackend, SimulatedFloats};
 use hashvfl_learning::training::saved::SavedTraining;
-use hashvfl_transcript::{RecordedKind, RecordedStep, Transcript, TranscriptError};
+use hashvfl_transcript::{RecordedBatches, RecordedKind, RecordedStep, Transcript};
 
 use crate::attacks::active::steering_server::{Steer, Waiting};
 use crate::evidence::simulation::RunVariant;
 
 /// Something that can be recorded.
 pub trait Recorded: Embedding + Sized {
-    /// Adds a step to a transcript.
-    fn record(
-        transcript: &mut Transcript,
-        step: RecordedStep,
-        records: &[u32],
-        parties: &[PartyName],
-        batches: &[Self],
-    ) -> Result<(), TranscriptError>;
+    /// What a transcript keeps of one batch a party.
+    fn recorded(batches: &[Self]) -> RecordedBatches<'_>;
 }
 
 impl Recorded for PackedCodes {
-    fn record(
-        transcript: &mut Transcript,
-        step: RecordedStep,
-        records: &[u32],
-        parties: &[PartyName],
-        batches: &[Self],
-    ) -> Result<(), TranscriptError> {
-        transcript.codes(step, records, parties, batches)
+    fn recorded(batches: &[Self]) -> RecordedBatches<'_> {
+        RecordedBatches::Codes(batches)
     }
 }
 
 impl Recorded for SimulatedFloats {
-    fn record(
-        transcript: &mut Transcript,
-        step: RecordedStep,
-        records: &[u32],
-        parties: &[PartyName],
-        batches: &[Self],
-    ) -> Result<(), TranscriptError> {
-        let batches: Vec<Vec<f32>> = batches.iter().map(|batch| batch.0.clone()).collect();
-        transcript.floats(step, records, parties, &batches)
+    fn recorded(batches: &[Self]) -> RecordedBatches<'_> {
+        RecordedBatches::Floats(batches.iter().map(|batch| batch.0.as_slice()).collect())
     }
 }
 
@@ -107,11 +88,11 @@ where
         let batches = self.parties.encode(rows, count)?;
         let numbers = self.plan.rows(rows)?;
         let step = RecordedStep { number: self.step, kind: RecordedKind::of(rows) };
-        P::Embedding::record(&mut self.transcript, step, &numbers, &self.names, &batches)?;
+        self.transcript.record(step, &numbers, &self.names, &P::Embedding::recorded(&batches))?;
         if let (RowSelection::Batch { .. }, Some(steer)) = (rows, &mut self.steer) {
             let codes = batches[steer.victim()].to_floats();
             let expected = self.expected.map(|expected| expected(&self.parties, steer.victim()));
-            let begins_cycle = self.settings.begins_cycle(rows);
+            let begins_cycle = rows.begins_cycle(self.settings);
             steer.saw(Waiting { begins_cycle, rows: numbers.clone(), codes, expected });
         }
         self.waiting = match rows {
@@ -134,7 +115,8 @@ where
             let values: Vec<Vec<f32>> = gradients.iter().map(Gradient::decode).collect();
             self.step += 1;
             let step = RecordedStep { number: self.step, kind: RecordedKind::Gradient { epoch } };
-            self.transcript.floats(step, &numbers, &self.names, &values)?;
+            let values = RecordedBatches::Floats(values.iter().map(Vec::as_slice).collect());
+            self.transcript.record(step, &numbers, &self.names, &values)?;
         }
         Ok(self.parties.learn(gradients)?)
     }

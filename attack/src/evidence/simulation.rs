@@ -3,6 +3,7 @@
 //! It goes through the very training loop of a networked run. What the parties send is recorded in the format of a
 //! networked transcript, whose header says `simulated`; no setting makes a party over the network send floats.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Context;
@@ -10,13 +11,12 @@ use hashvfl_coordinator::top_file;
 use hashvfl_core::codes::randomised_response::{KEY_BYTES, Response};
 use hashvfl_core::random::stream;
 use hashvfl_core::settings::RunSettings;
-use hashvfl_core::{Part, Plan};
+use hashvfl_core::{Part, PartyName, Plan};
 use hashvfl_learning::Classifier;
-use hashvfl_learning::bottom::InputShape;
 use hashvfl_learning::device::Device;
 use hashvfl_learning::encoder::{CutLayer, Encoder};
+use hashvfl_learning::schedule::Rates;
 use hashvfl_learning::training::in_process::{InProcessParties, InProcessParty, LocalResponse};
-use hashvfl_learning::training::schedule::Rates;
 use hashvfl_learning::training::{self, StepObserver, TrainingOptions};
 use hashvfl_transcript::{Header, Recording, SentValues, Transcript};
 use rand::Rng;
@@ -41,14 +41,28 @@ pub struct RunVariant<'a> {
     pub gradients: bool,
     /// Whether the top model is linear, whatever the run's is.
     pub linear_top: bool,
-    /// Deviation of the noise before the sign or the level at each party, where it is not its own.
-    pub noise: Option<f32>,
+    /// Whether the coordinator goes on to the last epoch, whatever its patience.
+    pub to_the_end: bool,
+    /// Whether it then keeps the models of the last epoch, whatever validation records say.
+    pub keep_last: bool,
+    /// Deviation of the noise before the sign or the level at parties where it is not their own.
+    pub noises: Option<&'a BTreeMap<PartyName, f32>>,
 }
 
 impl<'a> RunVariant<'a> {
     /// With `cut`, and all else as the run has it under `settings`.
     pub fn new(settings: &'a RunSettings, cut: CutLayer) -> Self {
-        Self { settings, cut, consistency: None, draw: 0, gradients: false, linear_top: false, noise: None }
+        Self {
+            settings,
+            cut,
+            consistency: None,
+            draw: 0,
+            gradients: false,
+            linear_top: false,
+            to_the_end: false,
+            keep_last: false,
+            noises: None,
+        }
     }
 }
 
@@ -71,14 +85,14 @@ pub fn simulate(evidence: &Evidence, repeat: &RunVariant, path: &Path) -> anyhow
     repeated(evidence, repeat, None, None, path)
 }
 
-/// The same under a coordinator that steers.
+/// The same under a coordinator that steers, and that has no reason to stop before the settings end the run.
 pub fn steered(
     evidence: &Evidence,
     repeat: &RunVariant,
     steer: &mut Steer,
     path: &Path,
 ) -> anyhow::Result<Simulated> {
-    repeated(evidence, repeat, Some(steer), None, path)
+    repeated(evidence, &RunVariant { to_the_end: true, ..*repeat }, Some(steer), None, path)
 }
 
 /// The same under a coordinator that lets `observer` look on.
@@ -146,13 +160,14 @@ fn party<'a>(
     device: &Device,
 ) -> anyhow::Result<InProcessParty<'a>> {
     let RunVariant { settings, cut, .. } = *repeat;
-    let input = InputShape { columns: owner.columns.cols(), image: owner.image, ..InputShape::default() };
+    let input = owner.input.clone();
     let mut config = owner.config.encoder.clone();
-    config.hash.noise = repeat.noise.unwrap_or(config.hash.noise);
+    let noise = repeat.noises.and_then(|noises| noises.get(&owner.config.name));
+    config.hash.noise = noise.copied().unwrap_or(config.hash.noise);
     // Where the party drew its seed anew, any is as good.
     let seed = drawn(owner.config.seed.unwrap_or(settings.seed), repeat.draw);
     let form = settings.code_of(&owner.config.name);
-    let rates = Rates::of_run(settings, plan.updates());
+    let rates = Rates::of_plan(settings, plan);
     let mut encoder = Encoder::new(config, cut, input, form, rates, seed, device)?;
     if owner.config.on_alarm.monitors() {
         encoder.expect_monitoring();
@@ -186,12 +201,16 @@ fn run<'a, 'o, E: Recorded>(
     if repeat.linear_top {
         config.top.hidden.clear();
     }
+    if repeat.to_the_end {
+        config.top.patience = 0;
+    }
     config.seed = drawn(config.seed, repeat.draw);
     config.top.loss.consistency = repeat.consistency.unwrap_or(config.top.loss.consistency);
     let mut plan = recorder.plan.clone();
     let mut top = top_file::new(&config, evidence.labels.clone(), &plan, &Device::flex())?;
     let silent = &mut |_: training::Progress| {};
-    let options = TrainingOptions { patience: config.top.patience, observer, ..TrainingOptions::default() };
+    let keep_last = repeat.keep_last;
+    let options = TrainingOptions { observer, keep_last, ..TrainingOptions::of(&config.top) };
     let outcome = training::train(&mut recorder, settings, &mut plan, &mut top, options, silent)
         .map_err(|error| anyhow::anyhow!("the simulated run: {error}"))?;
     let Recorder { parties, transcript, .. } = recorder;

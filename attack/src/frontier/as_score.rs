@@ -1,11 +1,11 @@
 //! A code as a score of two classes: what a short one tells of the label, and who can copy it.
 //!
-//! A code of few latents is what its party has to say of the label. So it may show the label to whoever gets the code and no
-//! label, the gradient of one latent may show the label to its party, and whoever has the party's columns of some records may learn to
-//! make the code of others. Each figure stands beside that of longer codes by the same adversary.
+//! A code with few latents is close to a score of the label. So the code may reveal the label to an adversary that receives the code
+//! and no label, the gradient of a latent may reveal the label to the party, and someone who knows the party's columns of some records
+//! may learn to reproduce the codes of others. Each figure stands beside that of longer codes by the same adversary.
 
 use anyhow::bail;
-use hashvfl_leakage::metrics::{Bootstrap, error};
+use hashvfl_leakage::metrics::{error, ratio};
 use hashvfl_leakage::regression::{Examples, Regression, column_means};
 use hashvfl_learning::Classifier;
 use hashvfl_learning::top::loss::Labels;
@@ -16,7 +16,7 @@ use crate::evaluation::findings::AttackOutcome;
 use crate::evaluation::victim::{AttackSurface, VictimContext};
 use crate::evidence::observed::Observed;
 use crate::frontier::Reached;
-use crate::metrics::label;
+use crate::metrics::{area, label};
 use crate::report::{Estimate, Knowledge};
 
 /// One record of this many is at each end of the order by the first principal component of codes.
@@ -65,16 +65,16 @@ pub fn as_score(
         bail!("a code is a score of two classes: this task has others");
     };
     let classes = Classes { of_record: index, count: 2 };
-    let (bootstrap, targets) = (Bootstrap::new(victim.config.seed), &victim.test.targets);
+    let targets = &victim.test.targets;
     let model = CodeModel::new(victim, surface.observed)?;
     let scores = first_component(&model.truth.values, model.truth.width);
     let positive: Vec<bool> = targets.iter().map(|record| index[*record as usize] == 1).collect();
     Ok(AsScore {
-        label_of_code: area(&scores, &positive, bootstrap),
+        label_of_code: either_way(&scores, &positive),
         label_of_gradients: of_gradients(victim, surface, classes)?,
         code_of_prediction: of_prediction(&model, surface, top)?,
         copied: copied(&model)?,
-        columns_at_ends: at_ends(&scores, by_code, bootstrap),
+        columns_at_ends: at_ends(&scores, by_code),
     })
 }
 
@@ -115,13 +115,10 @@ fn dot(one: &[f64], other: &[f64]) -> f64 {
 }
 
 /// AUC of `scores`, or of their opposites where these are better.
-fn area(scores: &[f64], positive: &[bool], bootstrap: Bootstrap) -> Estimate {
+fn either_way(scores: &[f64], positive: &[bool]) -> Estimate {
     let sign = if label::auc(positive, scores).is_some_and(|area| area < 0.5) { -1.0 } else { 1.0 };
-    bootstrap.estimate(scores.len(), |rows| {
-        let positive: Vec<bool> = rows.iter().map(|row| positive[*row]).collect();
-        let scores: Vec<f64> = rows.iter().map(|row| sign * scores[*row]).collect();
-        label::auc(&positive, &scores).unwrap_or(f64::NAN)
-    })
+    let scores: Vec<f64> = scores.iter().map(|score| sign * score).collect();
+    area::area(positive, &scores)
 }
 
 fn of_gradients(
@@ -188,28 +185,33 @@ impl<'a> CodeModel<'a> {
 }
 
 fn of_prediction(model: &CodeModel, surface: &AttackSurface, top: &Classifier) -> anyhow::Result<Reached> {
-    let (victim, observed) = (model.victim, surface.observed);
-    let others: Vec<usize> = (0..observed.parties.len()).filter(|party| *party != victim.place).collect();
-    let other_codes = |records: &[u32]| -> anyhow::Result<Vec<Block>> {
-        others.iter().map(|party| decoded(observed, *party, records)).collect()
-    };
-    let with_prediction = |records: &[u32]| -> anyhow::Result<Vec<Block>> {
-        let parties = 0..observed.parties.len();
-        let parts = parties.map(|party| observed.gather_last(party, records));
-        let outputs = top.predict(&parts.collect::<anyhow::Result<Vec<_>>>()?, records.len());
-        let prediction = Block { width: outputs.len() / records.len(), values: outputs };
-        let mut blocks = other_codes(records)?;
-        blocks.push(prediction);
-        Ok(blocks)
-    };
-    let with = model.errors(|records| Ok(side_by_side(&with_prediction(records)?, records.len())))?;
-    let without = model.errors(|records| Ok(side_by_side(&other_codes(records)?, records.len())))?;
-    let bootstrap = Bootstrap::new(victim.config.seed);
+    let (place, observed) = (model.victim.place, surface.observed);
+    let with = model.errors(|records| {
+        let mut blocks = codes_of_others(place, observed, records)?;
+        blocks.push(prediction(observed, top, records)?);
+        Ok(side_by_side(&blocks, records.len()))
+    })?;
+    let without = model
+        .errors(|records| Ok(side_by_side(&codes_of_others(place, observed, records)?, records.len())))?;
     Ok(Reached {
-        with: bootstrap.skill(&with, &model.reference),
-        without: bootstrap.skill(&without, &model.reference),
-        added: bootstrap.skill_gain(&with, &without, &model.reference),
+        with: ratio::skill(&with, &model.reference),
+        without: ratio::skill(&without, &model.reference),
+        added: ratio::skill_gain(&with, &without, &model.reference),
     })
+}
+
+/// What the last codes of `records` say of all parties but the one at `place`.
+fn codes_of_others(place: usize, observed: &Observed, records: &[u32]) -> anyhow::Result<Vec<Block>> {
+    let others = (0..observed.parties.len()).filter(|party| *party != place);
+    others.map(|party| decoded(observed, party, records)).collect()
+}
+
+/// What the top model makes of the last codes of `records`.
+fn prediction(observed: &Observed, top: &Classifier, records: &[u32]) -> anyhow::Result<Block> {
+    let parties = 0..observed.parties.len();
+    let parts = parties.map(|party| observed.gather_last(party, records));
+    let outputs = top.predict(&parts.collect::<anyhow::Result<Vec<_>>>()?, records.len());
+    Ok(Block { width: outputs.len() / records.len(), values: outputs })
 }
 
 fn side_by_side(blocks: &[Block], rows: usize) -> Vec<f32> {
@@ -223,17 +225,17 @@ fn side_by_side(blocks: &[Block], rows: usize) -> Vec<f32> {
 fn copied(model: &CodeModel) -> anyhow::Result<Estimate> {
     let victim = model.victim;
     let errors = model.errors(|records| Ok(victim.owner.columns.gather(records)))?;
-    Ok(Bootstrap::new(victim.config.seed).skill(&errors, &model.reference))
+    Ok(ratio::skill(&errors, &model.reference))
 }
 
 /// Skill at the columns of the records whose `scores` are the most extreme.
-fn at_ends(scores: &[f64], by_code: &AttackOutcome, bootstrap: Bootstrap) -> Estimate {
+fn at_ends(scores: &[f64], by_code: &AttackOutcome) -> Estimate {
     let mut order: Vec<usize> = (0..scores.len()).collect();
     order.sort_by(|one, other| scores[*one].total_cmp(&scores[*other]));
     let end = (order.len() / END).max(1);
     let ends = [&order[..end], &order[order.len() - end..]].concat();
     let pick = |values: &[f64]| -> Vec<f64> { ends.iter().map(|row| values[*row]).collect() };
-    bootstrap.skill(&pick(&by_code.errors), &pick(&by_code.reference))
+    ratio::skill(&pick(&by_code.errors), &pick(&by_code.reference))
 }
 
 #[cfg(test)]
@@ -252,11 +254,11 @@ mod tests {
             common.iter().flat_map(|value| [3.0 * value, 5.0 - 3.0 * value, draw()]).collect();
         let scores = first_component(&values, 3);
         let positive: Vec<bool> = common.iter().map(|value| *value > 0.0).collect();
-        let found = area(&scores, &positive, Bootstrap::new(1));
+        let found = either_way(&scores, &positive);
         assert!(found.value > 0.999 && found.low <= found.value, "{found:?}");
         let opposite: Vec<f64> = scores.iter().map(|score| -score).collect();
-        assert_eq!(area(&opposite, &positive, Bootstrap::new(1)).value, found.value, "the sign is granted");
+        assert_eq!(either_way(&opposite, &positive).value, found.value, "the sign is granted");
         let shuffled: Vec<bool> = (0..500).map(|at| at % 2 == 0).collect();
-        assert!(area(&scores, &shuffled, Bootstrap::new(1)).value < 0.6);
+        assert!(either_way(&scores, &shuffled).value < 0.6);
     }
 }

@@ -11,10 +11,12 @@
 mod as_score;
 mod trained;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
+use anyhow::Context;
 use hashvfl_coordinator::CoordinatorConfig;
-use hashvfl_core::{Part, RunSettings};
+use hashvfl_core::{Part, PartyName, RunSettings};
 use hashvfl_leakage::metrics::{proportion, reidentify};
 use hashvfl_party::PartyConfig;
 use serde::Serialize;
@@ -31,7 +33,7 @@ use crate::evidence::Evidence;
 use crate::evidence::simulation::encoded_once;
 use crate::frontier::as_score::as_score;
 use crate::frontier::trained::trained;
-use crate::report::{Check, CutKind, Defence, Estimate, Population, Sent};
+use crate::report::{Check, CutKind, Defence, Estimate, Metric, Population, Sent};
 
 pub use as_score::{AsScore, LabelsOfEpoch};
 
@@ -44,8 +46,8 @@ pub struct Form {
     pub run: RunSettings,
     /// Codes, floats, or floats at one bit each, of which no run over the network sends the last two.
     pub cut: CutKind,
-    /// Deviation of the noise before the sign or the level at each party, where it is not that of its config.
-    pub noise: Option<f32>,
+    /// Deviation of the noise before the sign or the level at parties where it is not that of their configs.
+    pub noises: BTreeMap<PartyName, f32>,
     /// Whether its codes are measured as scores of two classes too ([`AsScore`]); not where bottom models learn on a cohort, nor of
     /// floats at one bit each.
     pub as_score: bool,
@@ -60,6 +62,15 @@ pub struct Reached {
     pub without: Estimate,
     /// The difference, in pairs.
     pub added: Estimate,
+}
+
+/// A figure with what left, and without it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Beside {
+    /// With what left.
+    pub with: Estimate,
+    /// Without it.
+    pub without: Estimate,
 }
 
 /// The column that is reconstructed best by who knows nothing else.
@@ -88,6 +99,13 @@ pub struct Exposure {
     pub stranger: Reached,
     /// Who knows labels and its own organisation's columns as well.
     pub strongest: Reached,
+    /// What who knows nothing else gets over the mean of each record's class, where labels are classes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub over_class: Option<Beside>,
+    /// The error that is left to it on the 1 % of records that are reconstructed best, over what the mean leaves on an average one.
+    pub worst_hundredth: Beside,
+    /// The same of 5 %.
+    pub worst_twentieth: Beside,
     /// The column that is given away most, of a table.
     pub most_exposed: Option<ExposedColumn>,
 }
@@ -129,7 +147,8 @@ impl Measured {
 /// # Errors
 /// If configs and tables do not fit, records are too few, or a file cannot be written.
 pub fn measure(
-    (coordinator, parties): (CoordinatorConfig, Vec<PartyConfig>),
+    coordinator: CoordinatorConfig,
+    parties: Vec<PartyConfig>,
     config: &AttackConfig,
     forms: &[Form],
     folder: &Path,
@@ -225,12 +244,17 @@ fn exposure(
         let (with, without) = (grid.outcome(adversary, most)?, grid.outcome(adversary, Release::Nothing)?);
         let added = records.scorer.gain(&with.errors, &without.errors);
         let reached = Reached { with: with.skill(), without: without.skill(), added };
-        Ok((reached, with))
+        Ok((reached, with, without))
     };
-    let (stranger, outcome) = reached(Adversary::Stranger)?;
-    let (strongest, _) = reached(Adversary::strongest(victim))?;
+    let (stranger, outcome, without) = reached(Adversary::Stranger)?;
+    let (strongest, ..) = reached(Adversary::strongest(victim))?;
     comparisons.extend(grid.comparisons());
-    let exposed = records.scorer.best_column(&outcome.guess, victim.owner.columns.cols());
+    let beside = |metric: Metric| {
+        let [with, without] = [&outcome, &without].map(|of| of.result.metrics.get(&metric).copied());
+        Some(Beside { with: with?, without: without? })
+    };
+    let left = |metric: Metric| beside(metric).with_context(|| format!("{metric} was not measured"));
+    let exposed = records.scorer.best_column(outcome.guessed());
     let exposure = Exposure {
         of: records.population,
         releases: outcome.result.releases,
@@ -239,6 +263,9 @@ fn exposure(
         target_rows: records.targets.len(),
         stranger,
         strongest,
+        over_class: beside(Metric::SkillOverClass),
+        worst_hundredth: left(Metric::Worst)?,
+        worst_twentieth: left(Metric::WorstTwentieth)?,
         most_exposed: exposed.map(|(column, explained)| ExposedColumn {
             name: victim.owner.names.get(column).cloned().unwrap_or_default(),
             explained,

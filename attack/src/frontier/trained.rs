@@ -37,7 +37,8 @@ pub fn trained(evidence: &Evidence, form: &Form, path: &Path) -> anyhow::Result<
     // The top model learns from floats, which at one bit each are something else: it is fitted again on bits of all records.
     let run = RunSettings { refit: form.run.refit || one_bit, ..form.run.clone() };
     let cut = if form.cut == CutKind::Codes { CutLayer::Hash } else { CutLayer::SimulatedFloat };
-    let variant = RunVariant { noise: form.noise, gradients: form.as_score, ..RunVariant::new(&run, cut) };
+    let (noises, gradients) = (Some(&form.noises), form.as_score);
+    let variant = RunVariant { noises, gradients, ..RunVariant::new(&run, cut) };
     let simulated = simulate(evidence, &variant, path).with_context(|| form.name.clone())?;
     fs::remove_file(path).with_context(|| format!("cannot remove {}", path.display()))?;
     if !one_bit {
@@ -61,6 +62,6 @@ fn refitted(evidence: &Evidence, run: &RunSettings, plan: &Plan, observed: &Obse
     }
     // Unwrap safety: all parts were gathered just now.
     let gather = |rows: &[u32]| observed.gather_all(ObservedAt::Frozen, rows).expect("codes that were seen");
-    top.refit(&gather, (train, validation), plan.batch_rows(), run.task)?;
+    top.refit(&gather, train, validation, plan.batch_rows(), run.task)?;
     top.evaluate_stored(&gather, test).metric(run.task).context("the metric on test records is undefined")
 }

@@ -1,9 +1,19 @@
 //! Pictures: PSNR and SSIM, for values in 0 to 1.
 
+use hashvfl_leakage::metrics::ratio;
+
+use crate::report::Estimate;
+
 /// Peak signal-to-noise ratio in dB of a mean squared error, for values in 0 to 1: `-10 log10(MSE)`; infinite
 /// for a perfect guess.
 pub fn psnr(mse: f64) -> f64 {
     -10.0 * mse.log10()
+}
+
+/// The same of the mean of records' squared `errors`, with its interval.
+pub fn peak_signal(errors: &[f64]) -> Estimate {
+    let left = ratio::mean(errors);
+    Estimate { value: psnr(left.value), low: psnr(left.high), high: psnr(left.low) }
 }
 
 const WINDOW: usize = 11;
@@ -105,5 +115,7 @@ mod tests {
         assert!((psnr(0.01) - 20.0).abs() < 1e-12);
         assert!((psnr(1.0)).abs() < 1e-12);
         assert!(psnr(0.0).is_infinite());
+        let found = peak_signal(&[0.005, 0.015, 0.01]);
+        assert!((found.value - 20.0).abs() < 1e-9 && found.low < 19.0 && found.high > 21.0, "{found:?}");
     }
 }

@@ -6,6 +6,7 @@
 //!
 //! Tables of unequal length are a mistake of the caller and panic.
 
+pub mod area;
 pub mod attribute;
 pub mod best;
 #[cfg(test)]

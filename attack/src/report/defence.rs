@@ -55,6 +55,27 @@ pub enum Sent {
     },
 }
 
+/// Whose gradients a hijacked party gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Hijack {
+    /// Those of a classifier that tells the party's codes from a surrogate's of the same class; the surrogate has learned before.
+    Urvfl,
+    /// The same with a surrogate that learns along with the run.
+    UrvflSync,
+    /// Those of a discriminator, without labels.
+    Fsha,
+}
+
+impl fmt::Display for Hijack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Urvfl => "URVFL",
+            Self::UrvflSync => "URVFL-sync",
+            Self::Fsha => "FSHA",
+        })
+    }
+}
+
 /// How a repetition of a run differs from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Change {
@@ -62,7 +83,8 @@ pub enum Change {
     LinearTop,
     /// Its first weights and noise are those of another draw, from 2: the run's own is the first.
     Replicate(u64),
-    /// It is the run once more, with other first weights and noise, since its parties did not name their seeds.
+    /// It is the run once more, with other first weights and noise: of the recorded one, the steps cannot be made again, and its
+    /// parties did not name their seeds.
     Repeated,
     /// Its coordinator steers towards codes from which columns can be decoded, with this weight.
     Steered(u32),
@@ -71,6 +93,14 @@ pub enum Change {
     /// Its coordinator, which knows no columns, steers each record's code towards its own earlier codes and away from those of
     /// others, with this weight.
     SteeredContrastive(u32),
+    /// A hijacker's gradients take the place of honest ones, of which this many per cent are kept; both parts have the honest
+    /// ones' power.
+    Hijacked {
+        /// The hijacker.
+        by: Hijack,
+        /// The honest part.
+        honest_percent: u32,
+    },
 }
 
 /// What stood between the columns and the adversary.
@@ -99,7 +129,12 @@ impl Defence {
     pub fn is_steered(&self) -> bool {
         matches!(
             self.change,
-            Some(Change::Steered(_) | Change::SteeredApart(_) | Change::SteeredContrastive(_))
+            Some(
+                Change::Steered(_)
+                    | Change::SteeredApart(_)
+                    | Change::SteeredContrastive(_)
+                    | Change::Hijacked { .. }
+            )
         )
     }
 
@@ -142,6 +177,10 @@ impl fmt::Display for Defence {
                 write!(f, ", steered towards own earlier codes, weight {weight}")
             }
             Some(Change::Steered(weight)) => write!(f, ", steered, weight {weight}"),
+            Some(Change::Hijacked { by, honest_percent: 0 }) => write!(f, ", hijacked by {by}"),
+            Some(Change::Hijacked { by, honest_percent }) => {
+                write!(f, ", hijacked by {by}, {honest_percent} % honest")
+            }
         }
     }
 }

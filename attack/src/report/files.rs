@@ -15,8 +15,8 @@ pub enum ReportError {
     /// A file cannot be written.
     #[error(transparent)]
     Write(#[from] WriteError),
-    /// The folder cannot be made.
-    #[error("cannot make {path}: {reason}")]
+    /// The folder cannot be created.
+    #[error("cannot create {path}: {reason}")]
     Folder {
         /// The folder.
         path: PathBuf,
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
     use crate::attacks::AttackId;
     use crate::report::sample::{result, sample};
-    use crate::report::{CutKind, Knowledge, Population, Victim};
+    use crate::report::{CutKind, Knowledge, Population, TargetRecords, Victim};
 
     #[test]
     fn both_files_for_their_owner_and_nothing_else() {
@@ -179,7 +179,7 @@ mod tests {
         for (population, releases) in [(Population::Test, 1), (Population::Training, 5)] {
             let adversaries = [&[][..], &coordinator, &organisation];
             report.results.extend(adversaries.map(|knowledge| of(population, knowledge, releases)));
-            report.targets.insert(population.to_string(), vec![5, 3]);
+            report.targets.insert(TargetRecords { of: population, under: None }, vec![5, 3]);
         }
         report.results.push(of(Population::Training, &[], 2));
         let rows = |report: &Report| {

@@ -2,7 +2,7 @@
 
 use serde::{Serialize, Serializer};
 
-use super::{CheckId, Defence, Knowledge, Metric, Population, Quantity, Victim};
+use super::{CheckId, Defence, Knowledge, Metric, Population, Quantity, TargetRecords, Victim};
 use crate::attacks::AttackId;
 
 macro_rules! serialize_as_text {
@@ -15,4 +15,14 @@ macro_rules! serialize_as_text {
     };
 }
 
-serialize_as_text!(AttackId, CheckId, Defence, Knowledge, Metric, Population, Quantity, Victim);
+serialize_as_text!(
+    AttackId,
+    CheckId,
+    Defence,
+    Knowledge,
+    Metric,
+    Population,
+    Quantity,
+    TargetRecords,
+    Victim
+);

@@ -79,7 +79,8 @@ impl Report {
         let columns: Vec<&AttackResult> = attacks.iter().copied().filter(on_columns).collect();
         let mut measured = Vec::new();
         if let Some(limit) = self.limit {
-            let (key, of) = ("limit".to_string(), "of the variance of all columns together".to_string());
+            let key = "max_explained".to_string();
+            let of = "of the variance of all columns together".to_string();
             let worst = worst_by(Metric::Skill, &columns);
             measured.push(Measured { key, of, metric: Metric::Skill, limit, worst });
         }
@@ -128,7 +129,7 @@ impl Report {
             Some("a check on the evaluation did not hold")
         } else if self.quick {
             Some(
-                "this was a first look (quick in attack.toml), whose figures are lower than those of a full one",
+                "this was a quick evaluation (quick in attack.toml), whose figures are lower than those of a full one",
             )
         } else {
             None
@@ -155,7 +156,7 @@ impl Measured {
         let worst = self.worst.filter(|worst| worst.high > self.limit)?;
         let unit = if self.metric.is_fraction() { " %" } else { "" };
         let (reached, limit) = (self.metric.phrase(worst), self.metric.number(self.limit));
-        Some(format!("{reached} {}, where {limit}{unit} may be told", self.of))
+        Some(format!("{reached} {}, but the limit is {limit}{unit}", self.of))
     }
 }
 

@@ -18,6 +18,8 @@ pub enum Metric {
     SkillOverClass,
     /// Scaled error left on the best reconstructed 1 % of records ([`worst_fraction`](crate::metrics::worst)).
     Worst,
+    /// The same of 5 %.
+    WorstTwentieth,
     /// R2 of the column of a table that is reconstructed best.
     BestColumn,
     /// Top-1 re-identification.
@@ -58,6 +60,7 @@ impl Metric {
                 | Added
                 | SkillOverClass
                 | Worst
+                | WorstTwentieth
                 | BestColumn
                 | Top1
                 | Right
@@ -111,6 +114,7 @@ impl fmt::Display for Metric {
             Self::Added => "added to baseline",
             Self::SkillOverClass => "skill over class mean",
             Self::Worst => "error left, worst 1 %",
+            Self::WorstTwentieth => "error left, worst 5 %",
             Self::BestColumn => "best column's R2",
             Self::Top1 => "top-1",
             Self::Balanced => "balanced accuracy",

@@ -6,7 +6,7 @@ use std::fmt;
 pub use hashvfl_leakage::metrics::Estimate;
 use serde::Serialize;
 
-use super::{Defence, Knowledge, Limits, Metric, Quantity, Victim};
+use super::{Defence, Knowledge, Limits, Metric, Quantity, TargetRecords, Victim};
 use crate::attacks::AttackId;
 
 /// Version of the format of `report.json`.
@@ -71,17 +71,36 @@ pub struct AttackResult {
     /// Its scores.
     pub metrics: Metrics,
     /// Fraction of the variance of each column of the victim's table that it explains; of a column that a model takes as several, of
-    /// the one that is explained best. Empty for images, and where the first screen does not need it.
+    /// the one that is explained best; of a category of many values, of indicators of the most common ones and of all others,
+    /// together. Empty for images, and where the first screen does not need it.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub of_columns: BTreeMap<String, Estimate>,
     /// Squared error of each target, in the order of [`Report::targets_of`]: for comparison with other attacks, record by record.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<f32>,
-    /// What a reader must know and the figures do not say.
+    /// In the same order whether the value, the record or the class of each target was found: 1 or 0, or less where it was one of
+    /// several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hits: Vec<f32>,
+    /// What the party's gradient monitor raised, where the coordinator cheats.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alarm: Option<MonitorAlarm>,
+    /// A note for the reader, beyond the figures.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
     /// Seconds it took.
     pub seconds: f64,
+}
+
+/// An alarm of a party's gradient monitor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MonitorAlarm {
+    /// Training batches until it was raised.
+    pub steps: u32,
+    /// What was noticed.
+    pub cause: String,
+    /// What the party does then: its `on_alarm`.
+    pub on_alarm: String,
 }
 
 /// One line of a chart.
@@ -178,20 +197,26 @@ pub struct PictureGrid {
 /// What is checked of the evaluation itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CheckId {
+    /// Every attack that was tried ended without an error.
+    AllRan,
     /// An adversary that knows, has seen or owns more must not do worse.
     NeverFalls,
     /// An attack on shuffled codes must fall to what it knows without codes.
     ShuffledCodes,
     /// The manifest's model must give the very codes of the transcript.
     SameCodes,
+    /// Labels, the transcript's codes and the coordinator's seed must give the very top model.
+    SameTop,
 }
 
 impl fmt::Display for CheckId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::AllRan => "every attack that was begun came to its end",
             Self::NeverFalls => "whoever knows, has seen or owns more never gets less, beyond chance",
             Self::ShuffledCodes => "on shuffled codes the attack falls to the one without codes",
             Self::SameCodes => "the manifest's model and columns give the transcript's codes",
+            Self::SameTop => "labels, codes and the coordinator's seed give the run's top model",
         })
     }
 }
@@ -235,14 +260,13 @@ pub struct Report {
     pub defence: Defence,
     /// The run's agreed settings.
     pub settings: BTreeMap<String, String>,
-    /// How to get these figures again: commands, seeds, splits.
+    /// How to reproduce these figures: commands, seeds, splits.
     pub reproduce: Vec<String>,
     /// Which label-side defence is the run's own, where labels were inferred.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gradients: Option<Defence>,
-    /// Rows of the records that were scored, by population: an attack that is scored on fewer has the first ones. Where a defence
-    /// has other records of a population, its name stands behind in brackets.
-    pub targets: BTreeMap<String, Vec<u32>>,
+    /// Rows of the records that were scored: an attack that is scored on fewer has the first ones.
+    pub targets: BTreeMap<TargetRecords, Vec<u32>>,
     /// Rows of the records that the adversary owned.
     pub owned: Vec<u32>,
     /// For each row of the run, the place of its record when ids are sorted: rows are shuffled, and who repeats an attack has
@@ -274,6 +298,9 @@ pub struct Report {
     /// Whether columns are pixels, which are scored in one unit; those of a table are in standard deviations of the records of each
     /// population that the adversary owned.
     pub pixels: bool,
+    /// Which of the victim's columns, as attacks take them, hold positions of categories and are scored by category.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub positions: Vec<usize>,
     /// What no attack can exceed.
     pub bounds: Vec<Bound>,
     /// What was not tried.

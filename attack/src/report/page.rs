@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use maud::{Markup, PreEscaped, html};
 
 use super::exposed::ExposedNumber;
+use super::label_questions::label_questions;
 use super::model::{AttackResult, Report};
 use super::pictures::scatter::Plot;
 use super::pictures::{bars, chart, grid, scatter};
-use super::questions::{Question, label_questions, questions};
+use super::questions::{Question, questions};
 use super::records::Distribution;
 use super::sheet::{list, sheet};
 use super::summary::{doubtful, summary};
@@ -17,20 +18,20 @@ use super::{Metric, Victim, table};
 /// The whole report as one HTML file.
 pub fn html(report: &Report) -> String {
     let sections = [
-        ("Three questions", three_questions(report)),
+        ("What the coordinator can learn about a person", three_questions(report)),
         ("Labels", labels(report)),
-        ("Who could be hurt", hurt(report)),
+        ("Columns and records most exposed", hurt(report)),
         ("What was not tried", not_tried(report)),
-        ("Answers", answers(report)),
-        ("Behind the answers", details(report)),
+        ("Summary", answers(report)),
+        ("Details of the summary", details(report)),
         ("Privacy against utility", utility(report)),
         ("What changes the leakage", charts(report)),
         ("Checks on the evaluation", checks(report)),
         ("What no attack can exceed", bounds(report)),
         ("All attacks", attacks(report)),
         ("All defences", defences(report)),
-        ("Trained again", spreads(report)),
-        ("How to get these figures again", reproduce(report)),
+        ("Repeated trainings", spreads(report)),
+        ("How to reproduce these figures", reproduce(report)),
     ];
     let sections = sections.map(|(name, body)| (name, body.into_string()));
     let caveat = format!("{} Defence of the run: {}.", report.data, report.defence);
@@ -56,7 +57,7 @@ fn asked(question: &Question) -> Markup {
             (question.answer)
             @if let Some(verdict) = &question.verdict { " " strong { (verdict) } }
         }
-        @if let Some(values) = &question.values { p { (values) } }
+        @for sentence in &question.beside { p { (sentence) } }
         @if let Some(bound) = &question.bound { p.caveat { (bound) } }
     }
 }
@@ -64,12 +65,13 @@ fn asked(question: &Question) -> Markup {
 /// What colours mean.
 fn colours(report: &Report) -> String {
     if !report.is_limited_for_columns() {
-        return "No limit was named (limit in attack.toml), so nothing is called acceptable.".to_string();
+        return "No limit was set (max_explained in attack.toml), so the answers are neither green nor red."
+            .to_string();
     }
     let mut named = Vec::new();
     if let Some(limit) = report.limit {
         named.push(format!(
-            "{} % of the variance of all columns together, in which a few columns may be told entirely",
+            "{} % of the variance of all columns together (a few columns could still be revealed completely)",
             Metric::Skill.number(limit)
         ));
     }
@@ -88,18 +90,19 @@ fn colours(report: &Report) -> String {
 
 fn labels(report: &Report) -> Markup {
     let limit = match report.limits.labels {
-        Some(limit) => format!("Limit: {limit}, as AUC of two classes or fraction of labels of more."),
-        None => {
-            "No limit was named (max_labels in attack.toml), so nothing is called acceptable.".to_string()
+        Some(limit) => {
+            format!("Limit: {limit} (AUC with two classes, fraction of labels guessed right with more).")
         }
+        None => "No limit was set (max_labels in attack.toml), so the answers are neither green nor red."
+            .to_string(),
     };
     let questions = label_questions(report);
     let tried = report.results.iter().any(|result| result.victim == Victim::Labels);
     html! {
         @for question in &questions { (asked(question)) }
         @if tried {
-            p { "A party is sent gradients of its training records' codes, and infers from them. Alone: the party whose columns this \
-                 report is about. " (limit) }
+            p { "During training, each party receives the gradients of its records' codes and may infer labels from them. \"One \
+                 party\" is the party whose columns this report is about. " (limit) }
         }
     }
 }
@@ -113,13 +116,13 @@ fn hurt(report: &Report) -> Markup {
     let (few, numbers) = (report.most_exposed(), report.exposed_numbers());
     html! {
         @if !few.is_empty() {
-            h3 { "Columns with few values that codes give away most" }
+            h3 { "Columns with few distinct values that codes reveal most" }
             ul.plain {
                 @for column in few.into_iter().take(EXPOSED) { (exposed_values(report, column)) }
             }
         }
         @if !numbers.is_empty() {
-            h3 { "Other columns of whose variance codes tell most" }
+            h3 { "Other columns whose variance codes reveal most" }
             ul.plain {
                 @for column in numbers.into_iter().take(EXPOSED) { (exposed_number(report, &column)) }
             }
@@ -209,8 +212,8 @@ const COLUMNS: Plot = Plot {
     y: "variance explained, % (low is better)",
     figure: "variance explained, %",
     without: "without the code",
-    note: "Dots: the adversary that knows most, the same one for every defence, with the 95 % interval. Dashes at the same \
-           place: the same adversary without the code.",
+    note: "Dots show what the adversary that knows most learns (the same one for every defence), with its 95 % interval; \
+           dashes show the same adversary without the code.",
     frontier: false,
 };
 
@@ -220,8 +223,8 @@ const LABELS: Plot = Plot {
     y: "labels inferred from gradients: AUC or accuracy, % (low is better)",
     figure: "AUC or accuracy, %",
     without: "from codes alone",
-    note: "Labels of training records, as one party infers them from the gradients of all epochs. Dashes at the same \
-           place: the same party from its codes alone.",
+    note: "Dots show how well one party infers the labels of training records from the gradients of all epochs; dashes \
+           show the same party with only its codes.",
     frontier: false,
 };
 
@@ -236,8 +239,8 @@ fn defences(report: &Report) -> Markup {
     let metric = &report.utility_metric;
     html! {
         @if !report.utility.is_empty() {
-            p { "DCS is VFLAIR's defence capability score against this adversary: 1 where the attack gets nothing and \
-                 the task loses nothing." }
+            p { "DCS is VFLAIR's defence capability score against this adversary: 1 means that the attack learns \
+                 nothing and the task loses nothing." }
         }
         (scatter::table(&report.utility, metric, &COLUMNS))
         (scatter::table(&report.label_utility, metric, &LABELS))
@@ -250,8 +253,8 @@ fn attacks(report: &Report) -> Markup {
         ul.plain {
             li { "Skill over mean: the fraction of the columns' variance that an attack explains. Guessing the mean gives 0, a \
                   perfect guess 100." }
-            li { "Error left, worst 1 %: the error on the best reconstructed 1 % of records, in per cent of an average \
-                  record's error when the mean is guessed. A record that is given away has 0." }
+            li { "Error left, worst 1 % and 5 %: the attack's error on the 1 % and 5 % of records that it reconstructs best, as a \
+                  percentage of the average error of guessing the mean. A fully revealed record has 0." }
         }
         @for block in report.blocks() { (table::block(report, &block)) }
     }
@@ -288,7 +291,7 @@ const MOMENTS: [&str; 4] = ["mean", "standard deviation", "least", "greatest"];
 
 fn checks(report: &Report) -> Markup {
     if report.checks.is_empty() {
-        return html! { p.failed { "None was run." } };
+        return html! { p.failed { "No checks were run." } };
     }
     html! {
         ul.checks {
@@ -316,7 +319,7 @@ fn bounds(report: &Report) -> Markup {
 
 fn not_tried(report: &Report) -> Markup {
     match report.not_tried.as_slice() {
-        [] => html! { p { "The report does not say." } },
+        [] => html! { p { "Every known attack was tried, or the report does not list the others." } },
         items => list(items),
     }
 }
@@ -352,10 +355,10 @@ mod tests {
     fn all_sections_and_no_way_out() {
         let page = html(&sample());
         for part in [
-            "<h2>Three questions</h2>",
+            "<h2>What the coordinator can learn about a person</h2>",
             "<h2>Labels</h2>",
-            "<h2>Who could be hurt</h2>",
-            "<h2>Answers</h2>",
+            "<h2>Columns and records most exposed</h2>",
+            "<h2>Summary</h2>",
             "From one code of 16 bits",
             "nothing: the baseline",
             "Beaten as an estimate: inverse network",
@@ -378,8 +381,8 @@ mod tests {
         let page = html(&sample());
         let place = |part: &str| page.find(part).unwrap_or_else(|| panic!("no {part}"));
         let order = [
-            "What can the coordinator tell about a person from one code?",
-            "What can a party alone tell of the labels",
+            "What can the coordinator learn about a person from one code?",
+            "What can one party learn about the labels",
             "How well each record is guessed",
             "What was not tried",
             "From one code",
@@ -399,7 +402,7 @@ mod tests {
         };
         let page = first(&report);
         assert!(page.contains("class=\"held\"") && page.contains("Within the limits."), "{page}");
-        assert!(page.contains("in which a few columns may be told entirely"), "{page}");
+        assert!(page.contains("(a few columns could still be revealed completely)"), "{page}");
         report.checks[0].held = false;
         let page = first(&report);
         assert!(!page.contains("class=\"held\"") && page.contains("Not decided"), "{page}");

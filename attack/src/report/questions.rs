@@ -1,9 +1,9 @@
 //! The first screen: the questions that a reader decides by, each answered for the adversary that gets most.
 
 use super::limits::Verdict;
-use super::model::{AttackResult, CutKind, Report};
+use super::model::{AttackResult, Bound, CutKind, Report};
 use super::relate::strongest;
-use super::{Knowledge, Metric, Victim};
+use super::{Knowledge, Metric, Population, Victim};
 
 /// A question and its answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,8 +12,9 @@ pub struct Question {
     pub asked: &'static str,
     /// The figure, beside the same adversary without codes and beside floats.
     pub answer: String,
-    /// What else the records lose: whole values, all of them.
-    pub values: Option<String>,
+    /// What else belongs to it, in sentences: with the victim's weights, whether the party would have noticed, whose code it is, whole
+    /// values.
+    pub beside: Vec<String>,
     /// Whether every attack that fits stayed within the reader's limits with its whole interval; `None` where no limit is named, or
     /// where that was not shown.
     pub within: Option<bool>,
@@ -24,41 +25,32 @@ pub struct Question {
 }
 
 impl Question {
-    fn new(asked: &'static str, answer: String, verdict: &Verdict) -> Self {
+    pub(super) fn new(asked: &'static str, answer: String, verdict: &Verdict) -> Self {
         let words = Some(verdict.words()).filter(|words| !words.is_empty());
-        Self { asked, answer, values: None, within: verdict.within(), verdict: words, bound: None }
+        Self { asked, answer, beside: Vec::new(), within: verdict.within(), verdict: words, bound: None }
     }
 }
 
 /// What is said of an attack that nobody made.
-const NOT_TRIED: &str = "This was not tried.";
+pub(super) const NOT_TRIED: &str = "This was not tried.";
 
 /// The three questions about the columns.
 pub fn questions(report: &Report) -> [Question; 3] {
     let one = |result: &AttackResult| report.is_honest(result) && result.releases == 1;
-    let all = |result: &AttackResult| report.is_honest(result) && result.releases > 1;
+    // Whoever has everything has one code, by which a record may be found.
+    let is_identity = |result: &AttackResult| matches!(result.victim, Victim::Identity { .. });
+    let all =
+        |result: &AttackResult| report.is_honest(result) && (result.saw_everything() || is_identity(result));
     [
         Question {
             bound: report.bound_on(false),
-            ..question(report, "What can the coordinator tell about a person from one code?", &one)
+            ..question(report, "What can the coordinator learn about a person from one code?", &one)
         },
         Question {
             bound: report.bound_on(true),
-            ..question(report, "What can it tell from everything that was ever sent of a person?", &all)
+            ..question(report, "What can it learn from everything that was ever sent about a person?", &all)
         },
-        Question { bound: report.bound_on(true).or_else(|| report.bound_on(false)), ..forced(report) },
-    ]
-}
-
-/// The two about labels, which parties may infer.
-pub fn label_questions(report: &Report) -> [Question; 2] {
-    [
-        of_labels(
-            report,
-            "What can a party alone tell of the labels of training records?",
-            Knowledge::OwnGradients,
-        ),
-        of_labels(report, "What can all parties together tell of them?", Knowledge::AllGradients),
+        Question { bound: report.widest_bound(), ..forced(report) },
     ]
 }
 
@@ -80,16 +72,59 @@ fn strongest_on_columns<'a>(attacks: &[&'a AttackResult]) -> Option<&'a AttackRe
 
 fn question(report: &Report, asked: &'static str, fits: &dyn Fn(&AttackResult) -> bool) -> Question {
     let attacks = on_persons(report, fits);
-    let Some(best) = strongest_on_columns(&attacks) else {
-        let verdict = if report.is_limited_for_columns() {
-            Verdict::NotDecided("nobody tried".into())
-        } else {
-            Verdict::NoLimit
+    let verdict = report.judge_columns(&attacks);
+    // The same adversary in every question: weights and queries are granted for one code alone.
+    let (granted, plain): (Vec<&AttackResult>, Vec<&AttackResult>) =
+        attacks.iter().copied().partition(|result| result.is_granted_the_encoder());
+    let (plain, granted) = (strongest_on_columns(&plain), strongest_on_columns(&granted));
+    let Some(best) = plain.or(granted) else {
+        let verdict = match verdict {
+            Verdict::NoLimit | Verdict::Above(_) => verdict,
+            Verdict::Within | Verdict::NotDecided(_) => Verdict::NotDecided("no attack was run".into()),
         };
         return Question::new(asked, NOT_TRIED.into(), &verdict);
     };
-    let verdict = report.judge_columns(&attacks);
-    Question { values: values(report, best), ..Question::new(asked, answer(report, best), &verdict) }
+    let mut beside = Vec::new();
+    beside.extend(noticed(best));
+    if let Some(granted) = plain.and(granted) {
+        beside.push(format!("With the encoder's weights or its answers: {}", answer(report, granted)));
+    }
+    beside.extend(named(&attacks));
+    beside.extend(values(report, best));
+    Question { beside, ..Question::new(asked, answer(report, best), &verdict) }
+}
+
+/// Whether the party would have let it come so far.
+fn noticed(best: &AttackResult) -> Option<String> {
+    if !best.defence.is_steered() {
+        return None;
+    }
+    let Some(alarm) = &best.alarm else {
+        return Some("The party's gradient monitor raised no alarm.".to_string());
+    };
+    let (step, cause) = (alarm.steps, &alarm.cause);
+    Some(match alarm.on_alarm.as_str() {
+        "stop" => format!(
+            "The party stops at an alarm (on_alarm), which its gradient monitor raises at step {step} ({cause}): the figure is that \
+             of a run to its end."
+        ),
+        other => format!(
+            "A gradient monitor raises an alarm at step {step} ({cause}), at which this party does not stop (on_alarm is {other})."
+        ),
+    })
+}
+
+/// How often codes name their own record.
+fn named(attacks: &[&AttackResult]) -> Option<String> {
+    let identity = attacks.iter().copied().filter(|result| matches!(result.victim, Victim::Identity { .. }));
+    let best = strongest(identity)?;
+    Some(format!(
+        "Among {} records it finds the right one in {} of cases, by {}, {}.",
+        best.target_rows,
+        Metric::Top1.phrase(*best.metrics.get(&Metric::Top1)?),
+        best.attack,
+        best.knowing()
+    ))
 }
 
 /// What it can force. Whoever cheats can do all that an honest coordinator can.
@@ -104,7 +139,7 @@ fn forced(report: &Report) -> Question {
     }
     let honest = on_persons(report, &|result| report.is_honest(result));
     let verdict = report.judge_columns(&honest).without_all("forged gradients were not tried");
-    let answer = format!("{NOT_TRIED} It can tell at least what it can without them.");
+    let answer = format!("{NOT_TRIED} It can learn at least what it can without forged gradients.");
     Question::new(asked, answer, &verdict)
 }
 
@@ -121,8 +156,13 @@ fn answer(report: &Report, best: &AttackResult) -> String {
     if let Some(bare) = report.baseline_of(best).and_then(skill) {
         answer.push_str(&format!("; without codes {}", Metric::Skill.phrase(bare)));
     }
-    if let Some(floats) = report.floats_beside(best).and_then(skill) {
-        answer.push_str(&format!("; from floats {}", Metric::Skill.phrase(floats)));
+    let floats = report.floats_beside(best);
+    if let Some((floats, found)) = floats.and_then(|floats| Some((floats, skill(floats)?))) {
+        let times = match floats.releases == best.releases {
+            true => String::new(),
+            false => format!(", which were sent {} times,", floats.releases),
+        };
+        answer.push_str(&format!("; from floats{times} {}", Metric::Skill.phrase(found)));
     }
     answer.push('.');
     answer
@@ -136,7 +176,8 @@ fn values(report: &Report, best: &AttackResult) -> Option<String> {
         bare(metric).map_or(String::new(), |found| format!(", without codes {}", metric.phrase(found)))
     };
     Some(format!(
-        "Of the columns with few values it guesses {} right{}; all of them in {} of the records{}.",
+        "Of the values in columns with few distinct values, the attack guesses {} right{}; it guesses all of them right in {} of \
+         the records{}.",
         Metric::Right.phrase(*right),
         without(Metric::Right),
         Metric::AllRight.phrase(*all),
@@ -144,54 +185,56 @@ fn values(report: &Report, best: &AttackResult) -> Option<String> {
     ))
 }
 
-fn of_labels(report: &Report, asked: &'static str, gradients: Knowledge) -> Question {
-    let fits = |result: &&AttackResult| {
-        result.victim == Victim::Labels
-            && result.cut == CutKind::Gradients
-            && !result.is_baseline()
-            && Some(&result.defence) == report.gradients.as_ref()
-            && result.knowledge.contains(&gradients)
-    };
-    let attacks: Vec<&AttackResult> = report.results.iter().filter(fits).collect();
-    let best = strongest(attacks.iter().copied());
-    let Some((best, (metric, reached))) = best.and_then(|best| Some((best, best.headline()?))) else {
-        let answer = format!("{NOT_TRIED} It is where attack.toml has label_inference.");
-        let verdict = match report.limits.labels {
-            Some(_) => Verdict::NotDecided("nobody tried".into()),
-            None => Verdict::NoLimit,
-        };
-        return Question::new(asked, answer, &verdict);
-    };
-    let what = if metric == Metric::Auc { "as AUC (0.5 is chance)" } else { "of the labels" };
-    let mut answer = format!("{} {what}, by {}, {}", metric.phrase(reached), best.attack, best.knowing());
-    let bare = report.without_gradients(best);
-    if let Some((bare, found)) = bare.and_then(|bare| Some((bare, *bare.metrics.get(&metric)?))) {
-        answer.push_str(&format!("; without gradients {}, {}", metric.phrase(found), bare.knowing()));
+impl AttackResult {
+    /// Whether it saw all that was ever sent of its targets, or more codes of them than one.
+    fn saw_everything(&self) -> bool {
+        let trained = [Some(Population::Training), Some(Population::Validation)];
+        self.releases > 1 || trained.contains(&self.victim.population())
     }
-    answer.push('.');
-    Question::new(asked, answer, &report.judge_labels(&attacks))
+
+    /// Whether its adversary was granted the victim's encoder, or answers of it.
+    fn is_granted_the_encoder(&self) -> bool {
+        self.knows_one_of(&[Knowledge::Weights, Knowledge::QueryAccess])
+    }
+
+    pub(super) fn knows_one_of(&self, some: &[Knowledge]) -> bool {
+        self.knowledge.iter().any(|known| some.contains(known))
+    }
 }
 
 impl Report {
     /// The strongest attack on floats by an adversary that knows as much as that of `result`, from as many releases of the same
-    /// records.
+    /// records. A run with floats may end at another epoch: then from all of its releases.
     fn floats_beside(&self, result: &AttackResult) -> Option<&AttackResult> {
         let alike = |other: &&AttackResult| {
             other.cut == CutKind::SimulatedFloats
+                && !other.is_baseline()
                 && other.victim == result.victim
-                && other.releases == result.releases
                 && other.defence.change.is_some() == result.defence.change.is_some()
                 && other.known() == result.known()
         };
-        strongest(self.results.iter().filter(alike))
+        let of = |releases: u64| {
+            strongest(self.results.iter().filter(alike).filter(move |other| other.releases == releases))
+        };
+        let most = self.results.iter().filter(alike).map(|other| other.releases).max()?;
+        of(result.releases).or_else(|| of(most).filter(|_| result.releases > 1 && most > 1))
     }
 
     /// The first bound on one release of a record, or on all that left of it.
     fn bound_on(&self, all: bool) -> Option<String> {
         let about = |releases: u64| if all { releases > 1 } else { releases == 1 };
-        let bound = self.bounds.iter().find(|bound| about(bound.releases))?;
-        Some(format!("Whatever the attack: {} {}.", bound.about, bound.says))
+        self.bounds.iter().find(|bound| about(bound.releases)).map(in_words)
     }
+
+    /// The first bound on the most releases that any is about: whoever cheats asks for all that the settings allow.
+    fn widest_bound(&self) -> Option<String> {
+        let most = self.bounds.iter().map(|bound| bound.releases).max().filter(|most| *most > 0)?;
+        self.bounds.iter().find(|bound| bound.releases == most).map(in_words)
+    }
+}
+
+fn in_words(bound: &Bound) -> String {
+    format!("Whatever the attack: {} {}.", bound.about, bound.says)
 }
 
 #[cfg(test)]
@@ -200,9 +243,8 @@ mod tests {
 
     use super::*;
     use crate::attacks::AttackId;
-    use crate::report::Change;
-    use crate::report::Estimate;
     use crate::report::sample::{result, sample};
+    use crate::report::{Change, Estimate, MonitorAlarm};
 
     #[test]
     fn each_question_has_an_answer_or_says_that_it_was_not_tried() {
@@ -224,7 +266,7 @@ mod tests {
         assert_eq!((one.within, all.within, forced.within), (Some(true), Some(false), Some(false)));
         let verdict = all.verdict.unwrap();
         assert!(verdict.contains("22.0 % (20.0 to 24.0) of the variance of all columns"), "{verdict}");
-        assert!(verdict.contains("where 20.0 % may be told"), "{verdict}");
+        assert!(verdict.contains("but the limit is 20.0 %"), "{verdict}");
         report.limit = Some(0.3);
         let [_, all, forced] = questions(&report);
         assert_eq!((all.within, forced.within), (Some(true), None), "what was not tried is not green");
@@ -251,7 +293,7 @@ mod tests {
         let mut quick = limited();
         quick.quick = true;
         assert_eq!(first(&quick).within, None);
-        assert!(first(&quick).verdict.unwrap().contains("first look"));
+        assert!(first(&quick).verdict.unwrap().contains("quick evaluation"));
         quick.limit = Some(0.1);
         assert_eq!(first(&quick).within, Some(false), "a figure that is lower than it should be is too high");
         // The strongest attack is within the limit with its interval, a weaker one on fewer records is not.
@@ -310,25 +352,67 @@ mod tests {
     }
 
     #[test]
-    fn labels_are_answered_beside_codes_alone_and_by_a_limit_of_their_own() {
+    fn one_code_that_names_its_record_is_among_everything_that_was_sent() {
         let mut report = sample();
-        let [alone, together] = label_questions(&report);
-        assert!(
-            alone.answer.starts_with("71.0 % (70.0 to 72.0) of the labels, by gradient direction"),
-            "{}",
-            alone.answer
-        );
-        assert!(alone.answer.contains("without gradients 62.0 %"), "{}", alone.answer);
-        assert!(together.answer.starts_with("This was not tried."), "{}", together.answer);
-        assert_eq!((alone.within, together.within), (None, None));
-        report.limits.labels = Some(0.65);
-        let [alone, together] = label_questions(&report);
-        assert_eq!((alone.within, together.within), (Some(false), None));
-        assert!(together.verdict.unwrap().starts_with("Not decided"));
-        report.limits.labels = Some(0.75);
-        assert_eq!(label_questions(&report)[0].within, Some(true));
-        // Gradients of another kind say nothing of what the run's own give away.
-        report.gradients = None;
-        assert!(label_questions(&report)[0].answer.starts_with("This was not tried."));
+        report.limits.reidentified = Some(0.1);
+        let mut found = result(AttackId::ReidentificationByCopy, &[], 1, CutKind::Codes, 0.0);
+        let Victim::Columns { party, of } = found.victim.clone() else { panic!("columns") };
+        found.victim = Victim::Identity { party, of };
+        found.metrics = BTreeMap::from([(Metric::Top1, Estimate { value: 0.4, low: 0.35, high: 0.45 })]);
+        report.results.push(found);
+        let [_, all, _] = questions(&report);
+        assert_eq!(all.within, Some(false), "{all:?}");
+        let named = "Among 6000 records it finds the right one in 40.0 % (35.0 to 45.0) of cases";
+        assert!(all.beside.iter().any(|sentence| sentence.starts_with(named)), "{all:?}");
+        // Where nobody tried columns a limit that is passed is red all the same.
+        report.results.retain(|result| !matches!(result.victim, Victim::Columns { .. }));
+        let [_, all, _] = questions(&report);
+        assert_eq!((all.within, all.answer.as_str()), (Some(false), NOT_TRIED));
+    }
+
+    #[test]
+    fn weights_that_are_granted_for_one_code_stand_beside_the_adversary_of_all_questions() {
+        let mut report = sample();
+        let known = [Knowledge::Labels, Knowledge::Weights];
+        report.results.push(result(AttackId::QueryFree, &known, 1, CutKind::Codes, 0.3));
+        report.limit = Some(0.25);
+        let [one, ..] = questions(&report);
+        assert!(one.answer.starts_with("15.0 %"), "{}", one.answer);
+        assert!(one.beside[0].starts_with("With the encoder's weights or its answers: 30.0 %"), "{one:?}");
+        assert_eq!(one.within, Some(false), "what was granted is judged too");
+    }
+
+    #[test]
+    fn an_alarm_and_all_codes_that_the_settings_allow_stand_behind_what_is_forced() {
+        let mut report = sample();
+        let mut steered = result(AttackId::Steering, &[], 1, CutKind::Codes, 0.86);
+        steered.defence = report.defence.changed(Change::SteeredContrastive(10));
+        report.results.push(steered);
+        let forced = |report: &Report| questions(report)[2].clone();
+        assert!(forced(&report).beside[0].ends_with("raised no alarm."), "{:?}", forced(&report));
+        let alarm = |on_alarm: &str| MonitorAlarm {
+            steps: 40,
+            cause: "predictable".into(),
+            on_alarm: on_alarm.into(),
+        };
+        for (on_alarm, said) in [("stop", "The party stops at an alarm"), ("warn", "(on_alarm is warn)")] {
+            report.results.last_mut().unwrap().alarm = Some(alarm(on_alarm));
+            let sentence = forced(&report).beside[0].clone();
+            assert!(sentence.contains(said) && sentence.contains("step 40 (predictable)"), "{sentence}");
+        }
+        // The run stopped early; whoever cheats goes on.
+        let (about, says) = ("the 60 own codes".to_string(), "tell at most 960.0 bits".to_string());
+        report.bounds.push(Bound { about, says, assumes: String::new(), releases: 60 });
+        let [_, all, forced] = questions(&report);
+        assert!(all.bound.unwrap().contains("480.0 bits"));
+        assert!(forced.bound.unwrap().contains("960.0 bits"));
+    }
+
+    #[test]
+    fn floats_of_a_run_that_ended_at_another_epoch_are_named_with_their_number() {
+        let mut report = sample();
+        report.results.push(result(AttackId::Fora, &[Knowledge::Labels], 12, CutKind::SimulatedFloats, 0.7));
+        let [_, all, _] = questions(&report);
+        assert!(all.answer.contains("from floats, which were sent 12 times, 70.0 %"), "{}", all.answer);
     }
 }

@@ -62,7 +62,7 @@ impl<'a> Distribution<'a> {
             .collect();
         let halved = self.with.iter().zip(&self.bare).filter(|(with, bare)| **with < **bare / 2.0).count();
         told.push(format!(
-            "On {} % of the records codes remove more than half of the error that is left without them.",
+            "On {} % of the records, codes remove more than half of the error that remains without codes.",
             Metric::Skill.number(halved as f64 / self.with.len() as f64)
         ));
         told
@@ -70,25 +70,28 @@ impl<'a> Distribution<'a> {
 
     /// As a picture.
     pub(super) fn chart(&self) -> Chart {
-        let curve = |name: &str, errors: &[f64]| {
-            let errors = sorted(errors);
-            let point = |fraction: f64| {
-                let value = 100.0 * fraction;
-                (100.0 * quantile(&errors, fraction), Estimate { value, low: value, high: value })
-            };
-            Curve { name: name.to_string(), points: DRAWN.map(point).to_vec() }
-        };
         Chart {
             title: format!("How well each record is guessed: {}", self.best.victim),
-            x: "error left, % of an average record's error when the mean is guessed".into(),
+            x: "error left, % of the average error of guessing the mean".into(),
             log_x: false,
-            y: Quantity::from("records guessed at least so well, %"),
+            y: Quantity::from("records guessed at least this well, %"),
             curves: vec![
-                curve(&format!("{}, {}", self.best.attack, self.best.knowing()), &self.with),
-                curve("the same without codes", &self.bare),
+                curve(format!("{}, {}", self.best.attack, self.best.knowing()), &self.with),
+                curve("the same without codes".into(), &self.bare),
             ],
         }
     }
+}
+
+/// How many records have which error at most.
+fn curve(name: String, errors: &[f64]) -> Curve {
+    let errors = sorted(errors);
+    let mut points = Vec::with_capacity(DRAWN.len());
+    for fraction in DRAWN {
+        let value = 100.0 * fraction;
+        points.push((100.0 * quantile(&errors, fraction), Estimate { value, low: value, high: value }));
+    }
+    Curve { name, points }
 }
 
 fn sorted(values: &[f64]) -> Vec<f64> {
@@ -124,7 +127,7 @@ mod tests {
         );
         assert!(told[1].ends_with("without codes 100.0 %."), "{}", told[1]);
         assert!(told[2].contains("at most 100.0 %"), "{}", told[2]);
-        assert!(told[3].starts_with("On 5.0 % of the records"), "{}", told[3]);
+        assert!(told[3].starts_with("On 5.0 % of the records,"), "{}", told[3]);
         assert_eq!(Distribution::new(&report).unwrap().chart().curves[0].points[2].0, 0.0);
         report.results[1].errors.pop();
         assert!(Distribution::new(&report).is_none(), "errors of other records are not compared");

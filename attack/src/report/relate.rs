@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::model::{AttackResult, CutKind, Estimate, Report};
-use super::{Knowledge, Metric, Victim};
+use super::{Knowledge, Metric, TargetRecords, Victim};
 use crate::attacks::AttackId;
 
 /// Results against one victim that are compared with baselines of one knowledge.
@@ -16,10 +16,11 @@ pub struct ResultGroup<'a> {
 impl<'a> ResultGroup<'a> {
     /// Baselines and attacks, each baseline before its attacks.
     pub fn rows(&self) -> Vec<&'a AttackResult> {
-        let rows = |(baseline, attacks): &(Option<&'a AttackResult>, Vec<&'a AttackResult>)| {
-            baseline.iter().chain(attacks).copied().collect::<Vec<_>>()
-        };
-        self.parts.iter().flat_map(rows).collect()
+        let mut rows: Vec<&'a AttackResult> = Vec::new();
+        for (baseline, attacks) in &self.parts {
+            rows.extend(baseline.iter().chain(attacks).copied());
+        }
+        rows
     }
 
     /// Whether there is something to compare attacks with.
@@ -89,8 +90,8 @@ pub fn baseline_of<'a, I: Iterator<Item = &'a AttackResult>>(
 }
 
 impl Report {
-    /// The strongest baseline with the same knowledge as `result`; if there is none, one that knows as much of
-    /// it as any and nothing else. Codes of other parties that it knows are those of the same run.
+    /// The strongest baseline with the same knowledge as `result`; if there is none, the one that shares most
+    /// of that knowledge and knows nothing else. Codes of other parties that it knows are those of the same run.
     pub fn baseline_of(&self, result: &AttackResult) -> Option<&AttackResult> {
         baseline_of(|| self.results.iter(), result)
     }
@@ -120,7 +121,8 @@ impl Report {
     /// The records that `result` was scored on, of which its errors are the first ones.
     pub fn targets_of(&self, result: &AttackResult) -> Option<&Vec<u32>> {
         let of = result.victim.population()?;
-        self.targets.get(&format!("{of} ({})", result.defence)).or_else(|| self.targets.get(&of.to_string()))
+        let own = TargetRecords { of, under: Some(result.defence.clone()) };
+        self.targets.get(&own).or_else(|| self.targets.get(&TargetRecords { of, under: None }))
     }
 
     /// The strongest attack with the same victim, knowledge, cut, defence and releases whose headline is above
@@ -159,12 +161,7 @@ impl Report {
                 }
             };
             let parts = &mut blocks[block].1.parts;
-            let same = |(other, _): &&mut (Option<&AttackResult>, _)| match (*other, baseline) {
-                (Some(one), Some(other)) => std::ptr::eq(one, other),
-                (None, None) => true,
-                _ => false,
-            };
-            match parts.iter_mut().find(same) {
+            match parts.iter_mut().find(|(other, _)| is_same(*other, baseline)) {
                 Some((_, attacks)) => attacks.extend(attack),
                 None => parts.push((baseline, attack.into_iter().collect())),
             }
@@ -177,6 +174,14 @@ impl Report {
     }
 }
 
+fn is_same(one: Option<&AttackResult>, other: Option<&AttackResult>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => std::ptr::eq(one, other),
+        (None, None) => true,
+        _ => false,
+    }
+}
+
 /// A victim, and what baselines know that attacks on it are compared with; nothing where there is none.
 type Compared<'a> = (&'a Victim, Option<BTreeSet<Knowledge>>);
 
@@ -186,7 +191,7 @@ mod tests {
     use crate::report::CutKind::{Codes, SimulatedFloats};
     use crate::report::Knowledge::{Labels, OtherCodes, OwnColumns, Weights};
     use crate::report::sample::{result, sample};
-    use crate::report::{Defence, Sent};
+    use crate::report::{Defence, Population, Sent};
 
     #[test]
     fn a_baseline_knows_no_more_than_its_attack() {
@@ -230,6 +235,23 @@ mod tests {
         assert_eq!(skill(&report, 2), 0.3);
         assert_eq!(report.blocks().len(), 2, "one table for the coordinator, and one for who knows nothing");
         assert_eq!(report.blocks()[0].rows().len(), 4);
+    }
+
+    #[test]
+    fn targets_are_those_of_the_defence_where_it_has_others() {
+        let mut report = sample();
+        let usual = result(AttackId::Fora, &[Labels], 1, Codes, 0.1);
+        let once = Defence::new(Sent::EncodeOnce { bits: 16 });
+        let under = AttackResult { defence: once.clone(), ..usual.clone() };
+        assert_eq!(report.targets_of(&under), Some(&vec![5, 3]));
+        let key = format!("test records ({once})");
+        report.targets.insert(TargetRecords { of: Population::Test, under: Some(once) }, vec![7]);
+        assert_eq!(
+            (report.targets_of(&usual), report.targets_of(&under)),
+            (Some(&vec![5, 3]), Some(&vec![7]))
+        );
+        let written = serde_json::to_value(&report.targets).unwrap();
+        assert_eq!((&written["test records"][0], &written[key][0]), (&5.into(), &7.into()));
     }
 
     #[test]

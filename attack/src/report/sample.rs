@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use hashvfl_core::PartyName;
 
 use super::model::*;
-use super::{Defence, Knowledge, Limits, Metric, Population, Sent, Victim};
+use super::{Defence, Knowledge, Limits, Metric, Population, Sent, TargetRecords, Victim};
 use crate::attacks::AttackId;
 
 /// The party whose columns are attacked.
@@ -38,6 +38,8 @@ pub fn result(
         metrics: Metrics::from([(Metric::Skill, around(skill, 0.02))]),
         of_columns: BTreeMap::new(),
         errors: vec![0.5, 1.5],
+        hits: Vec::new(),
+        alarm: None,
         note: None,
         seconds: 1.5,
     }
@@ -70,7 +72,7 @@ fn gradients() -> Defence {
 }
 
 /// A result about labels, from what a party sent or was sent.
-fn labels(
+pub fn labels(
     attack: AttackId,
     knowledge: &[Knowledge],
     releases: u64,
@@ -204,8 +206,9 @@ pub fn sample() -> Report {
         limits: Limits::default(),
         quick: false,
         pixels: true,
+        positions: Vec::new(),
         gradients: Some(gradients()),
-        targets: BTreeMap::from([("test records".to_string(), vec![5, 3])]),
+        targets: BTreeMap::from([(TargetRecords { of: Population::Test, under: None }, vec![5, 3])]),
         owned: vec![0, 4],
         sorted: vec![2, 0, 1, 4, 3, 5],
         bounds: vec![

@@ -84,8 +84,8 @@ fn strongest_of(answer: &Answer) -> String {
     match answer.attacks.len() {
         1 => format!("The only attack that was run: {best}."),
         count => format!(
-            "The strongest of {count} attacks: {best}. It was chosen on the records that it is scored on, which \
-             flatters it a little."
+            "The strongest of {count} attacks: {best}. It was chosen and scored on the same records, which overstates it \
+             slightly."
         ),
     }
 }
@@ -96,7 +96,7 @@ fn knows_less(answer: &Answer) -> Option<String> {
     // Of labels, what is left out are the gradients themselves.
     answer.best.knowledge.iter().find(|knows| !known.contains(*knows) && !knows.is_gradients())?;
     Some(format!(
-        "The baseline knows less ({}), so not all of the difference comes from {}.",
+        "The baseline knows less ({}), so the difference is not due only to {}.",
         base.knowing(),
         answer.without()
     ))
@@ -109,9 +109,9 @@ fn floats(answer: &Answer) -> String {
             let attack = if alike {
                 "the same attack".to_string()
             } else {
-                format!("{}, {}", floats.attack, floats.knowing())
+                format!("{} ({})", floats.attack, floats.knowing())
             };
-            format!("Floats at the same cut would give {} to {attack}.", answer.metric.phrase(found))
+            format!("From floats at the same cut, {attack} would get {}.", answer.metric.phrase(found))
         }
         None => {
             "Floats at the same cut were not attacked, so what hashing itself withholds is unknown.".into()
@@ -120,16 +120,24 @@ fn floats(answer: &Answer) -> String {
 }
 
 fn worst(answer: &Answer) -> Option<String> {
-    let left = answer.best.metrics.get(&Metric::Worst)?;
-    let baseline = answer.baseline.and_then(|(base, _)| base.metrics.get(&Metric::Worst));
+    let (left, compared) = left_on(answer, Metric::Worst)?;
+    let more = left_on(answer, Metric::WorstTwentieth);
+    let more = more.map_or(String::new(), |(left, compared)| format!("; on 5 % it is {left} ({compared})"));
+    Some(format!(
+        "On the 1 % of records that are reconstructed best, the error is {left} of the average error of guessing the mean \
+         ({compared}){more}."
+    ))
+}
+
+/// The error that is left on the records that are reconstructed best, and what it is compared with.
+fn left_on(answer: &Answer, metric: Metric) -> Option<(String, String)> {
+    let left = answer.best.metrics.get(&metric)?;
+    let baseline = answer.baseline.and_then(|(base, _)| base.metrics.get(&metric));
     let compared = match baseline {
-        Some(base) => format!("{} without {}", Metric::Worst.phrase(*base), answer.without()),
+        Some(base) => format!("{} without {}", metric.phrase(*base), answer.without()),
         None => format!("without {} this was not measured", answer.without()),
     };
-    Some(format!(
-        "On the 1 % of records that are reconstructed best, the error is {} of what guessing the mean makes on an average record ({compared}).",
-        Metric::Worst.phrase(*left)
-    ))
+    Some((metric.phrase(*left), compared))
 }
 
 fn beaten(report: &Report, result: &AttackResult) -> Option<String> {
@@ -148,12 +156,12 @@ fn beaten(report: &Report, result: &AttackResult) -> Option<String> {
 fn gets(metric: Metric, estimate: Estimate, victim: &str) -> String {
     let figure = metric.phrase(estimate);
     match metric {
-        Metric::Auc => format!("tells {victim} with an AUC of {figure}"),
+        Metric::Auc => format!("distinguishes {victim} with an AUC of {figure}"),
         Metric::Accuracy => format!("guesses {figure} of {victim} right"),
         Metric::Balanced => format!("guesses {victim} with a balanced accuracy of {figure}"),
         Metric::Top1 => format!("finds {victim}, in {figure} of cases"),
         Metric::Skill if estimate.value < 0.0 => {
-            format!("does worse on {victim} than guessing the mean, by a skill of {figure}")
+            format!("reconstructs {victim} worse than guessing the mean (skill {figure})")
         }
         _ => format!("explains {figure} of the variance of {victim}"),
     }
@@ -188,9 +196,12 @@ fn replicates(spread: &Spread) -> String {
 
 fn bound(report: &Report) -> String {
     let bound = match report.bounds.first() {
-        None => "No bound was computed: a stronger attack may get more.".to_string(),
+        None => "No bound was computed; a stronger attack may learn more.".to_string(),
         Some(bound) => {
-            format!("A stronger attack may get more, up to the bounds below: {} {}.", bound.about, bound.says)
+            format!(
+                "A stronger attack may learn more, up to bounds such as this: {} {}.",
+                bound.about, bound.says
+            )
         }
     };
     format!("{bound} Attacks were scored on records that they had not seen; ranges are 95 % intervals.")
@@ -215,8 +226,8 @@ mod tests {
             "From one code of 16 bits, an attacker explains 15.0 % (13.0 to 17.0) of the variance of bank's columns (test \
              records). Without the code: 4.0 % (2.0 to 6.0). The code adds 11.0 points (9.0 to 13.0).",
             "The strongest of 2 attacks: inverse network, knowing labels.",
-            "Floats at the same cut would give 45.0 % (43.0 to 47.0) to the same attack.",
-            "reconstructed best, the error is 8.0 % (6.0 to 10.0) of what guessing the mean makes on an average record \
+            "From floats at the same cut, the same attack would get 45.0 % (43.0 to 47.0).",
+            "reconstructed best, the error is 8.0 % (6.0 to 10.0) of the average error of guessing the mean \
              (20.0 % (18.0 to 22.0) without the code)",
             "The conditional mean (knowing labels) reaches 10.0 % (8.0 to 12.0). With the same knowledge, inverse network \
              reaches 15.0 % (13.0 to 17.0).",
@@ -233,7 +244,7 @@ mod tests {
             found
                 .last()
                 .unwrap()
-                .starts_with("A stronger attack may get more, up to the bounds below: one code tells")
+                .starts_with("A stronger attack may learn more, up to bounds such as this: one code tells")
         );
         for word in ["safe", "secure"] {
             assert!(!found.join(" ").contains(word));
@@ -265,7 +276,7 @@ mod tests {
         let below = Estimate { value: -0.03, low: -0.05, high: -0.01 };
         report.results[1].metrics.insert(Metric::Skill, below);
         let found = paragraphs(&report);
-        assert!(found[0].contains("than guessing the mean, by a skill of \u{2212}3.0 %"), "{found:?}");
+        assert!(found[0].contains("worse than guessing the mean (skill \u{2212}3.0 %"), "{found:?}");
         assert!(found[0].contains("The code adds \u{2212}7.0 points."), "{found:?}");
     }
 

@@ -20,7 +20,7 @@ pub fn block(report: &Report, block: &ResultGroup<'_>) -> Markup {
         table.reflow.attacks {
             caption { "Against " (first.victim) }
             thead { tr {
-                th { "attack" } th { "cut and defence" } th { "saw per record" } th { "records" }
+                th { "attack" } th { "cut and defence" } th { "released bits per record" } th { "records" }
                 @for metric in &metrics { th.figure { (metric) (metric.unit()) } }
             } }
             tbody {
@@ -40,7 +40,7 @@ fn line(report: &Report, row: &AttackResult, metrics: &BTreeSet<Metric>) -> Mark
         tr.baseline[row.is_baseline()] {
             td { (row.attack) small { (row.knowing()) } }
             td data-name="cut and defence" { (cut(row)) }
-            td data-name="saw per record" { (seen(row)) }
+            td data-name="released bits per record" { (seen(row)) }
             td data-name="records" { (row.target_rows) " scored" small { (row.auxiliary_rows) " learned from" } }
             @for metric in metrics {
                 @if let Some(found) = row.metrics.get(metric) {
@@ -91,7 +91,7 @@ fn notes(report: &Report, row: &AttackResult) -> Vec<String> {
     {
         let knowing = base.knowing();
         notes.push(format!(
-            "The baseline knows less ({knowing}): not all of the difference comes from the code."
+            "The baseline knows less ({knowing}), so the difference is not due only to the code."
         ));
     }
     notes.extend(row.note.clone());

@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 
+use super::label_questions::label_questions;
 use super::model::{AttackResult, Report};
-use super::questions::{label_questions, questions};
+use super::questions::questions;
 use super::relate::ResultGroup;
 use super::summary::summary;
 
@@ -15,7 +16,7 @@ pub fn text(report: &Report) -> String {
     }
     for question in questions(report).iter().chain(&label_questions(report)) {
         let _ = writeln!(text, "\n{}\n{}", question.asked, question.answer);
-        let more = question.values.iter().chain(&question.verdict).chain(&question.bound);
+        let more = question.beside.iter().chain(&question.verdict).chain(&question.bound);
         more.for_each(|line| text.push_str(&format!("{line}\n")));
     }
     for statement in summary(report) {

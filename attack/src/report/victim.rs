@@ -4,6 +4,7 @@ use std::fmt;
 
 use hashvfl_core::PartyName;
 
+use super::Defence;
 use super::model::CutKind;
 
 /// Which of a run's records are attacked.
@@ -13,7 +14,7 @@ pub enum Population {
     Test,
     /// Records that were encoded in every epoch.
     Training,
-    /// Validation records, which were encoded after every epoch, without dropout.
+    /// Validation records, which were encoded after epochs: each, or each of the last cycle.
     Validation,
     /// Training records that encode-once training encoded once.
     OutsideCohort,
@@ -27,6 +28,24 @@ impl fmt::Display for Population {
             Self::Validation => "validation records",
             Self::OutsideCohort => "training records outside the cohort",
         })
+    }
+}
+
+/// Which records are scored: those of a population, or others of it that a defence has.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TargetRecords {
+    /// The population.
+    pub of: Population,
+    /// The defence, where its records are others than those of the run.
+    pub under: Option<Defence>,
+}
+
+impl fmt::Display for TargetRecords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.under {
+            None => write!(f, "{}", self.of),
+            Some(defence) => write!(f, "{} ({defence})", self.of),
+        }
     }
 }
 
@@ -82,7 +101,7 @@ pub enum Victim {
 }
 
 impl Victim {
-    /// Which records it is about, where it is about those of one population.
+    /// Which records it is about, where it is about those of one population; labels are those of training records.
     pub fn population(&self) -> Option<Population> {
         match self {
             Self::Columns { of, .. }
@@ -90,7 +109,8 @@ impl Victim {
             | Self::Column { of, .. }
             | Self::Identity { of, .. }
             | Self::OtherRun { of, .. } => Some(*of),
-            Self::Labels | Self::Membership { .. } => None,
+            Self::Labels => Some(Population::Training),
+            Self::Membership { .. } => None,
         }
     }
 }

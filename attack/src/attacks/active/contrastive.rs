@@ -1,15 +1,49 @@
 //! Gradients that make codes tell records apart, by a coordinator that knows no column: each record's code is drawn towards
 //! its own codes of earlier epochs and away from those of the other records in its batch.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
-/// What is kept of a record's codes.
+/// To what of its earlier codes a record is drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Memory {
     /// The last one.
     Last,
+    /// The one of so many times ago: 1 is the last one.
+    Lag(usize),
     /// The mean of all.
     Mean,
+    /// The mean of all but the last so many.
+    MeanBut(usize),
+}
+
+impl Memory {
+    /// How often a record must have come before there is something to draw it to.
+    pub fn needs(self) -> usize {
+        self.skips() + 1
+    }
+
+    /// The latest codes that it leaves out.
+    fn skips(self) -> usize {
+        match self {
+            Self::Last | Self::Mean => 0,
+            Self::Lag(lag) => lag.saturating_sub(1),
+            Self::MeanBut(count) => count,
+        }
+    }
+
+    fn is_mean(self) -> bool {
+        matches!(self, Self::Mean | Self::MeanBut(_))
+    }
+}
+
+/// What is kept of a record's codes.
+#[derive(Default)]
+struct Kept {
+    /// The latest codes, the oldest first: the record is not drawn to them yet.
+    skipped: VecDeque<Vec<f32>>,
+    /// The sum of those before, or the last of them.
+    sums: Vec<f32>,
+    count: f32,
 }
 
 /// The gradient of InfoNCE (van den Oord, Li and Vinyals 2018) with a record's own earlier codes as the positive example and
@@ -17,8 +51,7 @@ pub enum Memory {
 pub struct Contrastive {
     memory: Memory,
     temperature: f32,
-    /// Sums of codes, and how many.
-    codes: HashMap<u32, (Vec<f32>, f32)>,
+    codes: HashMap<u32, Kept>,
 }
 
 impl Contrastive {
@@ -27,10 +60,11 @@ impl Contrastive {
         Self { memory, temperature, codes: HashMap::new() }
     }
 
-    /// Places of the batch `rows` whose records came before, and the gradient for their `codes` [rows, latents]:
-    /// [places, latents]. The codes are kept for the next time.
+    /// Returns the positions in the batch `rows` whose records were seen often enough before, and the gradient for their codes,
+    /// [positions, latents]. Remembers the batch's `codes` [rows, latents].
     pub fn pull(&mut self, rows: &[u32], codes: &[f32], latents: usize) -> (Vec<usize>, Vec<f32>) {
-        let places: Vec<usize> = (0..rows.len()).filter(|at| self.codes.contains_key(&rows[*at])).collect();
+        let comes_again = |row: &u32| self.codes.get(row).is_some_and(|kept| kept.count > 0.0);
+        let places: Vec<usize> = (0..rows.len()).filter(|at| comes_again(&rows[*at])).collect();
         let before: Vec<Vec<f32>> = places.iter().map(|at| self.before(rows[*at])).collect();
         let mut gradient = Vec::with_capacity(places.len() * latents);
         for (own, at) in places.iter().enumerate() {
@@ -54,18 +88,23 @@ impl Contrastive {
     }
 
     fn before(&self, row: u32) -> Vec<f32> {
-        let (sums, count) = &self.codes[&row];
+        let Kept { sums, count, .. } = &self.codes[&row];
         sums.iter().map(|sum| sum / count).collect()
     }
 
     fn keep(&mut self, row: u32, code: &[f32]) {
-        let (sums, count) = self.codes.entry(row).or_insert_with(|| (vec![0.0; code.len()], 0.0));
-        if self.memory == Memory::Last {
-            sums.fill(0.0);
-            *count = 0.0;
+        let kept = self.codes.entry(row).or_default();
+        kept.skipped.push_back(code.to_vec());
+        if kept.skipped.len() <= self.memory.skips() {
+            return;
         }
-        *count += 1.0;
-        sums.iter_mut().zip(code).for_each(|(sum, value)| *sum += value);
+        let Some(code) = kept.skipped.pop_front() else { return };
+        if kept.sums.is_empty() || !self.memory.is_mean() {
+            (kept.sums, kept.count) = (code, 1.0);
+            return;
+        }
+        kept.count += 1.0;
+        kept.sums.iter_mut().zip(code).for_each(|(sum, value)| *sum += value);
     }
 }
 
@@ -90,6 +129,33 @@ mod tests {
                 pull[1] < 0.0 && pull[3] > 0.0,
                 "a step against the gradient goes towards its own code: {pull:?}"
             );
+        }
+    }
+
+    #[test]
+    fn the_latest_codes_can_be_skipped() {
+        // The codes, by when they came, that a record is drawn to when it comes for the fifth time.
+        let cases: [(Memory, &[usize]); 6] = [
+            (Memory::Last, &[3]),
+            (Memory::Lag(1), &[3]),
+            (Memory::Lag(2), &[2]),
+            (Memory::Mean, &[0, 1, 2, 3]),
+            (Memory::MeanBut(1), &[0, 1, 2]),
+            (Memory::MeanBut(3), &[0]),
+        ];
+        for (memory, expected) in cases {
+            let mut contrastive = Contrastive::new(memory, 0.2);
+            for time in 0..4 {
+                let mut code = [0.0_f32; 4];
+                code[time] = 1.0;
+                let (places, _) = contrastive.pull(&[6], &code, 4);
+                assert_eq!(places.is_empty(), time < memory.needs(), "{memory:?}, time {time}");
+            }
+            let before = contrastive.before(6);
+            for (time, value) in before.iter().enumerate() {
+                let share = if expected.contains(&time) { 1.0 / expected.len() as f32 } else { 0.0 };
+                assert!((value - share).abs() < 1e-6, "{memory:?}: {before:?}");
+            }
         }
     }
 

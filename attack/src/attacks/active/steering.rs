@@ -1,19 +1,15 @@
 //! What codes say after a malicious coordinator has steered the bottom model, beside an honest run.
 
-use hashvfl_core::CodeForm;
-use hashvfl_core::gradient_monitor::{Alarm, Cause};
 use hashvfl_learning::encoder::CutLayer;
 
 use crate::attacks::AttackId;
+use crate::attacks::active::cheated_run::{CheatedRun, Cheating, form_at};
 use crate::attacks::active::contrastive::{Contrastive, Memory};
-use crate::attacks::active::steering_server::{Decoder, Goal, Steer};
-use crate::attacks::sweeps::epochs::everything_of;
+use crate::attacks::active::steering_server::{Decoder, Goal};
 use crate::evaluation::PrivacyEvaluation;
 use crate::evaluation::adversary::Release;
 use crate::evaluation::attack::{About, Attack, Need};
-use crate::evaluation::grid::AdversaryGrid;
-use crate::evaluation::victim::{AttackSurface, Records};
-use crate::evidence::simulation::{RunVariant, Simulated, steered};
+use crate::evaluation::victim::AttackSurface;
 use crate::report::{Change, Defence, Knowledge, Population};
 
 /// Power of the goal's gradient, as multiples of the honest one's.
@@ -24,8 +20,8 @@ const TEMPERATURE: f32 = 0.2;
 
 /// Repeats the run under gradients that steer, towards codes from which columns can be decoded, towards codes that lie apart
 /// and towards each record's own earlier codes, and attacks one code of each test record; of the weight that gives most of it,
-/// everything that training and validation records sent, too. After a decoder floats as well, for the first weight, and those
-/// at one bit each.
+/// everything that training and validation records sent, too. With a decoder as the goal, and for the first weight, it also
+/// attacks floats and one-bit floats.
 pub struct Steering;
 
 const KNOWS: &[Knowledge] =
@@ -58,9 +54,9 @@ impl Attack for Steering {
         let (victim, surfaces) = (evaluation.victim, evaluation.surfaces);
         let bits = victim.code_form().bits();
         for towards in [Towards::Decoded, Towards::Apart, Towards::OwnEarlierCodes] {
-            let mut best: Option<(f64, SteeredRun, Defence)> = None;
+            let mut best: Option<(f64, CheatedRun, Defence)> = None;
             for weight in WEIGHTS {
-                let run = SteeredRun::new(evaluation, CutLayer::Hash, towards, weight)?;
+                let run = steer(evaluation, CutLayer::Hash, towards, weight)?;
                 let defence = surfaces.codes.defence.changed(towards.change(weight));
                 let reached = {
                     let surface = AttackSurface::repeated(&run.simulated, &surfaces.codes, defence.clone());
@@ -85,7 +81,7 @@ impl Attack for Steering {
             }
         }
         let weight = WEIGHTS[0];
-        let run = SteeredRun::new(evaluation, CutLayer::SimulatedFloat, Towards::Decoded, weight)?;
+        let run = steer(evaluation, CutLayer::SimulatedFloat, Towards::Decoded, weight)?;
         let defence = surfaces.floats.defence.changed(Change::Steered(weight));
         let surface = AttackSurface::repeated(&run.simulated, &surfaces.floats, defence);
         run.attack(evaluation, &surface, &victim.test, &[Release::OneCode])?;
@@ -98,99 +94,41 @@ impl Attack for Steering {
     }
 }
 
-/// The run under a coordinator that steers.
-struct SteeredRun {
-    simulated: Simulated,
-    /// What a reader must know of it.
-    note: String,
+/// The run under a coordinator that steers with `weight`.
+fn steer(
+    evaluation: &PrivacyEvaluation,
+    cut: CutLayer,
     towards: Towards,
-}
-
-impl SteeredRun {
-    fn new(
-        evaluation: &PrivacyEvaluation,
-        cut: CutLayer,
-        towards: Towards,
-        weight: u32,
-    ) -> anyhow::Result<Self> {
-        let victim = evaluation.victim;
-        let run = &victim.evidence.coordinator.run;
-        let known = &victim.training.auxiliary;
-        let form = victim.code_form();
-        // Of floats, one for each latent.
-        let form = if cut == CutLayer::Hash { form } else { CodeForm::signs(form.latents()) };
-        let goal = match towards {
-            Towards::Decoded => {
-                let columns = &victim.owner.columns;
-                Goal::Decoded(Box::new(Decoder::new(columns, known, form.latents(), victim.config.seed)))
-            }
-            Towards::Apart => Goal::Apart,
-            Towards::OwnEarlierCodes => Goal::OwnEarlierCodes(Contrastive::new(Memory::Mean, TEMPERATURE)),
-        };
-        let records = victim.owner.columns.rows();
-        let mut steer = Steer::new(victim.place, goal, weight as f32, run, form, records);
-        let name = if cut == CutLayer::Hash { "codes" } else { "floats" };
-        let how = match towards {
-            Towards::Decoded => "decoded",
-            Towards::Apart => "apart",
-            Towards::OwnEarlierCodes => "contrastive",
-        };
-        let path = evaluation.out.join(format!("simulated-steered-{name}-{how}-{weight}.parquet"));
-        let simulated = steered(victim.evidence, &RunVariant::new(run, cut), &mut steer, &path)?;
-        let who = match towards {
-            Towards::Decoded => format!("{} records steer", known.len()),
-            Towards::Apart | Towards::OwnEarlierCodes => "no columns are known".to_string(),
-        };
-        let note = format!("{who}, test metric {:.4}; {}", simulated.utility, monitor_says(steer.alarm));
-        Ok(Self { simulated, note, towards })
-    }
-
-    /// The conditional mean of what says most of `releases`, by every adversary; the greatest skill.
-    fn attack(
-        &self,
-        evaluation: &mut PrivacyEvaluation,
-        surface: &AttackSurface,
-        records: &Records,
-        releases: &[Release],
-    ) -> anyhow::Result<f64> {
-        let grid = AdversaryGrid::new(evaluation.victim, surface, records, releases);
-        let mut grid = match self.towards {
-            Towards::Decoded => grid.special(AttackId::Steering, Some(Knowledge::TrainingColumns)),
-            Towards::Apart | Towards::OwnEarlierCodes => grid.special(AttackId::Steering, None),
-        };
-        let first = evaluation.findings.attacked.len();
-        evaluation.keep_grid(&mut grid)?;
-        let mut most = f64::NEG_INFINITY;
-        for attacked in &mut evaluation.findings.attacked[first..] {
-            attacked.result.note = Some(self.note.clone());
-            most = most.max(attacked.skill().value);
+    weight: u32,
+) -> anyhow::Result<CheatedRun> {
+    let victim = evaluation.victim;
+    let known = &victim.training.auxiliary;
+    let goal = match towards {
+        Towards::Decoded => {
+            let (columns, latents) = (&victim.owner.columns, form_at(victim, cut).latents());
+            Goal::Decoded(Box::new(Decoder::new(columns, known, latents, victim.config.seed)))
         }
-        Ok(most)
-    }
-
-    /// The same of everything that training records sent, and validation records where it is not to be quick: whoever cheats
-    /// has all epochs, too.
-    fn attack_everything(&self, evaluation: &mut PrivacyEvaluation, defence: Defence) -> anyhow::Result<()> {
-        let (victim, surfaces) = (evaluation.victim, evaluation.surfaces);
-        let surface = AttackSurface::repeated(&self.simulated, &surfaces.codes, defence);
-        let validation = victim.validation.as_ref().filter(|_| !victim.config.quick);
-        for records in [Some(&victim.training), validation].into_iter().flatten() {
-            let mut releases = everything_of(victim, &surface, records);
-            // What says less would take as long again.
-            releases.drain(..releases.len() - 1);
-            self.attack(evaluation, &surface, records, &releases)?;
-        }
-        Ok(())
-    }
-}
-
-/// What the party's gradient monitor says of it.
-fn monitor_says(alarm: Option<Alarm>) -> String {
-    let Some(alarm) = alarm else { return "the party's gradient monitor does not notice".to_string() };
-    let cause = match alarm.cause {
-        Cause::Predictable => "predictable",
-        Cause::Featureless => "featureless",
-        Cause::EarlierCodes => "earlier codes",
+        Towards::Apart => Goal::Apart,
+        Towards::OwnEarlierCodes => Goal::OwnEarlierCodes(Contrastive::new(Memory::Mean, TEMPERATURE)),
     };
-    format!("the party's gradient monitor raises an alarm at step {} ({cause})", alarm.steps)
+    let sent = if cut == CutLayer::Hash { "codes" } else { "floats" };
+    let how = match towards {
+        Towards::Decoded => "decoded",
+        Towards::Apart => "apart",
+        Towards::OwnEarlierCodes => "contrastive",
+    };
+    let (who, knowledge) = match towards {
+        Towards::Decoded => (format!("{} records steer", known.len()), Some(Knowledge::TrainingColumns)),
+        Towards::Apart | Towards::OwnEarlierCodes => ("no columns are known".to_string(), None),
+    };
+    let cheating = Cheating {
+        goal,
+        weight: weight as f32,
+        honest: 1.0,
+        keep_last: false,
+        file: format!("simulated-steered-{sent}-{how}-{weight}.parquet"),
+        who,
+        special: (AttackId::Steering, knowledge),
+    };
+    CheatedRun::new(evaluation, cut, cheating)
 }

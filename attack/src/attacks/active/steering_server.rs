@@ -1,6 +1,7 @@
 //! A malicious coordinator that steers, so that codes of every record say more. One that knows columns of some records in
 //! training learns a decoder from their codes back to them, and adds the decoder's gradient to theirs. One that knows none
-//! adds a gradient that draws the codes of a batch apart, or that draws each towards the record's own earlier codes.
+//! adds a gradient that draws the codes of a batch apart, or that draws each towards the record's own earlier codes. A hijacker's
+//! takes the place of the honest one, or of a part of it.
 
 use std::collections::BTreeSet;
 
@@ -28,7 +29,12 @@ pub enum Goal<'a> {
     Apart,
     /// Codes that are like a record's own earlier ones, and unlike those of others.
     OwnEarlierCodes(Contrastive),
+    /// Codes that a hijacker reads.
+    Hijacked(Box<Pull<'a>>),
 }
+
+/// What a hijacker sends for the rows of a batch and the values [rows, latents] of their codes: a gradient [rows, latents].
+pub type Pull<'a> = dyn FnMut(&[u32], &[f32]) -> Vec<f32> + 'a;
 
 /// A decoder of codes that learns along with the run, on records whose columns are known.
 pub struct Decoder<'a> {
@@ -46,6 +52,8 @@ pub struct Steer<'a> {
     goal: Goal<'a>,
     /// Power of the goal's gradient, as a multiple of the honest one's, root mean square against root mean square.
     weight: f32,
+    /// What is kept of the honest one, where the goal pulls.
+    honest: f32,
     /// What the victim's codes are made of; of floats, one for each sign.
     form: CodeForm,
     encoding: GradientEncoding,
@@ -82,12 +90,18 @@ impl<'a> Steer<'a> {
             victim,
             goal,
             weight,
+            honest: 1.0,
             form,
             encoding: settings.gradient,
             waiting: None,
             monitor: GradientMonitor::of_run(settings, form, records, settings.seed),
             alarm: None,
         }
+    }
+
+    /// The same, but where its goal pulls no more than this share of the honest gradient is kept.
+    pub fn keeping(self, honest: f32) -> Self {
+        Self { honest, ..self }
     }
 
     /// The party that it steers.
@@ -115,7 +129,9 @@ impl<'a> Steer<'a> {
             let scale = self.weight * power(&gradient) / power(&pull);
             for (place, pull) in places.iter().zip(pull.chunks_exact(latents)) {
                 let row = &mut gradient[place * latents..][..latents];
-                row.iter_mut().zip(pull).for_each(|(value, pull)| *value += scale * pull);
+                row.iter_mut()
+                    .zip(pull)
+                    .for_each(|(value, pull)| *value = self.honest * *value + scale * pull);
             }
         }
         let sent = Gradient::encode(gradient, latents, self.encoding);
@@ -134,6 +150,7 @@ impl Goal<'_> {
             Self::Decoded(decoder) => decoder,
             Self::Apart => return ((0..rows.len()).collect(), apart(codes, latents)),
             Self::OwnEarlierCodes(contrastive) => return contrastive.pull(rows, codes, latents),
+            Self::Hijacked(pull) => return ((0..rows.len()).collect(), pull(rows, codes)),
         };
         let places: Vec<usize> =
             (0..rows.len()).filter(|place| decoder.known.contains(&rows[*place])).collect();
@@ -195,7 +212,32 @@ impl<'a> Decoder<'a> {
 
 #[cfg(test)]
 mod tests {
+    use hashvfl_core::{PartyName, Task};
+
     use super::*;
+
+    #[test]
+    fn of_the_honest_gradient_a_share_is_kept() {
+        let encoding = GradientEncoding::F32;
+        let names = vec![PartyName::new("a").unwrap()];
+        let settings = RunSettings { gradient: encoding, ..RunSettings::new(names, Task::Binary, 2, 1) };
+        for (honest, weight, expected) in
+            [(1.0, 1.0, [2.0, 2.0]), (0.0, 1.0, [0.0, 2.0]), (0.5, 0.5, [1.0, 1.0])]
+        {
+            let pull = |rows: &[u32], codes: &[f32]| {
+                assert_eq!((rows, codes), (&[4, 6][..], &[1.0, -1.0, -1.0, 1.0][..]));
+                vec![0.0, 5.0, 0.0, 5.0]
+            };
+            let goal = Goal::Hijacked(Box::new(pull));
+            let mut steer = Steer::new(0, goal, weight, &settings, CodeForm::signs(2), 8).keeping(honest);
+            let codes = vec![1.0, -1.0, -1.0, 1.0];
+            steer.saw(Waiting { begins_cycle: true, rows: vec![4, 6], codes, expected: None });
+            let sent = steer.turn(Gradient::encode(vec![2.0, 0.0, 2.0, 0.0], 2, encoding)).decode();
+            // Both have the same power, and as much of the honest gradient is kept as is asked for.
+            let apart = sent.iter().zip(expected.repeat(2)).map(|(a, b): (&f32, f32)| (a - b).abs());
+            assert!(apart.fold(0.0, f32::max) < 1e-5, "{honest}: {sent:?}");
+        }
+    }
 
     #[test]
     fn equal_codes_are_drawn_apart_and_unlike_ones_are_left() {

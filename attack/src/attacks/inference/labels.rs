@@ -24,9 +24,10 @@ use crate::attacks::inference::clusters::{cosine, k_means, nearest, norm};
 use crate::evaluation::findings::AttackOutcome;
 use crate::evaluation::score::moments;
 use crate::evidence::observed::{Observed, ObservedAt};
+use crate::metrics::area::area;
 use crate::metrics::label;
 use crate::report::{AttackResult, CutKind, Defence, Knowledge, Metric, Metrics, Victim};
-use hashvfl_leakage::metrics::{Bootstrap, proportion};
+use hashvfl_leakage::metrics::proportion;
 use hashvfl_leakage::regression::{Examples, Regression};
 
 /// Labelled records of each class that the party has.
@@ -124,6 +125,11 @@ impl Inference {
     fn sees_columns(self) -> bool {
         matches!(self, Self::CompletionWithColumns | Self::CodeAndColumns)
     }
+
+    /// Whether it can be used: of `two_classes` or more, and `columns` that the party has or has not.
+    fn is_for(self, two_classes: bool, columns: bool) -> bool {
+        (two_classes || self != Self::Norm) && (columns || !self.sees_columns())
+    }
 }
 
 /// The classes of a run's records.
@@ -156,10 +162,8 @@ impl<'a> Insider<'a> {
 
     /// The ways that fit the number of classes, and what is looked at.
     pub fn ways(&self) -> impl Iterator<Item = Inference> + use<> {
-        let (binary, columns) = (self.classes.count == 2, !self.view.columns.is_empty());
-        let fits =
-            move |way: &Inference| (binary || *way != Inference::Norm) && (columns || !way.sees_columns());
-        Inference::ALL.into_iter().filter(fits)
+        let (two_classes, columns) = (self.classes.count == 2, !self.view.columns.is_empty());
+        Inference::ALL.into_iter().filter(move |way| way.is_for(two_classes, columns))
     }
 
     /// What labels are scored by: AUC of two classes, accuracy of more.
@@ -171,11 +175,13 @@ impl<'a> Insider<'a> {
     pub fn majority(&self, pool: &[u32]) -> AttackOutcome {
         let labels: Vec<u32> = pool.iter().map(|record| self.class(*record)).collect();
         let most = label::majority(&labels).unwrap_or(0);
-        let one_hot = |_| (0..self.classes.count as u32).map(|class| f64::from(u8::from(class == most)));
-        let scores: Vec<f64> = (0..self.targets.len()).flat_map(one_hot).collect();
+        let mut score = vec![0.0_f64; self.classes.count];
+        score[most as usize] = 1.0;
+        let scores = score.repeat(self.targets.len());
         let result = AttackResult {
             knowledge: vec![Knowledge::FewLabels],
             note: Some("granted the fractions of classes".into()),
+            hits: self.told_hits(&scores),
             ..self.result(AttackId::MajorityClass, self.score(&scores))
         };
         outcome(result)
@@ -212,6 +218,7 @@ impl<'a> Insider<'a> {
             bits: releases * values * value_bits,
             cut,
             knowledge: self.knowledge(way),
+            hits: self.told_hits(&scores),
             seconds: began.elapsed().as_secs_f64(),
             ..self.result(way.id(), metrics)
         }))
@@ -242,23 +249,13 @@ impl<'a> Insider<'a> {
         let mut features = vec![Vec::new(); records.len()];
         for epoch in epochs {
             for party in self.view.parties {
-                let mut add = |moment, unit: bool| -> anyhow::Result<()> {
-                    let values = self.view.observed.gather(*party, moment, records)?;
-                    let width = self.view.observed.width_at(*party, moment);
-                    for (features, row) in features.iter_mut().zip(values.chunks_exact(width)) {
-                        let length = if unit { norm(row).max(1e-20) } else { 1.0 };
-                        features.extend(row.iter().map(|v| v / length));
-                    }
-                    Ok(())
-                };
-                match way {
-                    Inference::Norm => add(ObservedAt::Gradient(epoch), false)?,
-                    Inference::Direction | Inference::Clusters => add(ObservedAt::Gradient(epoch), true)?,
-                    Inference::Completion | Inference::CompletionWithColumns => {
-                        add(ObservedAt::Epoch(epoch), false)?;
-                        add(ObservedAt::Gradient(epoch), true)?;
-                    }
-                    Inference::CodeAlone | Inference::CodeAndColumns => add(ObservedAt::Epoch(epoch), false)?,
+                let (code, gradient) = (ObservedAt::Epoch(epoch), ObservedAt::Gradient(epoch));
+                if way.sees_codes() {
+                    self.add_values(*party, code, records, false, &mut features)?;
+                }
+                if way.sees_gradients() {
+                    let unit = way != Inference::Norm;
+                    self.add_values(*party, gradient, records, unit, &mut features)?;
                 }
             }
         }
@@ -266,6 +263,24 @@ impl<'a> Insider<'a> {
             self.add_columns(records, &mut features);
         }
         Ok(features)
+    }
+
+    /// Adds what crossed `party`'s cut at a `moment` about `records`; with `unit`, each record's at length 1.
+    fn add_values(
+        &self,
+        party: usize,
+        moment: ObservedAt,
+        records: &[u32],
+        unit: bool,
+        features: &mut [Vec<f32>],
+    ) -> anyhow::Result<()> {
+        let values = self.view.observed.gather(party, moment, records)?;
+        let width = self.view.observed.width_at(party, moment);
+        for (features, row) in features.iter_mut().zip(values.chunks_exact(width)) {
+            let length = if unit { norm(row).max(1e-20) } else { 1.0 };
+            features.extend(row.iter().map(|v| v / length));
+        }
+        Ok(())
     }
 
     /// Adds the columns of `records`, each in standard deviations.
@@ -283,16 +298,22 @@ impl<'a> Insider<'a> {
         let width = known.first().map_or(0, Vec::len);
         let mut centres = vec![vec![0.0; width]; self.classes.count];
         for (record, values) in self.shots.iter().zip(known) {
-            let centre = &mut centres[self.class(*record) as usize];
-            centre.iter_mut().zip(values).for_each(|(sum, v)| *sum += v / SHOTS as f32);
+            let class = self.class(*record);
+            let centre = &mut centres[class as usize];
+            centre.iter_mut().zip(values).for_each(|(sum, v)| *sum += v / self.shots_of(class));
         }
         centres
+    }
+
+    /// How many labelled records a class has: of a rare one there may be fewer than of others.
+    fn shots_of(&self, class: u32) -> f32 {
+        self.shots.iter().filter(|record| self.class(**record) == class).count().max(1) as f32
     }
 
     fn by_norm(&self, known: &[Vec<f32>], asked: &[Vec<f32>]) -> Vec<f64> {
         let mean = |class: u32| {
             let of_class = self.shots.iter().zip(known).filter(|(record, _)| self.class(**record) == class);
-            of_class.map(|(_, values)| norm(values)).sum::<f32>()
+            of_class.map(|(_, values)| norm(values)).sum::<f32>() / self.shots_of(class)
         };
         let sign = if mean(1) >= mean(0) { 1.0 } else { -1.0 };
         asked.iter().flat_map(|values| [0.0, f64::from(sign * norm(values))]).collect()
@@ -305,53 +326,54 @@ impl<'a> Insider<'a> {
 
     fn by_clusters(&self, known: &[Vec<f32>], asked: &[Vec<f32>]) -> Vec<f64> {
         let means = k_means(asked, CLUSTERS * self.classes.count, self.seed);
-        let of_class = |cluster: &Vec<f32>| -> Vec<f64> {
-            let near = |record: &Vec<f32>| cosine(record, cluster);
-            let mut best = vec![f64::NEG_INFINITY; self.classes.count];
-            for (record, values) in self.shots.iter().zip(known) {
-                let best = &mut best[self.class(*record) as usize];
-                *best = best.max(near(values));
-            }
-            best
-        };
-        let classes: Vec<Vec<f64>> = means.iter().map(of_class).collect();
+        let classes: Vec<Vec<f64>> = means.iter().map(|mean| self.likeness(mean, known)).collect();
         asked.iter().flat_map(|values| classes[nearest(values, &means)].clone()).collect()
     }
 
+    /// How alike `cluster` points to the labelled record of each class that is most like it.
+    fn likeness(&self, cluster: &[f32], known: &[Vec<f32>]) -> Vec<f64> {
+        let mut best = vec![f64::NEG_INFINITY; self.classes.count];
+        for (record, values) in self.shots.iter().zip(known) {
+            let best = &mut best[self.class(*record) as usize];
+            *best = best.max(cosine(values, cluster));
+        }
+        best
+    }
+
     fn by_model(&self, known: &[Vec<f32>], asked: &[Vec<f32>]) -> Vec<f64> {
-        let one_hot = |record: &u32| {
-            let class = self.class(*record);
-            (0..self.classes.count as u32).map(move |other| f32::from(u8::from(other == class)))
-        };
-        let examples = Examples {
-            inputs: known.concat(),
-            outputs: self.shots.iter().flat_map(one_hot).collect(),
-            rows: known.len(),
-            discrete: false,
-        };
+        // One-hot.
+        let mut outputs = vec![0.0; self.shots.len() * self.classes.count];
+        for (record, output) in self.shots.iter().zip(outputs.chunks_exact_mut(self.classes.count)) {
+            output[self.class(*record) as usize] = 1.0;
+        }
+        let examples = Examples { inputs: known.concat(), outputs, rows: known.len(), discrete: false };
         let model = Regression::fit(&examples, self.seed);
         model.predict(&asked.concat(), asked.len()).into_iter().map(f64::from).collect()
     }
 
     /// Figures of `scores` [targets, classes].
     fn score(&self, scores: &[f64]) -> Metrics {
-        let bootstrap = Bootstrap::new(self.seed);
-        let truth: Vec<u32> = self.targets.iter().map(|record| self.class(*record)).collect();
-        let rows = scores.chunks_exact(self.classes.count);
         if self.classes.count == 2 {
-            let positive: Vec<bool> = truth.iter().map(|class| *class == 1).collect();
-            let margins: Vec<f64> = rows.map(|row| row[1] - row[0]).collect();
-            let area = |rows: &[usize]| {
-                let positive: Vec<bool> = rows.iter().map(|row| positive[*row]).collect();
-                let margins: Vec<f64> = rows.iter().map(|row| margins[*row]).collect();
-                label::auc(&positive, &margins).unwrap_or(f64::NAN)
-            };
-            return Metrics::from([(Metric::Auc, bootstrap.estimate(truth.len(), area))]);
+            let positive: Vec<bool> = self.targets.iter().map(|record| self.class(*record) == 1).collect();
+            let margins: Vec<f64> = scores.chunks_exact(2).map(|row| row[1] - row[0]).collect();
+            return Metrics::from([(Metric::Auc, area(&positive, &margins))]);
         }
+        Metrics::from([(Metric::Accuracy, proportion::of(&self.hits(scores)))])
+    }
+
+    /// Whether each target's class has the greatest of `scores` [targets, classes]: 1 or 0.
+    fn hits(&self, scores: &[f64]) -> Vec<f64> {
         let best =
             |row: &[f64]| (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b])).unwrap_or(0) as u32;
-        let guess: Vec<u32> = rows.map(best).collect();
-        Metrics::from([(Metric::Accuracy, proportion::of(&label::hits(&truth, &guess)))])
+        let guess: Vec<u32> = scores.chunks_exact(self.classes.count).map(best).collect();
+        let truth: Vec<u32> = self.targets.iter().map(|record| self.class(*record)).collect();
+        label::hits(&truth, &guess)
+    }
+
+    /// The same for the report, where it is what the accuracy is of; two classes are told apart by scores.
+    fn told_hits(&self, scores: &[f64]) -> Vec<f32> {
+        let hits = if self.classes.count > 2 { self.hits(scores) } else { Vec::new() };
+        hits.into_iter().map(|hit| hit as f32).collect()
     }
 
     /// A result by an insider that knows what it was sent; what it looked at and how long it took is the caller's to say.
@@ -369,6 +391,8 @@ impl<'a> Insider<'a> {
             metrics,
             of_columns: BTreeMap::new(),
             errors: Vec::new(),
+            hits: Vec::new(),
+            alarm: None,
             note: Some(self.view.note.clone()),
             seconds: 0.0,
         }
@@ -382,5 +406,54 @@ pub fn metric(classes: usize) -> Metric {
 
 /// A result that is no guess of columns.
 fn outcome(result: AttackResult) -> AttackOutcome {
-    AttackOutcome { result, guess: Vec::new(), errors: Vec::new(), reference: Vec::new(), hits: Vec::new() }
+    let (guess, likelihoods) = (Vec::new(), Vec::new());
+    AttackOutcome { result, guess, likelihoods, errors: Vec::new(), reference: Vec::new(), hits: Vec::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evaluation::findings::Findings;
+    use crate::report::Sent;
+
+    /// Gradients of one epoch of one party: of each record two numbers, whose length is `length` of its class.
+    fn gradients(of_record: &[u32], length: impl Fn(u32) -> f32) -> Observed {
+        let records: Vec<u32> = (0..of_record.len() as u32).collect();
+        let values: Vec<f32> = of_record.iter().flat_map(|class| [0.0, length(*class)]).collect();
+        let observed = Observed::none(vec![CodeForm::signs(2)]);
+        observed.with(0, ObservedAt::Gradient(0), &records, &values)
+    }
+
+    fn inferred(of_record: &[u32], pool: &[u32], targets: &[u32], observed: &Observed) -> AttackOutcome {
+        let view = PartyView {
+            observed,
+            parties: &[0],
+            gradients: Knowledge::OwnGradients,
+            codes: Knowledge::OwnCodes,
+            columns: Vec::new(),
+            defence: Defence::new(Sent::Codes { bits: 2, response: None }),
+            note: String::new(),
+        };
+        let insider = Insider::new(view, Classes { of_record, count: 2 }, pool, targets, 1);
+        insider.infer(Inference::Norm, 0..1).unwrap()
+    }
+
+    #[test]
+    fn a_rare_class_with_few_labelled_records_has_the_longer_gradient_all_the_same() {
+        // Two positive records of the pool and four negative ones; then those that are scored.
+        let of_record = [1, 1, 0, 0, 0, 0, 1, 0, 1, 0, 0, 1];
+        let observed = gradients(&of_record, |class| if class == 1 { 3.0 } else { 2.0 });
+        let found = inferred(&of_record, &[0, 1, 2, 3, 4, 5], &[6, 7, 8, 9, 10, 11], &observed);
+        assert_eq!(found.result.metrics[&Metric::Auc].value, 1.0);
+    }
+
+    #[test]
+    fn of_records_of_one_class_there_is_no_figure_and_the_others_are_kept() {
+        let of_record = [1, 0, 0, 0, 0, 0];
+        let observed = gradients(&of_record, |class| 1.0 + class as f32);
+        let found = inferred(&of_record, &[0, 1, 2], &[3, 4, 5], &observed);
+        let mut findings = Findings::default();
+        findings.keep(found);
+        assert!(findings.attacked[0].result.metrics.is_empty() && findings.failed.is_empty());
+    }
 }

@@ -22,17 +22,10 @@ pub fn link(
     other: &Observed,
 ) -> anyhow::Result<[AttackOutcome; 2]> {
     let bare = by(victim, surface, other, AttackId::NoCode, &[Fact::Label])?;
-    let found = by(victim, surface, other, AttackId::Linkage, &[Fact::Label, Fact::Code])?;
+    let mut found = by(victim, surface, other, AttackId::Linkage, &[Fact::Label, Fact::Code])?;
     let gain = proportion::gain(&found.hits, &bare.hits);
-    let mut found = found.outcome;
     found.result.metrics.insert(Metric::Added, gain);
-    Ok([bare.outcome, found])
-}
-
-struct Linked {
-    outcome: AttackOutcome,
-    /// Whether each record was found.
-    hits: Vec<f64>,
+    Ok([bare, found])
 }
 
 fn by(
@@ -41,7 +34,7 @@ fn by(
     other: &Observed,
     attack: AttackId,
     facts: &[Fact],
-) -> anyhow::Result<Linked> {
+) -> anyhow::Result<AttackOutcome> {
     let context = victim.test_context(surface);
     let knowledge = [known(facts), vec![Knowledge::CodesInBothRuns]].concat();
     let attempt = Attempt::begin(attack, &knowledge, context.releases(facts));
@@ -58,5 +51,5 @@ fn by(
     let note = format!("among {} records of a run with other first weights", targets.len());
     let (party, of) = (context.party.clone(), context.population);
     let after = Victim::OtherRun { party, of, cut: surface.cut };
-    Ok(Linked { outcome: context.outcome(attempt.noted(note), after, targets.len(), metrics), hits })
+    Ok(context.outcome(attempt.noted(note), after, targets.len(), metrics).with_hits(hits))
 }

@@ -1,6 +1,6 @@
 //! Membership inference: was a record among those that the models learned from?
 //!
-//! The records come again after training, encoded by the frozen encoders, members and others alike. Two ways:
+//! After training, the frozen encoders encode members and other records alike. Two ways:
 //!
 //! - a regression on the victim's code and the label, fitted on records of which the adversary knows which they are;
 //! - the top model's loss on all parties' codes (Yeom et al. 2018, "Privacy risk in machine learning"), which is lower
@@ -16,6 +16,7 @@ use crate::evaluation::context::{AttackContext, Attempt};
 use crate::evaluation::findings::AttackOutcome;
 use crate::evaluation::victim::{AttackSurface, VictimContext};
 use crate::evidence::knowledge::{Fact, known};
+use crate::metrics::area::area;
 use crate::metrics::label;
 use crate::report::{Knowledge, Metric, Metrics, Victim};
 use hashvfl_leakage::metrics::Bootstrap;
@@ -138,12 +139,11 @@ impl<'a> Trial<'a> {
 
     /// How well `scores` [targets] tell members apart, and what that gains over scores of the `bare` adversary.
     fn outcome(&self, attempt: Attempt, scores: &[f64], bare: Option<&[f64]>) -> AttackOutcome {
-        let (bootstrap, count) = (Bootstrap::new(self.context.seed), scores.len());
-        let reached = bootstrap.estimate(count, |rows| self.area(scores, rows));
-        let mut metrics = Metrics::from([(Metric::Auc, reached)]);
+        let count = scores.len();
+        let mut metrics = Metrics::from([(Metric::Auc, area(&self.targets.member, scores))]);
         if let Some(bare) = bare {
-            let gain = bootstrap.estimate(count, |rows| self.area(scores, rows) - self.area(bare, rows));
-            metrics.insert(Metric::Added, gain);
+            let gain = |rows: &[usize]| self.area_of(scores, rows) - self.area_of(bare, rows);
+            metrics.insert(Metric::Added, Bootstrap::new(self.context.seed).estimate(count, gain));
         }
         let victim = Victim::Membership { party: self.context.party.clone() };
         let attempt = attempt.noted("half of the scored records were learned from; an AUC of 0.5 is chance");
@@ -151,7 +151,7 @@ impl<'a> Trial<'a> {
     }
 
     /// Area under the ROC curve over some of the targets.
-    fn area(&self, scores: &[f64], rows: &[usize]) -> f64 {
+    fn area_of(&self, scores: &[f64], rows: &[usize]) -> f64 {
         let member: Vec<bool> = rows.iter().map(|row| self.targets.member[*row]).collect();
         let scores: Vec<f64> = rows.iter().map(|row| scores[*row]).collect();
         label::auc(&member, &scores).unwrap_or(f64::NAN)

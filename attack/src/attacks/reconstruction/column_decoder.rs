@@ -7,8 +7,8 @@ use hashvfl_data::Matrix;
 use hashvfl_learning::adam::{Adam, AdamConfig};
 use hashvfl_learning::bottom::{Dropout, Mlp, MlpConfig};
 use hashvfl_learning::init::Init;
+use hashvfl_learning::schedule::Rates;
 use hashvfl_learning::snapshot::to_host;
-use hashvfl_learning::training::schedule::Rates;
 
 use crate::evaluation::score::moments;
 
@@ -33,7 +33,8 @@ impl ColumnDecoder {
     /// standardised over `auxiliary` rows; all pixels are divided by the same.
     pub fn new(
         inputs: usize,
-        (matrix, auxiliary): (&Matrix, &[u32]),
+        matrix: &Matrix,
+        auxiliary: &[u32],
         pixels: bool,
         updates: u64,
         seed: u64,
@@ -75,8 +76,8 @@ impl ColumnDecoder {
     }
 
     /// An update: `known` inputs [rows, inputs] by the mean squared error to standardised `columns` [rows, columns], and
-    /// `others` by their `pull`, a gradient of their guesses [rows, columns].
-    pub fn learn(&mut self, known: &[f32], columns: &[f32], others: &[f32], pull: &[f32]) {
+    /// `others` by their `pull`, a gradient of their guesses [rows, columns]. Returns the gradient of all these inputs.
+    pub fn learn(&mut self, known: &[f32], columns: &[f32], others: &[f32], pull: &[f32]) -> Vec<f32> {
         let inputs = [known, others].concat();
         let (guess, trace) = self.model.forward(self.tensor(inputs), &mut Dropout::off());
         let guess = to_host(guess);
@@ -88,9 +89,10 @@ impl ColumnDecoder {
             TensorData::new(gradient, [rows, self.mean.len()]),
             &self.device.clone().inner(),
         );
-        let mut gradients = self.model.backward_weights(trace, gradient);
+        let (mut gradients, of_inputs) = self.model.backward(trace, gradient);
         let rate = self.rates.at(self.adam.updates());
         self.model = self.adam.update(self.model.clone(), &mut gradients, rate);
+        to_host(of_inputs)
     }
 
     fn tensor(&self, inputs: Vec<f32>) -> Tensor<2> {
@@ -115,7 +117,7 @@ mod tests {
         let columns: Vec<f32> = codes.chunks_exact(2).flat_map(|code| [10.0 * code[0] + 3.0, 7.0]).collect();
         let matrix = Matrix::new(200, 2, columns.clone()).unwrap();
         let rows: Vec<u32> = (0..200).collect();
-        let mut decoder = ColumnDecoder::new(2, (&matrix, &rows), false, 400, 1);
+        let mut decoder = ColumnDecoder::new(2, &matrix, &rows, false, 400, 1);
         let known = decoder.standard(&columns);
         for _ in 0..400 {
             let guess = decoder.standard_guess(&[5.0, 5.0]);

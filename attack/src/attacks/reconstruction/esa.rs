@@ -4,7 +4,6 @@
 //! ones.
 
 use hashvfl_learning::Classifier;
-use hashvfl_learning::encoder::CutLayer;
 
 use crate::attacks::AttackId;
 use crate::attacks::reconstruction::predictions::{probabilities, scored};
@@ -44,10 +43,7 @@ impl Attack for Esa {
     fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {
         let (victim, surfaces) = (evaluation.victim, evaluation.surfaces);
         let run = &victim.evidence.coordinator.run;
-        for (like, cut, name) in [
-            (&surfaces.codes, CutLayer::Hash, "codes"),
-            (&surfaces.floats, CutLayer::SimulatedFloat, "floats"),
-        ] {
+        for (like, cut, name) in surfaces.repeated_cuts() {
             let path = evaluation.out.join(format!("simulated-linear-{name}.parquet"));
             let repeat = RunVariant { linear_top: true, ..RunVariant::new(run, cut) };
             let linear = simulate(victim.evidence, &repeat, &path)?;
@@ -79,16 +75,8 @@ fn solve(
     let owned = context.owned_frozen();
     context.auxiliary = &owned;
     let equations = Equations::of(top, surface.observed.parties.len(), bits, victim.place);
-    let solve = |rows: &[u32]| -> anyhow::Result<Vec<f32>> {
-        let parts = surface.observed.gather_all(ObservedAt::Frozen, rows)?;
-        let outputs = top.predict(&parts, rows.len());
-        let mut predicted = probabilities(&outputs, outputs.len() / rows.len());
-        if predictions == Knowledge::RoundedPredictions {
-            predicted.iter_mut().for_each(|p| *p = (*p / ROUNDED).round() * ROUNDED);
-        }
-        Ok(equations.solve(&parts, &predicted, rows.len(), floats))
-    };
-    let (known, solved) = (solve(context.auxiliary)?, solve(context.targets)?);
+    let known = equations.solve_rows(top, surface, predictions, context.auxiliary)?;
+    let solved = equations.solve_rows(top, surface, predictions, context.targets)?;
     let examples = Examples {
         inputs: known,
         outputs: context.columns.gather(context.auxiliary),
@@ -109,10 +97,12 @@ fn solve(
 
 /// The fraction of each code's bits that was found: [rows].
 fn found_bits(solved: &[f32], truth: &[f32], bits: usize) -> Vec<f64> {
-    let right = |(solved, truth): (&[f32], &[f32])| {
-        solved.iter().zip(truth).filter(|(a, b)| a == b).count() as f64 / bits as f64
-    };
-    solved.chunks_exact(bits).zip(truth.chunks_exact(bits)).map(right).collect()
+    let mut found = Vec::with_capacity(solved.len() / bits);
+    for (solved, truth) in solved.chunks_exact(bits).zip(truth.chunks_exact(bits)) {
+        let right = solved.iter().zip(truth).filter(|(a, b)| a == b).count();
+        found.push(right as f64 / bits as f64);
+    }
+    found
 }
 
 /// A linear top model: differences of its outputs to the last class's, as they depend on each party's code.
@@ -131,66 +121,80 @@ impl Equations {
         let zeros = vec![vec![0.0; bits]; parties];
         let offsets = top.predict(&zeros, 1);
         let classes = offsets.len();
-        // Of a linear model, the gradient of an output is its weights.
-        let slope = |equation: usize| {
-            top.pull(&zeros, 1, |_| {
-                let mut of = vec![0.0; classes];
-                of[equation] = 1.0;
-                if classes > 1 {
-                    of[classes - 1] -= 1.0;
-                }
-                of
-            })
-        };
         let equations = classes.saturating_sub(1).max(1);
-        let slopes: Vec<Vec<Vec<f32>>> = (0..equations).map(slope).collect();
+        let mut slopes = Vec::with_capacity(equations);
+        for equation in 0..equations {
+            let mut of = vec![0.0; classes];
+            of[equation] = 1.0;
+            if classes > 1 {
+                of[classes - 1] -= 1.0;
+            }
+            // Of a linear model, the gradient of an output is its weights.
+            slopes.push(top.pull(&zeros, 1, |_| of));
+        }
         let weights = (0..parties).map(|party| slopes.iter().map(|of| of[party].clone()).collect()).collect();
         let last = if classes > 1 { offsets[classes - 1] } else { 0.0 };
         let offsets = offsets[..equations].iter().map(|offset| offset - last).collect();
         Self { classes, victim, bits, weights, offsets }
     }
 
+    /// The victim's codes of `rows` as the predictions of `top` give them away.
+    fn solve_rows(
+        &self,
+        top: &Classifier,
+        surface: &AttackSurface,
+        predictions: Knowledge,
+        rows: &[u32],
+    ) -> anyhow::Result<Vec<f32>> {
+        let parts = surface.observed.gather_all(ObservedAt::Frozen, rows)?;
+        let outputs = top.predict(&parts, rows.len());
+        let mut predicted = probabilities(&outputs, outputs.len() / rows.len());
+        if predictions == Knowledge::RoundedPredictions {
+            predicted.iter_mut().for_each(|p| *p = (*p / ROUNDED).round() * ROUNDED);
+        }
+        let floats = surface.cut == CutKind::SimulatedFloats;
+        Ok(self.solve(&parts, &predicted, rows.len(), floats))
+    }
+
     /// The victim's codes [rows, bits] that give `predicted` [rows, classes] beside the others' `parts`.
     fn solve(&self, parts: &[Vec<f32>], predicted: &[f32], rows: usize, floats: bool) -> Vec<f32> {
-        let own = &self.weights[self.victim];
-        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
-        let left = |row: usize| -> Vec<f32> {
-            let predicted = &predicted[row * self.classes..][..self.classes];
-            let last = predicted[self.classes - 1].max(1e-12).ln();
-            (0..self.offsets.len())
-                .map(|equation| {
-                    let seen = match self.classes {
-                        1 => predicted[0],
-                        _ => predicted[equation].max(1e-12).ln() - last,
-                    };
-                    let others = (0..parts.len()).filter(|party| *party != self.victim);
-                    let known = others.map(|party| {
-                        dot(&parts[party][row * self.bits..][..self.bits], &self.weights[party][equation])
-                    });
-                    seen - self.offsets[equation] - known.sum::<f32>()
-                })
-                .collect()
-        };
+        let predicted = predicted.chunks_exact(self.classes).take(rows).enumerate();
+        let left = predicted.map(|(row, predicted)| self.unexplained(parts, predicted, row));
         if floats {
-            return (0..rows).flat_map(|row| self.shortest(&left(row))).collect();
+            return left.flat_map(|left| self.shortest(&left)).collect();
         }
-        let code =
-            |number: usize| (0..self.bits).map(move |bit| if number >> bit & 1 == 1 { 1.0 } else { -1.0 });
-        let table: Vec<f32> = (0..1_usize << self.bits)
-            .flat_map(|number| {
-                let code: Vec<f32> = code(number).collect();
-                own.iter().map(|weights| dot(&code, weights)).collect::<Vec<f32>>()
-            })
-            .collect();
-        let best = |row: usize| {
-            let left = left(row);
-            let far = |sums: &[f32]| sums.iter().zip(&left).map(|(a, b)| (a - b).powi(2)).sum::<f32>();
-            let sums = table.chunks_exact(left.len()).enumerate();
-            sums.map(|(number, sums)| (far(sums), number))
-                .min_by(|a, b| a.0.total_cmp(&b.0))
-                .map_or(0, |(_, number)| number)
-        };
-        (0..rows).flat_map(|row| code(best(row))).collect()
+        let table = self.sums_of_codes();
+        left.flat_map(|left| code(nearest(&table, &left), self.bits)).collect()
+    }
+
+    /// What the victim's code must account for in each equation: what is `predicted` of the record in `row`, less what
+    /// the others' `parts` account for.
+    fn unexplained(&self, parts: &[Vec<f32>], predicted: &[f32], row: usize) -> Vec<f32> {
+        let last = predicted[self.classes - 1].max(1e-12).ln();
+        let mut left = Vec::with_capacity(self.offsets.len());
+        for (equation, offset) in self.offsets.iter().enumerate() {
+            let seen = match self.classes {
+                1 => predicted[0],
+                _ => predicted[equation].max(1e-12).ln() - last,
+            };
+            let others = (0..parts.len()).filter(|party| *party != self.victim);
+            let known = others.map(|party| {
+                dot(&parts[party][row * self.bits..][..self.bits], &self.weights[party][equation])
+            });
+            left.push(seen - offset - known.sum::<f32>());
+        }
+        left
+    }
+
+    /// What each of the victim's 2^d codes accounts for: [codes, equations].
+    fn sums_of_codes(&self) -> Vec<f32> {
+        let own = &self.weights[self.victim];
+        let mut sums = Vec::with_capacity(own.len() << self.bits);
+        for number in 0..1_usize << self.bits {
+            let code: Vec<f32> = code(number, self.bits).collect();
+            sums.extend(own.iter().map(|weights| dot(&code, weights)));
+        }
+        sums
     }
 
     /// The shortest solution of `weights v = left`, by Kaczmarz's rows (1937) from zero.
@@ -199,13 +203,34 @@ impl Equations {
         let mut v = vec![0.0; self.bits];
         for _ in 0..200 {
             for (weights, left) in own.iter().zip(left) {
-                let length: f32 = weights.iter().map(|w| w * w).sum();
-                let miss = left - v.iter().zip(weights).map(|(v, w)| v * w).sum::<f32>();
+                let length = dot(weights, weights);
+                let miss = left - dot(&v, weights);
                 v.iter_mut().zip(weights).for_each(|(v, w)| *v += miss / length.max(1e-12) * w);
             }
         }
         v
     }
+}
+
+/// The code whose bits are those of `number`.
+fn code(number: usize, bits: usize) -> impl Iterator<Item = f32> {
+    (0..bits).map(move |bit| if number >> bit & 1 == 1 { 1.0 } else { -1.0 })
+}
+
+/// The first row of `table` [rows, values] that is nearest to `left`.
+fn nearest(table: &[f32], left: &[f32]) -> usize {
+    let (mut nearest, mut least) = (0, f32::INFINITY);
+    for (number, sums) in table.chunks_exact(left.len()).enumerate() {
+        let far: f32 = sums.iter().zip(left).map(|(a, b)| (a - b).powi(2)).sum();
+        if far < least {
+            (nearest, least) = (number, far);
+        }
+    }
+    nearest
+}
+
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
 #[cfg(test)]
@@ -231,24 +256,22 @@ mod tests {
         let equations = equations();
         let own = vec![1.0, -1.0, -1.0, 1.0];
         for number in 0..16 {
-            let code: Vec<f32> = (0..4).map(|bit| if number >> bit & 1 == 1 { 1.0 } else { -1.0 }).collect();
+            let code: Vec<f32> = code(number, 4).collect();
             let parts = [own.clone(), code.clone()];
-            let output = |equation: usize| {
-                let dot = |party: usize| -> f32 {
-                    parts[party].iter().zip(&equations.weights[party][equation]).map(|(a, b)| a * b).sum()
-                };
-                equations.offsets[equation] + dot(0) + dot(1)
-            };
-            let predicted = probabilities(&[output(0), output(1), 0.0], 3);
+            let mut outputs = equations.offsets.clone();
+            for (equation, output) in outputs.iter_mut().enumerate() {
+                for (part, weights) in parts.iter().zip(&equations.weights) {
+                    *output += dot(part, &weights[equation]);
+                }
+            }
+            let predicted = probabilities(&[outputs[0], outputs[1], 0.0], 3);
             assert_eq!(equations.solve(&parts, &predicted, 1, false), code);
             let floats = equations.solve(&parts, &predicted, 1, true);
             for equation in 0..2 {
                 let weights = &equations.weights[1][equation];
-                let of = |code: &[f32]| code.iter().zip(weights).map(|(a, b)| a * b).sum::<f32>();
-                assert!((of(&floats) - of(&code)).abs() < 1e-3, "{floats:?}");
+                assert!((dot(&floats, weights) - dot(&code, weights)).abs() < 1e-3, "{floats:?}");
             }
-            let length = |code: &[f32]| code.iter().map(|v| v * v).sum::<f32>();
-            assert!(length(&floats) <= length(&code) + 1e-3);
+            assert!(dot(&floats, &floats) <= dot(&code, &code) + 1e-3);
         }
     }
 }

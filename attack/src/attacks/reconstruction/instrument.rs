@@ -8,18 +8,21 @@
 //! auxiliary people's codes, drawn from p(code | x) -> conditional mean of codes, as ever
 //! ```
 //!
+//! Beside it the same of floats, which lie around what a model makes of columns.
+//!
 //! What own columns say of the victim's columns is little, but it is known of many records, and the codes must fit all of them
 //! at once (instrumental variables; Angrist and Krueger 1992, "two-sample instrumental variables").
 
 use burn::tensor::{Device, Tensor, TensorData};
-use hashvfl_core::random::{below, shuffle, stream, uniform};
+use hashvfl_core::random::{below, shuffle, stream};
 use hashvfl_learning::adam::{Adam, AdamConfig};
 use hashvfl_learning::bottom::{Dropout, Mlp, MlpConfig};
 use hashvfl_learning::init::Init;
+use hashvfl_learning::schedule::Rates;
 use hashvfl_learning::snapshot::to_host;
-use hashvfl_learning::training::schedule::Rates;
 
 use crate::attacks::AttackId;
+use crate::attacks::reconstruction::likelihood::Likelihood;
 use crate::evaluation::PrivacyEvaluation;
 use crate::evaluation::adversary::Release;
 use crate::evaluation::attack::{About, Attack, Need};
@@ -27,11 +30,12 @@ use crate::evaluation::context::AttackContext;
 use crate::evaluation::grid::AdversaryGrid;
 use crate::evaluation::score::moments;
 use crate::evaluation::victim::AttackSurface;
-use crate::evidence::knowledge::Fact;
+use crate::evidence::knowledge::{Fact, Features};
 use crate::evidence::observed::ObservedAt;
-use crate::report::Knowledge;
-use hashvfl_leakage::regression::Regression;
+use crate::report::{CutKind, Knowledge};
 use hashvfl_leakage::regression::ensemble::paired;
+use hashvfl_leakage::regression::family::Effort;
+use hashvfl_leakage::regression::{Regression, column_means};
 
 /// The instrument attack.
 pub struct Instrument;
@@ -67,30 +71,35 @@ impl Attack for Instrument {
     }
 
     fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {
-        let (victim, surface) = (evaluation.victim, &evaluation.surfaces.codes);
+        let (victim, surfaces) = (evaluation.victim, evaluation.surfaces);
         let people = [&victim.test.auxiliary[..], &victim.test.elsewhere].concat();
         let all: Vec<u32> = (0..victim.evidence.labels.len() as u32).collect();
         let records = victim.ownership.never_owned(&all);
-        let context = victim.test_context(surface);
         let facts = [Fact::Label, Fact::OwnColumns];
-        let models = CodeModels::learn(&context, &people, &records, &facts)?;
-        let observed =
-            surface.observed.with(victim.place, ObservedAt::Frozen, &people, &models.draw(&people));
-        let surface = AttackSurface { observed: &observed, ..surface.clone() };
-        let grid = AdversaryGrid::new(victim, &surface, &victim.test, &[Release::OneCode]);
-        let grid = grid.special(AttackId::Instrument, Some(Knowledge::NoAuxiliaryCodes));
-        evaluation.keep_grid(&mut grid.trusted(models.trust))
+        for surface in [&surfaces.codes, &surfaces.floats] {
+            let context = victim.test_context(surface);
+            let models = CodeModels::learn(&context, &people, &records, &facts)?;
+            let observed =
+                surface.observed.with(victim.place, ObservedAt::Frozen, &people, &models.draw(&people));
+            let surface = AttackSurface { observed: &observed, ..surface.clone() };
+            let grid = AdversaryGrid::new(victim, &surface, &victim.test, &[Release::OneCode]);
+            let grid = grid.special(AttackId::Instrument, Some(Knowledge::NoAuxiliaryCodes));
+            evaluation.keep_grid(&mut grid.trusted(models.trust))?;
+        }
+        Ok(())
     }
 }
 
-/// How likely each bit is one, given columns, by several models that agree only in what the records say: what own columns leave
-/// open each has otherwise, and codes that are drawn by all of them say nothing of it.
+/// How likely codes are, given columns, by several models that agree only in what the records say: what own columns leave open each
+/// has otherwise, and codes that are drawn by all of them say nothing of it.
 struct CodeModels<'a> {
     context: &'a AttackContext<'a>,
     mean: Vec<f32>,
     deviation: Vec<f32>,
-    models: Vec<Mlp>,
+    models: Vec<(Mlp, Likelihood)>,
     device: Device,
+    /// Mean and deviation of each value of a code: of bits 0 and 1.
+    units: Vec<(f32, f32)>,
     /// From 0 to 1: whether records from which nothing was learned have the codes that their own columns make likely.
     trust: f64,
 }
@@ -99,11 +108,11 @@ struct CodeModels<'a> {
 struct Candidates<'a> {
     /// [records][candidates], places among people.
     of_record: Vec<Vec<u32>>,
-    /// Codes [records, bits].
+    /// Codes [records, values], in their units.
     codes: Vec<f32>,
     /// Standardised columns of people.
     columns: &'a [f32],
-    bits: usize,
+    values: usize,
 }
 
 impl<'a> CodeModels<'a> {
@@ -121,9 +130,14 @@ impl<'a> CodeModels<'a> {
         seen.truncate(MOST_RECORDS);
         let (mean, deviation) = moments(context.columns, people);
         let device = Device::flex().autodiff();
-        let mut learned = Self { context, mean, deviation, models: Vec::new(), device, trust: 0.0 };
+        let codes = context.sources.features(&[Fact::Code], &seen)?;
+        let units = units(&codes, context.cut);
+        let mut learned = Self { context, mean, deviation, models: Vec::new(), device, units, trust: 0.0 };
         let columns = learned.standard(people);
-        let candidates = Candidates::new(context, people, &seen, facts, &columns)?;
+        let scaled = codes.values.iter().zip(learned.units.iter().cycle());
+        let codes = scaled.map(|(value, (mean, deviation))| (value - mean) / deviation).collect();
+        let of_record = of_record(context, people, &seen, facts)?;
+        let candidates = Candidates { of_record, codes, columns: &columns, values: learned.units.len() };
         let asked = seen.len() / ASKED;
         for number in 0..MODELS {
             let model = learned.fit(&candidates, asked, number);
@@ -135,12 +149,16 @@ impl<'a> CodeModels<'a> {
 
     /// A model of its own first weights that learns from the records after the first `asked`, drawn with repetition (bagging;
     /// Breiman 1996).
-    fn fit(&self, candidates: &Candidates, asked: usize, number: u64) -> Mlp {
-        let (bits, seed) = (candidates.bits, self.context.seed);
+    fn fit(&self, candidates: &Candidates, asked: usize, number: u64) -> (Mlp, Likelihood) {
+        let (values, seed) = (candidates.values, self.context.seed);
         let mut init = Init::new(stream(seed, "model of codes", &[number]), &self.device);
         let config = MlpConfig { hidden: vec![HIDDEN] };
         // Unwrap safety: few units.
-        let mut model = config.init(self.mean.len(), bits, &mut init).expect("few units");
+        let mut model = config.init(self.mean.len(), values, &mut init).expect("few units");
+        let mut likelihood = match self.context.cut {
+            CutKind::SimulatedFloats => Likelihood::floats(values),
+            _ => Likelihood::Bits,
+        };
         let mut adam = Adam::new(AdamConfig { weight_decay: WEIGHT_DECAY, ..AdamConfig::default() });
         let mut rng = stream(seed, "batches of records", &[number]);
         let known = candidates.of_record.len() - asked;
@@ -152,12 +170,14 @@ impl<'a> CodeModels<'a> {
                 batch.iter().map(|record| &candidates.of_record[*record][..]).collect();
             let codes: Vec<&[f32]> = batch.iter().map(|record| candidates.code(*record)).collect();
             let (inputs, rows) = candidates.inputs(&of_record, self.mean.len());
-            let (logits, trace) = model.forward(self.tensor(inputs, rows), &mut Dropout::off());
-            let gradient = self.tensor(gradient(&to_host(logits), &codes, bits), rows);
+            let (outputs, trace) = model.forward(self.tensor(inputs, rows), &mut Dropout::off());
+            let outputs = to_host(outputs);
+            let gradient = self.tensor(likelihood.gradient(&outputs, &codes), rows);
+            likelihood.learn(&outputs, &codes);
             let mut gradients = model.backward_weights(trace, gradient);
             model = adam.update(model, &mut gradients, rates.at(update));
         }
-        model
+        (model, likelihood)
     }
 
     /// By how much the first `asked` records' codes are likelier given the people who may have their columns than given those of
@@ -167,39 +187,37 @@ impl<'a> CodeModels<'a> {
         for record in 0..asked {
             for (of, unlikely) in [record, (record + 1) % asked].into_iter().zip(&mut unlikely) {
                 let (inputs, rows) = candidates.inputs(&[&candidates.of_record[of]], self.mean.len());
-                let mut likely = 0.0;
-                for model in &self.models {
-                    let logits = model.forward(self.tensor(inputs.clone(), rows), &mut Dropout::off()).0;
-                    let each = likelihoods(&to_host(logits), candidates.code(record));
-                    likely += each.iter().map(|likely| f64::from(likely.exp())).sum::<f64>();
+                let mut likely = Vec::new();
+                for (model, likelihood) in &self.models {
+                    let outputs = model.forward(self.tensor(inputs.clone(), rows), &mut Dropout::off()).0;
+                    likely.extend(likelihood.of(&to_host(outputs), candidates.code(record)));
                 }
-                unlikely.push(-likely.max(f64::MIN_POSITIVE).ln());
+                unlikely.push(-of_any(&likely));
             }
         }
         let (gain, error) = paired(&unlikely[1], &unlikely[0]);
         if gain > error { 1.0 - (error / gain).powi(2) } else { 0.0 }
     }
 
-    /// Codes of `people` [people, bits], each by one of the models.
+    /// Codes of `people` [people, values], each by one of the models.
     fn draw(&self, people: &[u32]) -> Vec<f32> {
         let columns = self.standard(people);
-        let logits: Vec<Vec<f32>> = self
+        let outputs: Vec<Vec<f32>> = self
             .models
             .iter()
-            .map(|model| {
+            .map(|(model, _)| {
                 let input = self.tensor(columns.clone(), people.len());
                 to_host(model.forward(input, &mut Dropout::off()).0)
             })
             .collect();
-        let sources = &self.context.sources;
-        let bits = sources.observed.width(sources.victim);
+        let values = self.units.len();
         let mut rng = stream(self.context.seed, "codes of people", &[]);
-        let mut codes = Vec::with_capacity(people.len() * bits);
+        let mut codes = Vec::with_capacity(people.len() * values);
         for person in 0..people.len() {
-            let logits = &logits[below(&mut rng, self.models.len())][person * bits..][..bits];
-            codes.extend(
-                logits.iter().map(|logit| if uniform(&mut rng) < sigmoid(*logit) { 1.0 } else { -1.0 }),
-            );
+            let model = below(&mut rng, self.models.len());
+            let drawn = self.models[model].1.draw(&outputs[model][person * values..][..values], &mut rng);
+            let scaled = drawn.iter().zip(&self.units);
+            codes.extend(scaled.map(|(value, (mean, deviation))| mean + deviation * value));
         }
         codes
     }
@@ -221,32 +239,46 @@ impl<'a> CodeModels<'a> {
     }
 }
 
-impl<'a> Candidates<'a> {
-    fn new(
-        context: &AttackContext,
-        people: &[u32],
-        records: &[u32],
-        facts: &[Fact],
-        columns: &'a [f32],
-    ) -> anyhow::Result<Self> {
-        let regression = Regression::fit(&context.examples(facts, people)?, context.seed);
-        let expected = context.predict(&regression, facts, people)?;
-        let (width, (_, deviation)) = (context.columns.cols(), moments(context.columns, people));
-        let scaled = |values: Vec<f32>| -> Vec<f32> {
-            values
-                .iter()
-                .zip(deviation.iter().cycle())
-                .map(|(value, scale)| value / scale.max(1e-6))
-                .collect()
-        };
-        let (expected, asked) = (scaled(expected), scaled(context.predict(&regression, facts, records)?));
-        let of_record = asked.chunks_exact(width).map(|row| nearest(row, &expected)).collect();
-        let codes = context.sources.features(&[Fact::Code], records)?.values;
-        Ok(Self { of_record, codes, columns, bits: context.sources.observed.width(context.sources.victim) })
+/// Mean and deviation of each value of codes that cross a cut; bits are what they are.
+fn units(codes: &Features, cut: CutKind) -> Vec<(f32, f32)> {
+    let (width, rows) = (codes.width, codes.values.len() / codes.width.max(1));
+    if cut != CutKind::SimulatedFloats {
+        return vec![(0.0, 1.0); width];
     }
+    let means = column_means(&codes.values, width, rows);
+    let squares: Vec<f32> =
+        codes.values.iter().zip(means.iter().cycle()).map(|(v, m)| (v - m).powi(2)).collect();
+    let deviations = column_means(&squares, width, rows).into_iter().map(|square| square.sqrt().max(1e-6));
+    means.into_iter().zip(deviations).collect()
+}
 
+/// The logarithm of how likely something is that is so by any of these.
+fn of_any(likely: &[f32]) -> f64 {
+    let most = likely.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    f64::from(most) + likely.iter().map(|likely| f64::from(likely - most).exp()).sum::<f64>().ln()
+}
+
+/// For each of the records the places of people who may have its columns: those of whom own columns make nearly the same expected.
+/// What is expected of a person is so without that person, as of a record.
+fn of_record(
+    context: &AttackContext,
+    people: &[u32],
+    records: &[u32],
+    facts: &[Fact],
+) -> anyhow::Result<Vec<Vec<u32>>> {
+    let examples = context.examples(facts, people)?;
+    let (regression, expected) = Regression::out_of_fold(&examples, context.seed, Effort::Check);
+    let (width, (_, deviation)) = (context.columns.cols(), moments(context.columns, people));
+    let scaled = |values: Vec<f32>| -> Vec<f32> {
+        values.iter().zip(deviation.iter().cycle()).map(|(value, scale)| value / scale.max(1e-6)).collect()
+    };
+    let (expected, asked) = (scaled(expected), scaled(context.predict(&regression, facts, records)?));
+    Ok(asked.chunks_exact(width).map(|row| nearest(row, &expected)).collect())
+}
+
+impl Candidates<'_> {
     fn code(&self, record: usize) -> &[f32] {
-        &self.codes[record * self.bits..][..self.bits]
+        &self.codes[record * self.values..][..self.values]
     }
 
     /// Columns of all people of several lists, and how many these are.
@@ -271,60 +303,23 @@ fn nearest(row: &[f32], table: &[f32]) -> Vec<u32> {
     apart[..count].iter().map(|(_, place)| *place).collect()
 }
 
-/// The gradient, with respect to `logits` [records, candidates, bits], of minus the mean logarithm of how likely `codes` are
-/// where each candidate is as likely as another.
-fn gradient(logits: &[f32], codes: &[&[f32]], bits: usize) -> Vec<f32> {
-    let mut gradient = Vec::with_capacity(logits.len());
-    let each = logits.len() / codes.len();
-    for (logits, code) in logits.chunks_exact(each).zip(codes) {
-        let mut likely = likelihoods(logits, code);
-        let most = likely.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        likely.iter_mut().for_each(|value| *value = (*value - most).exp());
-        let all: f32 = likely.iter().sum();
-        for (logits, likely) in logits.chunks_exact(bits).zip(&likely) {
-            let weight = likely / all / codes.len() as f32;
-            gradient
-                .extend(logits.iter().zip(*code).map(|(logit, bit)| -weight * bit * sigmoid(-bit * logit)));
-        }
-    }
-    gradient
-}
-
-/// The logarithm of how likely `code` is by each row of `logits`.
-fn likelihoods(logits: &[f32], code: &[f32]) -> Vec<f32> {
-    let bits = logits.chunks_exact(code.len());
-    bits.map(|logits| {
-        let pairs = logits.iter().zip(code);
-        pairs.map(|(logit, bit)| sigmoid(bit * logit).max(1e-12).ln()).sum()
-    })
-    .collect()
-}
-
-fn sigmoid(value: f32) -> f32 {
-    1.0 / (1.0 + (-value).exp())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_gradient_is_that_of_the_likelihood() {
-        let code = [1.0_f32, -1.0];
-        let (codes, logits) = ([&code[..]], [0.3_f32, 0.5, -1.0, 0.2, 0.9, -0.4]);
-        let loss = |logits: &[f32]| -> f32 {
-            let each = logits.chunks_exact(2).map(|two| sigmoid(two[0]) * sigmoid(-two[1]));
-            -(each.sum::<f32>() / 3.0).ln()
-        };
-        let found = gradient(&logits, &codes, 2);
-        for (place, found) in found.iter().enumerate() {
-            let mut moved = logits;
-            moved[place] += 1e-2;
-            let above = loss(&moved);
-            moved[place] -= 2e-2;
-            let slope = (above - loss(&moved)) / 2e-2;
-            assert!((slope - found).abs() < 1e-3, "{slope} {found}");
-        }
+    fn likelihoods_are_summed_however_small_they_are() {
+        assert!((of_any(&[0.0, 0.0]) - 2.0_f64.ln()).abs() < 1e-9);
+        assert!((of_any(&[-4000.0, -4001.0]) + 3999.6867).abs() < 1e-3);
+        assert!((of_any(&[200.0]) - 200.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn floats_are_scaled_and_bits_are_not() {
+        let values = vec![1.0, 10.0, 3.0, 10.0];
+        let codes = Features { width: 2, values, discrete: false };
+        assert_eq!(units(&codes, CutKind::SimulatedFloats), [(2.0, 1.0), (10.0, 1e-6)]);
+        assert_eq!(units(&codes, CutKind::Codes), [(0.0, 1.0), (0.0, 1.0)]);
     }
 
     #[test]

@@ -55,6 +55,7 @@ impl AttackedModel<'_> {
 }
 
 /// A search for columns.
+#[derive(Clone, Copy)]
 pub struct Inversion<'a> {
     /// What gave what was seen.
     pub through: AttackedModel<'a>,
@@ -71,15 +72,17 @@ pub struct Inversion<'a> {
 }
 
 impl Inversion<'_> {
+    /// The same search under another penalty.
+    pub fn with_prior(self, prior: f32) -> Self {
+        Self { prior, ..self }
+    }
+
     /// Columns [rows, columns] that give `seen` [rows, bits], looked for around `start` [rows, columns].
     pub fn run(&self, start: &[f32], seen: &[f32], rows: usize) -> Vec<f32> {
         let device = Device::flex();
         let columns = self.deviation.len();
-        let tensor = |values: &[f32], rows: usize| {
-            let width = values.len() / rows.max(1);
-            Tensor::<2>::from_data(TensorData::new(values.to_vec(), [rows, width]), &device)
-        };
-        let (start, deviation, seen) = (tensor(start, rows), tensor(self.deviation, 1), tensor(seen, rows));
+        let (start, seen) = (tensor(start, rows, &device), tensor(seen, rows, &device));
+        let deviation = tensor(self.deviation, 1, &device);
         let mut z = Tensor::<2>::zeros([rows, columns], &device);
         let (mut first, mut second) = (z.clone(), z.clone());
         for step in 1..=self.steps {
@@ -128,18 +131,27 @@ impl Inversion<'_> {
         let squares = z.clone().mul_scalar(2.0 / columns as f32);
         let Some([channels, height, width]) = self.image else { return squares };
         let image: Tensor<4> = z.reshape([rows, channels, height, width]);
-        let variation = |axis: usize, size: usize| {
-            let near = image.clone().narrow(axis, 0, size - 1);
-            let sign = (image.clone().narrow(axis, 1, size - 1) - near).sign();
-            let mut edge = image.dims();
-            edge[axis] = 1;
-            let zeros = || Tensor::<4>::zeros(edge, &image.device());
-            // Each difference pulls its later pixel one way and its earlier one the other.
-            Tensor::cat(vec![zeros(), sign.clone()], axis) - Tensor::cat(vec![sign, zeros()], axis)
-        };
-        let both = (variation(2, height) + variation(3, width)).div_scalar(columns as f32);
-        squares + both.reshape([rows, columns])
+        let both = variation(&image, 2) + variation(&image, 3);
+        squares + both.div_scalar(columns as f32).reshape([rows, columns])
     }
+}
+
+/// `values` [rows, columns] as a tensor.
+fn tensor(values: &[f32], rows: usize, device: &Device) -> Tensor<2> {
+    let width = values.len() / rows.max(1);
+    Tensor::from_data(TensorData::new(values.to_vec(), [rows, width]), device)
+}
+
+/// The gradient of the sum of absolute differences between neighbours along an axis of images.
+fn variation(images: &Tensor<4>, axis: usize) -> Tensor<4> {
+    let mut edge = images.dims();
+    let size = edge[axis];
+    let near = images.clone().narrow(axis, 0, size - 1);
+    let sign = (images.clone().narrow(axis, 1, size - 1) - near).sign();
+    edge[axis] = 1;
+    let zeros = Tensor::<4>::zeros(edge, &images.device());
+    // Each difference pulls its later pixel one way and its earlier one the other.
+    Tensor::cat(vec![zeros.clone(), sign.clone()], axis) - Tensor::cat(vec![sign, zeros], axis)
 }
 
 #[cfg(test)]
@@ -149,7 +161,7 @@ mod tests {
     use hashvfl_learning::EncoderConfig;
     use hashvfl_learning::bottom::{BottomConfig, CnnConfig, InputShape};
     use hashvfl_learning::encoder::CutLayer;
-    use hashvfl_learning::training::schedule::Rates;
+    use hashvfl_learning::schedule::Rates;
 
     use super::*;
 

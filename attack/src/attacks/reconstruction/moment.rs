@@ -53,7 +53,7 @@ pub struct Moment<'a> {
     pub rows: &'a [u32],
     /// What each party sent of them [rows, values].
     pub parts: &'a [Vec<f32>],
-    /// What came of the adversary's records until now.
+    /// What has been sent of the adversary's records so far.
     pub last: &'a LastSent,
     /// The place of the victim among the parties.
     pub victim: usize,

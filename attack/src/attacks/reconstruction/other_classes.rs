@@ -33,6 +33,10 @@ impl Attack for OtherClasses {
         let of_half = |record: &&u32| (index[**record as usize] as usize) < half;
         let known: Vec<u32> = all.iter().filter(of_half).copied().collect();
         if known.len() < LEAST {
+            let title = self.about().title;
+            evaluation
+                .not_tried
+                .push(format!("{title}, since fewer than {LEAST} are of the first half of the classes"));
             return Ok(());
         }
         for surface in surfaces.all() {

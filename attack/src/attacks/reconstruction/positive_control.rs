@@ -136,20 +136,21 @@ impl<'a> Block<'a> {
         // The penalty is the same whatever the features' size.
         let squares = self.known.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>();
         let power = squares / self.known.len().max(1) as f64;
-        let search = |prior: f32, seen: &[f32], rows: usize| {
-            let inversion = Inversion {
-                through: AttackedModel::Blocks(self.encoder, self.number),
-                image: context.image,
-                deviation: &deviation,
-                matching: Matching::Value,
-                prior: prior * power as f32,
-                steps: STEPS,
-            };
-            inversion.run(&mean.repeat(rows), seen, rows)
+        let inversion = Inversion {
+            through: AttackedModel::Blocks(self.encoder, self.number),
+            image: context.image,
+            deviation: &deviation,
+            matching: Matching::Value,
+            prior: 0.0,
+            steps: STEPS,
         };
-        let prior =
-            context.best_prior(&PRIORS, tried, rest, &|prior| search(prior, &tried_seen, tried.len()));
-        let guess = search(prior, &self.seen, context.searched().len());
+        let prior = context.best_prior(&PRIORS, tried, rest, &|prior| {
+            let inversion = inversion.with_prior(prior * power as f32);
+            inversion.run(&mean.repeat(tried.len()), &tried_seen, tried.len())
+        });
+        let searched = context.searched().len();
+        let inversion = inversion.with_prior(prior * power as f32);
+        let guess = inversion.run(&mean.repeat(searched), &self.seen, searched);
         let note = format!("penalty {prior}, chosen on {} auxiliary records", tried.len());
         self.scored(attempt.noted(note), guess)
     }

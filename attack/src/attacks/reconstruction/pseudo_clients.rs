@@ -2,9 +2,11 @@
 //! nothing that it would not ask anyway, and answers honestly. It has a top model of every step, in whose terms the
 //! party's codes are written, and trains a bottom model of its own on labelled records of its own.
 //!
-//! The run is repeated in this process, and both look on. Where parties named their seeds, the repetition sends the very codes
-//! that were recorded; else it is the same run with other first weights.
+//! Both look on while the top model is made again from the transcript, step by step, so they are tried on the very codes that were
+//! sent. For floats, which nobody sent, the run is repeated in this process; so it is where records were erased from the transcript
+//! since. Unless parties named their seeds, such a repetition of codes has other first weights than the run.
 
+use anyhow::Context;
 use hashvfl_learning::Classifier;
 use hashvfl_learning::encoder::CutLayer;
 
@@ -15,9 +17,12 @@ use crate::attacks::reconstruction::sdar::{Known, Sdar};
 use crate::attacks::reconstruction::substitute::{Substitute, UPDATES, untrained};
 use crate::evaluation::PrivacyEvaluation;
 use crate::evaluation::attack::{About, Attack, Need};
+use crate::evaluation::checks::same_top;
 use crate::evaluation::context::{AttackContext, Attempt};
 use crate::evaluation::victim::AttackSurface;
 use crate::evidence::knowledge::Fact;
+use crate::evidence::observed::ObservedAt;
+use crate::evidence::replay::{is_whole, replay};
 use crate::evidence::simulation::{RunVariant, observed};
 use crate::report::{Change, Knowledge};
 
@@ -37,8 +42,10 @@ impl Attack for PseudoClients {
 
     fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {
         let surfaces = evaluation.surfaces;
-        attack(evaluation, &surfaces.codes, CutLayer::Hash, "codes")?;
-        attack(evaluation, &surfaces.floats, CutLayer::SimulatedFloat, "floats")
+        for (surface, cut, name) in surfaces.repeated_cuts() {
+            attack(evaluation, surface, cut, name)?;
+        }
+        Ok(())
     }
 }
 
@@ -78,14 +85,26 @@ fn attack(
             sdar.learn(&moment);
         }
     };
-    let path = evaluation.out.join(format!("simulated-along-{name}.parquet"));
-    let variant = RunVariant::new(&evidence.coordinator.run, cut);
-    let run = observed(evidence, &variant, &mut observer, &path)?;
-    let repeated = AttackSurface::repeated(&run, surface, surface.defence.clone());
-    let mut context = AttackContext { auxiliary: &owned, ..victim.test_context(&repeated) };
+    let recording = evaluation.recording;
+    let run = if cut == CutLayer::Hash && is_whole(evidence, recording) {
+        let again = replay(evidence, recording, &mut observer).context("the top model, step by step")?;
+        let tested = &victim.test.targets;
+        let parts = surface.observed.gather_all(ObservedAt::Frozen, tested)?;
+        evaluation.findings.checks.push(same_top(&evidence.top, &again, &parts, tested.len()));
+        None
+    } else {
+        let path = evaluation.out.join(format!("simulated-along-{name}.parquet"));
+        let variant = RunVariant::new(&evidence.coordinator.run, cut);
+        Some(observed(evidence, &variant, &mut observer, &path)?)
+    };
+    let repeated = run.as_ref().map(|run| AttackSurface::repeated(run, surface, surface.defence.clone()));
+    let seen = repeated.as_ref().unwrap_or(surface);
+    let mut context = AttackContext { auxiliary: &owned, ..victim.test_context(seen) };
     let sent = |context: &AttackContext| context.sources.features(&[Fact::Code], context.targets);
     let codes = sent(&context)?.values;
-    let whose = if codes == sent(&victim.test_context(surface))?.values {
+    let whose = if repeated.is_none() {
+        "the top model of every step was made again from the transcript"
+    } else if codes == sent(&victim.test_context(surface))?.values {
         "the repetition sent what the run did"
     } else {
         // Nothing of it is an answer about the run itself.
@@ -112,9 +131,9 @@ mod tests {
     use hashvfl_data::Matrix;
     use hashvfl_learning::bottom::{BottomConfig, InputShape, MlpConfig};
     use hashvfl_learning::device::Device;
+    use hashvfl_learning::schedule::Rates;
     use hashvfl_learning::top::loss::Labels;
     use hashvfl_learning::training::in_process::{InProcessParties, InProcessParty};
-    use hashvfl_learning::training::schedule::Rates;
     use hashvfl_learning::training::{Progress, TrainingError, TrainingOptions, train};
     use hashvfl_learning::{Encoder, EncoderConfig, TopConfig};
 

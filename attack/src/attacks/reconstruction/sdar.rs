@@ -61,7 +61,7 @@ impl<'a> Sdar<'a> {
         let mut init = Init::new(stream(seed, "sdar critics", &[]), &device);
         let config = CriticConfig { objective: Objective::JensenShannon, ..CriticConfig::default() };
         Self {
-            decoder: ColumnDecoder::new(inputs, (columns, auxiliary), pixels, updates, seed),
+            decoder: ColumnDecoder::new(inputs, columns, auxiliary, pixels, updates, seed),
             of_codes: Critic::new(config.clone(), inputs, &mut init, seed),
             of_columns: Critic::new(config, columns.cols() + condition, &mut init, seed),
             batches: Batches::new(auxiliary, BATCH, seed),

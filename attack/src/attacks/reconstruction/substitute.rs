@@ -3,10 +3,9 @@
 
 use hashvfl_core::random::stream;
 use hashvfl_data::Matrix;
-use hashvfl_learning::bottom::InputShape;
 use hashvfl_learning::device::Device;
 use hashvfl_learning::encoder::{CutLayer, Encoder};
-use hashvfl_learning::training::schedule::Rates;
+use hashvfl_learning::schedule::Rates;
 use rand::Rng;
 
 use crate::evaluation::context::{AttackContext, Attempt, at_cut};
@@ -27,7 +26,7 @@ const CALIBRATE: u64 = 25;
 pub fn untrained(victim: &VictimContext, cut: CutKind, updates: u64) -> anyhow::Result<Encoder> {
     let cut = if cut == CutKind::SimulatedFloats { CutLayer::SimulatedFloat } else { CutLayer::Hash };
     let owner = victim.owner;
-    let input = InputShape { columns: owner.columns.cols(), image: owner.image, ..InputShape::default() };
+    let input = owner.input.clone();
     let rates = Rates::of_run(&victim.evidence.coordinator.run, updates);
     // The adversary does not know the victim's seed.
     let seed = stream(victim.config.seed, "substitute", &[]).next_u64();
@@ -52,7 +51,7 @@ impl<'a> Substitute<'a> {
         Ok(Self::of(encoder, context.columns, context.auxiliary, context.cut))
     }
 
-    /// The same of a model that is there, for `auxiliary` rows of `columns`.
+    /// The same, from an existing model, for the `auxiliary` rows of `columns`.
     pub fn of(encoder: Encoder, columns: &'a Matrix, auxiliary: &'a [u32], cut: CutKind) -> Self {
         Self { encoder, columns, auxiliary, cut, updates: 0 }
     }
@@ -66,12 +65,33 @@ impl<'a> Substitute<'a> {
         at_cut(self.cut, self.encoder.encode_batch(self.columns.gather(rows), rows.len()))
     }
 
+    /// It learns nothing from here on.
+    pub fn freeze(&mut self) {
+        self.encoder.freeze(self.auxiliary, &|rows| self.columns.gather(rows));
+    }
+
+    /// Its codes of `rows` [rows, bits] with statistics as it last measured them.
+    pub fn encode(&self, rows: &[u32]) -> Vec<f32> {
+        at_cut(self.cut, self.encoder.encode(self.columns.gather(rows), rows.len()))
+    }
+
+    /// Once it is frozen, codes of auxiliary `rows` [rows, bits] as a party in training sends them: of signs and levels those under
+    /// noise and dropout, which `draw` names.
+    pub fn encode_with_noise(&self, rows: &[u32], draw: u32) -> Vec<f32> {
+        let columns = self.columns.gather(rows);
+        let values = match self.cut {
+            CutKind::SimulatedFloats => self.encoder.encode(columns, rows.len()),
+            _ => self.encoder.encode_with_noise(columns, rows.len(), draw),
+        };
+        at_cut(self.cut, values)
+    }
+
     /// Regressions from its codes of auxiliary records, and what `beside` [records, values] says of them, to their columns.
     /// It learns nothing from here on.
     pub fn reader(&mut self, beside: &[f32], seed: u64) -> Regression {
+        self.freeze();
         let (columns, auxiliary, rows) = (self.columns, self.auxiliary, self.auxiliary.len());
-        self.encoder.freeze(auxiliary, &|rows| columns.gather(rows));
-        let codes = at_cut(self.cut, self.encoder.encode(columns.gather(auxiliary), rows));
+        let codes = self.encode(auxiliary);
         // In the order of `Sources::inputs`.
         let mut blocks = vec![codes.clone(), beside.to_vec()];
         let form = self.encoder.form();

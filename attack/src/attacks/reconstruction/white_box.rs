@@ -99,6 +99,9 @@ fn attack(
     let asked = AttackSurface { observed: &observed, ..surface.clone() };
     let grid = AdversaryGrid::new(victim, &asked, &victim.test, &[Release::OneCode]);
     let mut grid = grid.special(AttackId::QueriedMean, Some(Knowledge::QueryAccess));
+    if let Some(without) = evaluation.grids.remove(&surface.cut) {
+        grid = grid.given(&without);
+    }
     evaluation.keep_grid(&mut grid)?;
     for adversary in Adversary::all(victim) {
         let starts = context.starts_at_guess(&mut grid, adversary)?;
@@ -124,19 +127,20 @@ impl AttackContext<'_> {
         starts: &Starts,
     ) -> anyhow::Result<AttackOutcome> {
         let Starts { tried, of_tried, of_targets, deviation } = starts;
-        let search = |prior: f32| Inversion {
+        let inversion = Inversion {
             through: AttackedModel::Encoder(encoder),
             image: self.image,
             deviation,
             matching,
-            prior,
+            prior: 0.0,
             steps: STEPS,
         };
         let seen = self.seen(encoder, tried)?;
-        let run = |prior: f32| search(prior).run(of_tried, &seen, tried.len());
-        let prior = self.best_prior(&PRIORS, tried, self.auxiliary, &run);
-        let targets = self.searched();
-        let guess = search(prior).run(of_targets, &self.seen(encoder, targets)?, targets.len());
+        let prior = self.best_prior(&PRIORS, tried, self.auxiliary, &|prior| {
+            inversion.with_prior(prior).run(of_tried, &seen, tried.len())
+        });
+        let (targets, inversion) = (self.searched(), inversion.with_prior(prior));
+        let guess = inversion.run(of_targets, &self.seen(encoder, targets)?, targets.len());
         let note = format!("penalty {prior}, chosen on {} auxiliary records", tried.len());
         Ok(self.scored(attempt.noted(note), guess))
     }

@@ -50,7 +50,7 @@ impl Attack for OverAuxiliaryFraction {
         let name = format!("conditional mean of one code, {}", codes.defence);
         let chart = Chart {
             title: "Leakage over the auxiliary fraction".into(),
-            x: "records that the adversary owns, per cent of all".into(),
+            x: "records that the adversary owns, % of all".into(),
             log_x: true,
             y: Metric::Skill.into(),
             curves: vec![Curve { name, points }],
@@ -107,7 +107,7 @@ fn chance(more: &Tried, less: &Tried) -> f64 {
 #[cfg(test)]
 mod tests {
     use hashvfl_core::random::{stream, uniform};
-    use hashvfl_leakage::metrics::Bootstrap;
+    use hashvfl_leakage::metrics::ratio;
 
     use super::*;
     use crate::evaluation::checks::never_falls;
@@ -128,7 +128,7 @@ mod tests {
                 reference: reference[..judges as usize].to_vec(),
             };
             let (more, less) = (tried(&worse, 600), tried(&errors, 300));
-            let gain = Bootstrap::new(1).skill_gain(&more.errors, &less.errors, &reference);
+            let gain = ratio::skill_gain(&more.errors, &less.errors, &reference);
             Comparison { gain, chance: chance(&more, &less), of: "a greater fraction".into() }
         };
         let check = never_falls(&[fall(0.05, &mut draw)]);

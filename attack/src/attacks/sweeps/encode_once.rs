@@ -1,5 +1,5 @@
-//! The same run with encode-once training: what its records outside the cohort leak, which send one code each, and those of the
-//! cohort, which send one in every epoch.
+//! The same run with encode-once training: what is leaked about records outside the cohort (one code each) and about records of
+//! the cohort (one code per epoch).
 
 use hashvfl_core::{Part, RunSettings};
 use hashvfl_learning::encoder::CutLayer;
@@ -15,6 +15,8 @@ use crate::evaluation::victim::{AttackSurface, LEAST_RECORDS};
 use crate::evidence::simulation::{RunVariant, encoded_once, simulate};
 use crate::report::{Curve, Defence, Population, Sent, UtilityPoint};
 
+/// What is tried.
+const TITLE: &str = "simulating encode-once training";
 /// Fraction of the records that learn the bottom models.
 const COHORT: f64 = 0.2;
 
@@ -23,7 +25,7 @@ pub struct EncodeOnce;
 
 impl Attack for EncodeOnce {
     fn about(&self) -> About {
-        About { title: "simulating encode-once training", knows: KNOWS, needs: &[Need::EncodeOnce] }
+        About { title: TITLE, knows: KNOWS, needs: &[Need::EncodeOnce] }
     }
 
     fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {
@@ -31,9 +33,15 @@ impl Attack for EncodeOnce {
         let evidence = victim.evidence;
         let run = &evidence.coordinator.run;
         let settings = RunSettings { cohort_fraction: COHORT, ..run.clone() };
+        let rows = encoded_once(evidence, &settings)?;
+        if rows.len() < LEAST_RECORDS {
+            evaluation
+                .not_tried
+                .push(format!("{TITLE}, since fewer than {LEAST_RECORDS} records are outside the cohort"));
+            return Ok(());
+        }
         let path = evaluation.out.join("simulated-encode-once.parquet");
         let once = simulate(evidence, &RunVariant::new(&settings, CutLayer::Hash), &path)?;
-        let rows = encoded_once(evidence, &settings)?;
         let records = victim.records(Population::OutsideCohort, &rows)?;
         let bits = run.code_of(&victim.owner.config.name).bits();
         let defence = Defence::new(Sent::EncodeOnce { bits });

@@ -1,5 +1,5 @@
 //! The codes of several epochs of one record: each says something that the others do not. Of training records, which dropout
-//! and the moving model blur, and of validation records, which were encoded after every epoch without dropout.
+//! and the moving model blur, and of validation records, which were encoded after epochs: signs without dropout and noise.
 
 use crate::attacks::reconstruction::conditional_mean::KNOWS;
 use crate::evaluation::PrivacyEvaluation;
@@ -8,8 +8,9 @@ use crate::evaluation::attack::{About, Attack};
 use crate::evaluation::findings::ChartId;
 use crate::evaluation::grid::AdversaryGrid;
 use crate::evaluation::victim::{AttackSurface, Records, VictimContext};
+use crate::evidence::knowledge::Epochs;
 use crate::evidence::observed::ObservedAt;
-use crate::report::{Chart, Curve, Metric};
+use crate::report::{Chart, Curve, CutKind, Metric};
 
 /// The conditional mean of everything that training and validation records sent.
 pub struct OverEpochs;
@@ -23,11 +24,7 @@ impl Attack for OverEpochs {
         let (victim, surfaces) = (evaluation.victim, evaluation.surfaces);
         let mut curves = Vec::new();
         for surface in [&surfaces.codes, &surfaces.floats] {
-            let epochs = surface.observed.epochs();
-            // Each four times as many as the one before.
-            let fewer = (0..).map(|power| 4_u32.pow(power)).take_while(|some| *some < epochs);
-            let releases: Vec<Release> =
-                fewer.map(Release::Epochs).chain(everything(victim, surface)).collect();
+            let releases = more_and_more(everything(victim, surface));
             let mut grid = AdversaryGrid::new(victim, surface, &victim.training, &releases);
             evaluation.keep_grid(&mut grid)?;
             evaluation.keep_attributes(&mut grid)?;
@@ -35,14 +32,19 @@ impl Attack for OverEpochs {
                 let mut points = Vec::new();
                 for release in releases.iter() {
                     if let Release::Epochs(epochs) = release {
-                        points.push((f64::from(*epochs), grid.outcome(adversary, *release)?.skill()));
+                        points.push((f64::from(epochs.count), grid.outcome(adversary, *release)?.skill()));
                     }
                 }
                 curves.push(Curve { name: format!("{}, {adversary}", surface.defence), points });
             }
             if let Some(validation) = &victim.validation {
-                let mut grid = AdversaryGrid::new(victim, surface, validation, &everything(victim, surface));
+                // More of them must not say less. Of floats, and at first sight, what says less would take as long again.
+                let all = everything_of(victim, surface, validation);
+                let in_steps = surface.cut == CutKind::Codes && !victim.config.quick;
+                let releases = if in_steps { more_and_more(all) } else { all };
+                let mut grid = AdversaryGrid::new(victim, surface, validation, &releases);
                 evaluation.keep_grid(&mut grid)?;
+                evaluation.keep_attributes(&mut grid)?;
             }
         }
         let chart = Chart {
@@ -57,19 +59,43 @@ impl Attack for OverEpochs {
     }
 }
 
+/// The codes of the first epoch of all these, of four, of sixteen, and so on, before `everything`.
+fn more_and_more(everything: Vec<Release>) -> Vec<Release> {
+    let all = everything.first().and_then(|release| release.epochs()).unwrap_or(Epochs::first(0));
+    let counts = (0..).map(|power| 4_u32.pow(power)).take_while(|count| *count < all.count);
+    let fewer = counts.map(|count| Release::Epochs(Epochs { count, ..all }));
+    fewer.chain(everything).collect()
+}
+
 /// Everything that left of a training record: [`everything_of`].
 pub fn everything(victim: &VictimContext, surface: &AttackSurface) -> Vec<Release> {
     everything_of(victim, surface, &victim.training)
 }
 
-/// Everything that left of each of `records`, which were encoded in every epoch: the codes of all epochs, and the last one where
-/// there is one. What says less stands before.
+/// Everything that left of each of `records`, which were encoded in every epoch, or from some epoch on as validation records may be:
+/// the codes of these epochs, and the last one where there is one. Ordered from least to most informative.
 pub fn everything_of(victim: &VictimContext, surface: &AttackSurface, records: &Records) -> Vec<Release> {
-    let epochs = surface.observed.epochs();
-    let frozen = |record: &u32| surface.observed.saw(victim.place, ObservedAt::Frozen, *record);
+    let all = surface.observed.epochs();
     let records = [&records.auxiliary[..], &records.targets].concat();
-    match records.iter().all(frozen) {
+    let seen = |moment| records.iter().all(|record| surface.observed.saw(victim.place, moment, *record));
+    let from = (0..all).find(|epoch| seen(ObservedAt::Epoch(*epoch))).unwrap_or(0);
+    let epochs = Epochs { from, count: all - from };
+    match seen(ObservedAt::Frozen) {
         true => vec![Release::Epochs(epochs), Release::EpochsAndLast(epochs)],
         false => vec![Release::Epochs(epochs)],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fewer_codes_stand_before_all_of_them() {
+        let of = |count| Release::Epochs(Epochs { from: 3, count });
+        let last = Release::EpochsAndLast(Epochs { from: 3, count: 5 });
+        assert_eq!(more_and_more(vec![of(5), last]), [of(1), of(4), of(5), last]);
+        assert_eq!(more_and_more(vec![of(1)]), [of(1)]);
+        assert!(more_and_more(Vec::new()).is_empty());
     }
 }

@@ -5,7 +5,7 @@ use hashvfl_core::codes::randomised_response::{cost_in_words, cost_of_a_draw};
 use hashvfl_learning::encoder::CutLayer;
 
 use crate::attacks::reconstruction::conditional_mean::KNOWS;
-use crate::attacks::sweeps::epochs::everything;
+use crate::attacks::sweeps::epochs::everything_of;
 use crate::evaluation::PrivacyEvaluation;
 use crate::evaluation::adversary::Release;
 use crate::evaluation::attack::{About, Attack, Need};
@@ -48,8 +48,8 @@ fn at(evaluation: &mut PrivacyEvaluation, epsilon: f64) -> anyhow::Result<()> {
     let surface = AttackSurface::repeated(&simulated, &surfaces.codes, defence);
     evaluation.keep_grid(&mut AdversaryGrid::new(victim, &surface, &victim.test, &[Release::OneCode]))?;
     // What noise hides in one code, the codes of many epochs show.
-    let releases = everything(victim, &surface);
     for records in [Some(&victim.training), victim.validation.as_ref()].into_iter().flatten() {
+        let releases = everything_of(victim, &surface, records);
         evaluation.keep_grid(&mut AdversaryGrid::new(victim, &surface, records, &releases))?;
     }
     let setting = format!("epsilon {epsilon} per {each}, {draw} per draw, {draw} over the run");

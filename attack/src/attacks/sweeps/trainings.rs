@@ -35,8 +35,10 @@ impl Attack for OtherTrainings {
 
     fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {
         let surfaces = evaluation.surfaces;
-        replicate(evaluation, &surfaces.codes, CutLayer::Hash, "codes")?;
-        replicate(evaluation, &surfaces.floats, CutLayer::SimulatedFloat, "floats")
+        for (surface, cut, name) in surfaces.repeated_cuts() {
+            replicate(evaluation, surface, cut, name)?;
+        }
+        Ok(())
     }
 }
 
