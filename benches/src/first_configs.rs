@@ -29,7 +29,7 @@ impl FromStr for Setting {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE")?;
-        let table: Toml = format!("value = {value}").parse().map_err(|_| "the value is no TOML")?;
+        let table: Toml = format!("value = {value}").parse().map_err(|_| "the value is not valid TOML")?;
         Ok(Self { keys: key.split('.').map(String::from).collect(), value: table["value"].clone() })
     }
 }
@@ -50,7 +50,7 @@ impl Setting {
         let (last, before) = self.keys.split_last().expect("a key");
         for key in before {
             let inner = table.entry(key.clone()).or_insert_with(|| Value::Table(Toml::new()));
-            table = inner.as_table_mut().with_context(|| format!("{key} is no table"))?;
+            table = inner.as_table_mut().with_context(|| format!("{key} is not a table"))?;
         }
         table.insert(last.clone(), self.value.clone());
         Ok(())
@@ -96,21 +96,22 @@ impl FirstConfigs {
         Ok(Self { coordinator, parties: configs })
     }
 
-    /// The configs of parties that hold images, by the preset for these.
+    /// The configs of parties that hold images, by the preset for these, with `settings`.
     ///
     /// # Errors
-    /// If a source is none that a config can name.
-    pub fn of_images(sources: Sources) -> anyhow::Result<Self> {
+    /// If a source is none that a config can name, or a setting fits no config.
+    pub fn of_images(sources: Sources, settings: &[Setting]) -> anyhow::Result<Self> {
         let run = format!("run = {{ parties = {PARTIES:?}, task = \"{}\" }}", sources.task);
-        let file = |more: Toml| -> anyhow::Result<String> {
+        let file = |coordinator: bool, more: Toml| -> anyhow::Result<String> {
             let common = "preset = \"image\"\nrun_id = \"images\"\nstate = \"state\"\ndevice = \"cpu\"";
             let mut file: Toml = format!("{common}\n{run}").parse()?;
             file.extend(more);
+            put_all(&mut file, settings, coordinator)?;
             Ok(toml::to_string(&file)?)
         };
         let labels = Value::try_from(&sources.labels)?;
         let more = [("listen", Value::from("127.0.0.1:0")), ("labels", labels)];
-        let text = file(more.map(|(key, value)| (key.to_string(), value)).into_iter().collect())?;
+        let text = file(true, more.map(|(key, value)| (key.to_string(), value)).into_iter().collect())?;
         let coordinator = CoordinatorConfig::parse(&text, Path::new("."))?;
         let mut parties = Vec::new();
         for (name, (_, columns)) in PARTIES.into_iter().zip(&sources.parties) {
@@ -119,7 +120,7 @@ impl FirstConfigs {
                 ("coordinator", Value::from("http://127.0.0.1:1")),
                 ("columns", Value::try_from(columns)?),
             ];
-            let text = file(more.map(|(key, value)| (key.to_string(), value)).into_iter().collect())?;
+            let text = file(false, more.map(|(key, value)| (key.to_string(), value)).into_iter().collect())?;
             parties.push(PartyConfig::parse(&text, Path::new("."))?);
         }
         Ok(Self { coordinator, parties })
@@ -173,10 +174,12 @@ fn init(folder: &Path, role: &str, name: &str, more: &[&str]) -> anyhow::Result<
 /// Puts the settings of a role into its file.
 fn apply(path: &Path, settings: &[Setting], coordinator: bool) -> anyhow::Result<()> {
     let mut file: Toml = fs::read_to_string(path)?.parse()?;
-    for setting in settings.iter().filter(|setting| setting.is_of(coordinator)) {
-        setting.put(&mut file)?;
-    }
+    put_all(&mut file, settings, coordinator)?;
     fs::write(path, toml::to_string(&file)?).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn put_all(file: &mut Toml, settings: &[Setting], coordinator: bool) -> anyhow::Result<()> {
+    settings.iter().filter(|setting| setting.is_of(coordinator)).try_for_each(|setting| setting.put(file))
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@ use hashvfl_coordinator::CoordinatorConfig;
 use hashvfl_core::random::stream;
 use hashvfl_learning::device::Device;
 use hashvfl_learning::encoder::{CutLayer, Encoder};
+use hashvfl_learning::schedule::Rates;
 use hashvfl_learning::training::in_process::InProcessParty;
-use hashvfl_learning::training::schedule::Rates;
 use hashvfl_party::PartyConfig;
 use hashvfl_party::prepare::Prepared;
 use rand::Rng;
@@ -26,7 +26,7 @@ pub fn seeded(coordinator: &mut CoordinatorConfig, parties: &mut [PartyConfig], 
 /// If its table does not fit its config.
 pub fn party(config: &PartyConfig, cut: CutLayer) -> anyhow::Result<InProcessParty<'static>> {
     let prepared = Prepared::load(config)?;
-    let (rates, seed) = (Rates::of_run(&config.run, prepared.plan.updates()), prepared.seed());
+    let (rates, seed) = (Rates::of_plan(&config.run, &prepared.plan), prepared.seed());
     let (model, form) = (config.encoder.clone(), config.code_form());
     let mut encoder = Encoder::new(model, cut, prepared.input(), form, rates, seed, &Device::flex())?;
     if config.on_alarm.monitors() {

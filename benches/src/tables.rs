@@ -72,10 +72,10 @@ impl Name {
     pub fn read(self, data: &Path) -> anyhow::Result<Table> {
         let table = match self {
             Self::CreditDefault => {
-                raw(data)?.cut_by_name([&RAW_HOST, &RAW_GUEST], "default.payment.next.month")
+                raw_credit(data)?.cut_by_name([&RAW_HOST, &RAW_GUEST], "default.payment.next.month")
             }
             Self::CreditLimit => {
-                let raw = raw(data)?;
+                let raw = raw_credit(data)?;
                 let mut table = raw.cut_by_name([&RAW_HOST[1..], &RAW_GUEST], "LIMIT_BAL")?;
                 for label in &mut table.labels {
                     *label = label.parse::<f64>()?.ln().to_string();
@@ -117,9 +117,11 @@ pub fn digits() -> Table {
 }
 
 /// Cells of a file.
-struct Cells {
-    header: Vec<String>,
-    rows: Vec<Vec<String>>,
+pub struct Cells {
+    /// The name of each column.
+    pub header: Vec<String>,
+    /// The cells of each record.
+    pub rows: Vec<Vec<String>>,
 }
 
 impl Cells {
@@ -159,12 +161,20 @@ impl Cells {
         Table { parties: parties.map(of), labels: self.rows.iter().map(|row| row[label].clone()).collect() }
     }
 
-    fn at(&self, name: &str) -> anyhow::Result<usize> {
+    /// The place of the column `name`.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn at(&self, name: &str) -> anyhow::Result<usize> {
         self.header.iter().position(|column| column == name).with_context(|| format!("no column {name}"))
     }
 }
 
-fn raw(data: &Path) -> anyhow::Result<Cells> {
+/// Credit card defaults as the bank published them, without the quotes around names.
+///
+/// # Errors
+/// If raw.csv is missing or empty.
+pub fn raw_credit(data: &Path) -> anyhow::Result<Cells> {
     let mut cells = read_cells(&data.join("credit-default/raw.csv"), 1)?;
     for cell in cells.iter_mut().flatten() {
         *cell = cell.trim_matches('"').to_string();

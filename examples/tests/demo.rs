@@ -22,7 +22,7 @@ fn the_demo_writes_what_it_says() {
     let (good, said, errors) = demo(&out);
     assert!(good, "{said}{errors}");
     for line in
-        ["federation, hash codes only", "left half alone", "from one code", "from one vector of floats"]
+        ["federation, hash codes only", "left half alone", "from one code", "from one float embedding"]
     {
         assert!(said.contains(line), "{line}: {said}");
     }
@@ -37,5 +37,5 @@ fn the_demo_writes_what_it_says() {
     assert!(demo(&out).0);
     fs::remove_file(out.join(".hashvfl-demo")).unwrap();
     let (good, _, errors) = demo(&out);
-    assert!(!good && errors.contains("no demo made it"), "{errors}");
+    assert!(!good && errors.contains("was not written by the demo"), "{errors}");
 }

@@ -21,7 +21,7 @@ use crate::pieces::{change, is_unchanged};
 /// No handshake of this process with itself takes longer.
 const LIMIT: Duration = Duration::from_secs(20);
 /// The limit where lengths may be changed, so that one side waits for what never comes.
-const CHANGED_LIMIT: Duration = Duration::from_millis(100);
+const CHANGED_LIMIT: Duration = Duration::from_millis(30);
 /// Of the first byte: a stranger hangs up, as a process does that is killed.
 const HANGS_UP: u8 = 2;
 /// Of the first byte: it is the party bank, which dials, that hears a stranger or changed bytes.

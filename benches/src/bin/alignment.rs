@@ -62,7 +62,7 @@ fn arithmetic(threads: usize) -> anyhow::Result<()> {
     for (what, mut rates) in ["hash, multiply, encode", "decode, multiply, encode"].into_iter().zip(rates) {
         rates.sort_by(f64::total_cmp);
         println!(
-            "{what}: {:.0} ids/s on {threads} threads (median of 7 times {IDS}; best {:.0})",
+            "{what}: {:.0} ids/s on {threads} threads (median of 7 runs of {IDS} ids; best {:.0})",
             rates[3], rates[6]
         );
     }
@@ -116,7 +116,7 @@ fn holder(name: &str, rows: u64, folder: &str, theirs: &str) -> anyhow::Result<(
     let status = std::fs::read_to_string("/proc/self/status")?;
     let peak = status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or("VmHWM: unknown");
     eprintln!(
-        "{name}: {} of {} common, {:.1} s in all, of which {reading:.1} s to read ids; {peak}",
+        "{name}: {} of {} records common; {:.1} s in total, {reading:.1} s of it to read ids; {peak}",
         outcome.common,
         outcome.records,
         start.elapsed().as_secs_f64()
@@ -275,7 +275,7 @@ fn run(rows: u64, folder: &str) -> anyhow::Result<()> {
     let bytes = Holders::start(rows, folder)?.finish()?;
     let wall = start.elapsed().as_secs_f64();
     println!(
-        "{rows} x {rows}: {wall:.1} s wall clock, {:.2} us an id; {bytes} bytes in both directions",
+        "{rows} x {rows}: {wall:.1} s wall clock, {:.2} us per id; {bytes} bytes in both directions",
         wall * 1e6 / rows as f64
     );
     Ok(std::fs::remove_dir_all(folder)?)
@@ -296,7 +296,7 @@ fn kills(rows: u64, times: u32, folder: &str) -> anyhow::Result<()> {
     }
     holders.finish()?;
     for name in NAMES {
-        anyhow::ensure!(order(folder, name)? == expected, "{name} has another order");
+        anyhow::ensure!(order(folder, name)? == expected, "{name} has a different order");
     }
     println!("killed {done} times: both holders end with the order of an undisturbed run");
     for name in NAMES {
@@ -312,7 +312,7 @@ fn kills(rows: u64, times: u32, folder: &str) -> anyhow::Result<()> {
             before = points;
         }
         println!(
-            "{name}: started {starts} times in the midst of it; at most {lost} points that were done had to be done again"
+            "{name}: started {starts} times in the middle of it; at most {lost} finished points had to be repeated"
         );
     }
     Ok(std::fs::remove_dir_all(folder)?)

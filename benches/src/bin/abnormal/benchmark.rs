@@ -219,8 +219,8 @@ impl<'a> DetectorBenchmark<'a> {
             micros.push(1e6 * prediction / view.rows() as f64);
         }
         let line = format!(
-            "of the prediction's time ({:.2} us a row), all fitted detectors of the coordinator take {:.0} %, the default \
-             ones {:.0} %",
+            "relative to the time of a prediction ({:.2} us per row), all fitted detectors of the coordinator take \
+             {:.0} %, the default ones {:.0} %",
             median(micros),
             100.0 * median(all),
             100.0 * median(default)

@@ -85,7 +85,7 @@ impl CategoryEncoding {
                     to.extend(std::iter::repeat_n(0.0, known + 1));
                     to[start + self.words[at].get(&row[column]).copied().unwrap_or(known)] = 1.0;
                 }
-                None => to.push(row[column].parse().context("a cell is no number")?),
+                None => to.push(row[column].parse().context("a cell is not a number")?),
             }
         }
         Ok(())

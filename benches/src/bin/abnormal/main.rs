@@ -44,7 +44,7 @@ struct Arguments {
     /// Folder with `credit-default/`, `mnist/` and `kdd99/`.
     #[arg(long, value_name = "FOLDER")]
     data: Option<PathBuf>,
-    /// IDX file of 28 x 28 images that are no digits, for mnist (`benches/python/photographs.py` makes one).
+    /// IDX file of 28 x 28 images that are not digits, for mnist (`benches/python/photographs.py` makes one).
     #[arg(long, value_name = "FILE")]
     unlike: Option<PathBuf>,
     /// Folder that abnormal.html is written to.
@@ -71,10 +71,10 @@ struct Arguments {
     /// Level at which they are counted.
     #[arg(long, default_value_t = 0.01)]
     level: f64,
-    /// Leaves out the poisoned federation, which is trained apart.
+    /// Skips the poisoned federation, which is trained separately.
     #[arg(long)]
     no_backdoor: bool,
-    /// Shows what several sources flag together at --level where so few rows calibrate, and stops.
+    /// Shows what several sources flag together at --level when so few rows calibrate, and stops.
     #[arg(long, value_name = "ROWS")]
     few: Option<usize>,
     /// Shows how the default combinations are chosen, on normal records alone, and stops.
@@ -107,14 +107,14 @@ fn main() -> anyhow::Result<()> {
         return Ok(());
     }
     std::fs::create_dir_all(&arguments.out)
-        .with_context(|| format!("cannot make {}", arguments.out.display()))?;
+        .with_context(|| format!("cannot create {}", arguments.out.display()))?;
     let title = format!("{:?}, {} bits per party", arguments.dataset, arguments.bits);
     let caveat = "Detectors were fitted and combined on normal rows alone. Small figures are 95 % bootstrap intervals.";
     let command = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
     let mut sections: Vec<(&str, String)> =
         sections.iter().map(|(name, html)| (name.as_str(), html.clone())).collect();
     let command = format!("<pre>abnormal {}</pre>", hashvfl_attack::report::escape(&command));
-    sections.push(("How to get these figures again", command));
+    sections.push(("How to reproduce these figures", command));
     let page = hashvfl_attack::report::sheet(
         "abnormal inputs",
         ["Detectors of abnormal inputs", &title, caveat],
@@ -129,7 +129,7 @@ fn main() -> anyhow::Result<()> {
 type Sections = Vec<(String, String)>;
 
 fn connections(arguments: &Arguments) -> anyhow::Result<Sections> {
-    let folder = arguments.data.as_deref().context("name the folder of kdd99/ with --data")?;
+    let folder = arguments.data.as_deref().context("name the folder that contains kdd99/ with --data")?;
     if arguments.choose {
         kdd::choose(folder, arguments.seed)?;
         return Ok(Vec::new());

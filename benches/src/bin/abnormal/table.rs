@@ -25,7 +25,7 @@ pub fn section(about: &str, rows: &[Row]) -> String {
     let mut html = format!(
         "<p class=\"caveat\">{}.</p><table><thead><tr><th>detector</th><th>where</th><th class=\"figure\">AUROC</th>\
          <th class=\"figure\">found at 1 % false alarms, %</th><th class=\"figure\">found at 5 %, %</th>\
-         <th class=\"figure\">µs a row</th></tr></thead><tbody>",
+         <th class=\"figure\">µs per row</th></tr></thead><tbody>",
         escape(about)
     );
     for row in rows {
@@ -52,7 +52,7 @@ pub fn section(about: &str, rows: &[Row]) -> String {
             .collect(),
     });
     html + &chart(&Chart {
-        title: "Found, by share of false alarms".into(),
+        title: "Found, by fraction of false alarms".into(),
         x: "false alarms".into(),
         log_x: false,
         y: "found".into(),
@@ -71,12 +71,19 @@ fn cell(figure: Estimate, scale: f64, digits: usize) -> String {
 
 /// The same as text.
 pub fn print(name: &str, rows: &[Row]) {
-    say!("\n{name}\n  {:<28} {:>22} {:>8} {:>8} {:>8}", "detector", "AUROC", "at 1 %", "at 5 %", "us a row");
+    say!(
+        "\n{name}\n  {:<28} {:>22} {:>8} {:>8} {:>10}",
+        "detector",
+        "AUROC",
+        "at 1 %",
+        "at 5 %",
+        "us per row"
+    );
     for row in rows {
         let f = &row.figures;
         let interval = format!("{:.3} ({:.3}, {:.3})", f.auroc.value, f.auroc.low, f.auroc.high);
         say!(
-            "  {:<28} {interval:>22} {:>8.1} {:>8.1} {:>8.2}",
+            "  {:<28} {interval:>22} {:>8.1} {:>8.1} {:>10.2}",
             row.name,
             100.0 * f.at_1.value,
             100.0 * f.at_5.value,

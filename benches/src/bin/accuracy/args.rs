@@ -7,13 +7,14 @@ use hashvfl_core::settings::{Schedule, parse_own_code};
 use hashvfl_core::{CodeForm, GradientEncoding, PartyName};
 use hashvfl_data::Preprocessing;
 use hashvfl_learning::encoder::CutLayer;
-use hashvfl_learning::hash::Surrogate;
+use hashvfl_learning::hash::{HashConfig, Surrogate};
 
 use crate::recipe::Recipe;
 
 /// Hash codes against floats: the accuracy benchmark of docs/reference/benchmarks.md.
 ///
-/// All parties run in this process; a networked run with the same seeds gives the same bits.
+/// All parties run in this process; a networked run with the same seeds gives the same bits, by parties that look for hijackers
+/// as they do by default.
 #[derive(Debug, Parser)]
 #[command(name = "accuracy")]
 pub struct Cli {
@@ -135,9 +136,18 @@ pub struct Overrides {
     /// Dropout in the top model.
     #[arg(long, global = true)]
     top_dropout: Option<f32>,
-    /// Deviation of the noise before the sign.
+    /// Deviation of the noise before the sign or the level.
     #[arg(long, global = true)]
     noise: Option<f32>,
+    /// The same of single parties, as host=0.1; the others have that of --noise.
+    #[arg(long, global = true, value_delimiter = ',', value_parser = parse_noise)]
+    noises: Vec<(PartyName, f32)>,
+    /// Deviation that the noise begins with, from where it falls.
+    #[arg(long, global = true)]
+    first_noise: Option<f32>,
+    /// Fraction of the updates over which it falls.
+    #[arg(long, global = true)]
+    first_noise_fraction: Option<f32>,
     /// Distance from the threshold beyond which no gradient passes.
     #[arg(long, global = true)]
     clip: Option<f32>,
@@ -159,10 +169,10 @@ pub struct Overrides {
     /// Schedule of the learning rate.
     #[arg(long, global = true, value_parser = parse_schedule)]
     schedule: Option<Schedule>,
-    /// Times that the learning rate goes through it.
+    /// Number of cycles of the learning rate through that schedule.
     #[arg(long, global = true)]
     cycles: Option<u32>,
-    /// Share of a target that is what was said in earlier cycles.
+    /// Fraction of a target that comes from predictions of earlier cycles (self-distillation).
     #[arg(long, global = true)]
     distillation: Option<f32>,
     /// What happens to columns first: none, standardize, quantile or auto.
@@ -171,7 +181,7 @@ pub struct Overrides {
     /// How gradients travel: f32 or int8.
     #[arg(long, global = true, value_parser = parse_gradient)]
     gradient: Option<GradientEncoding>,
-    /// Share of the records outside the test part that is kept for validation.
+    /// Fraction of the records outside the test part that is kept for validation.
     #[arg(long, global = true)]
     validation_fraction: Option<f64>,
     /// Whether the top model is fitted again on stored codes.
@@ -208,6 +218,10 @@ impl Overrides {
         set(&mut recipe.preprocessing, &self.preprocessing);
         set(&mut recipe.encoder.dropout, &self.dropout);
         set(&mut recipe.encoder.hash.noise, &self.noise);
+        recipe.noises = self.noises.iter().cloned().collect();
+        let HashConfig { first_noise, first_noise_fraction, .. } = &mut recipe.encoder.hash;
+        *first_noise = self.first_noise.or(*first_noise);
+        *first_noise_fraction = self.first_noise_fraction.or(*first_noise_fraction);
         set(&mut recipe.encoder.hash.clip, &self.clip);
         set(&mut recipe.encoder.hash.surrogate, &self.surrogate);
         set(&mut recipe.encoder.adam.weight_decay, &self.weight_decay);
@@ -230,6 +244,13 @@ impl Overrides {
 
 fn parse_codes(text: &str) -> Result<(PartyName, CodeForm), &'static str> {
     parse_own_code(text).ok_or("expected a party and its code, latents x bits of each, as host=1x5")
+}
+
+fn parse_noise(text: &str) -> Result<(PartyName, f32), String> {
+    let expected = "expected a party and the deviation of its noise, as host=0.1";
+    let (name, noise) = text.split_once('=').ok_or(expected)?;
+    let name = PartyName::new(name).map_err(|_| expected)?;
+    Ok((name, noise.parse().map_err(|_| expected)?))
 }
 
 fn parse_schedule(text: &str) -> Result<Schedule, String> {
@@ -269,7 +290,8 @@ mod tests {
     #[test]
     fn overrides_replace_recipe_values() {
         let line = "accuracy credit-default --raw --splits 2 --lr 0.01 --hidden 32,16 --top-hidden 0 \
-                    --schedule constant --gradient f32 --cut hash --code 2x3 --codes host=1x5";
+                    --schedule constant --gradient f32 --cut hash --code 2x3 --codes host=1x5 \
+                    --noise 0.4 --noises host=0.1 --first-noise 5";
         let cli = Cli::try_parse_from(line.split_whitespace()).unwrap();
         assert!(matches!(cli.benchmark, Benchmark::CreditDefault { raw: true, splits: 2 }));
         assert_eq!(cli.how.cut.list(), [CutLayer::Hash]);
@@ -280,6 +302,10 @@ mod tests {
         assert!(recipe.top.hidden.is_empty());
         assert_eq!(recipe.codes[&PartyName::new("host").unwrap()], CodeForm::new(1, 5));
         assert_eq!((recipe.bits_per_latent, cli.overrides.code.unwrap().bits()), (3, 6));
+        let hash = |name: &str| recipe.encoder_of(name).hash;
+        assert_eq!((hash("host").noise, hash("guest").noise), (0.1, 0.4));
+        assert_eq!((hash("host").first_noise, hash("guest").first_noise), (Some(5.0), Some(5.0)));
+        assert!(Cli::try_parse_from(["accuracy", "vehicle", "--noises", "0.1"]).is_err());
         assert!(Cli::try_parse_from(["accuracy", "vehicle", "--code", "2x9"]).is_err());
         assert!(Cli::try_parse_from(["accuracy", "vehicle", "--schedule", "cosine"]).is_err());
     }

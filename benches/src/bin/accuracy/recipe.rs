@@ -32,7 +32,7 @@ pub struct Recipe {
     pub bits_per_latent: usize,
     /// Codes of parties' own.
     pub codes: BTreeMap<PartyName, CodeForm>,
-    /// Share of the records outside the test part that is kept for validation.
+    /// Fraction of the records outside the test part that is kept for validation.
     pub validation_fraction: f64,
     /// Share of the records on which bottom models learn.
     pub cohort_fraction: f64,
@@ -42,6 +42,8 @@ pub struct Recipe {
     pub preprocessing: Preprocessing,
     /// Each party's model.
     pub encoder: EncoderConfig,
+    /// Noise of parties whose own it is not.
+    pub noises: BTreeMap<PartyName, f32>,
     /// The top model.
     pub top: TopConfig,
 }
@@ -54,7 +56,7 @@ impl Recipe {
             CutLayer::SimulatedFloat => GradientEncoding::F32,
         };
         // The bell is as wide as the noise: the slope of the expected sign.
-        let hash = HashConfig { noise: 0.5, clip: 0.5, surrogate: Surrogate::Bell };
+        let hash = HashConfig { noise: 0.5, clip: 0.5, surrogate: Surrogate::Bell, ..HashConfig::default() };
         Self {
             epochs: 20,
             batch_rows: 256,
@@ -69,6 +71,7 @@ impl Recipe {
             refit: false,
             preprocessing: Preprocessing::Standardize,
             encoder: EncoderConfig { hash, ..EncoderConfig::default() },
+            noises: BTreeMap::new(),
             top: TopConfig::default(),
         }
     }
@@ -119,6 +122,14 @@ impl Recipe {
         }
     }
 
+    /// The model of the party `name`.
+    pub fn encoder_of(&self, name: &str) -> EncoderConfig {
+        let mut encoder = self.encoder.clone();
+        let own = self.noises.iter().find(|(party, _)| party.as_str() == name);
+        encoder.hash.noise = own.map_or(encoder.hash.noise, |(_, noise)| *noise);
+        encoder
+    }
+
     /// The agreed settings of a run of this recipe.
     pub fn settings(&self, parties: Vec<PartyName>, task: Task, bits: usize) -> RunSettings {
         RunSettings {
@@ -142,6 +153,7 @@ mod tests {
     use std::path::Path;
 
     use hashvfl_coordinator::CoordinatorConfig;
+    use hashvfl_learning::training::Validate;
     use hashvfl_party::PartyConfig;
 
     use super::*;
@@ -172,6 +184,16 @@ mod tests {
         // The preset is for tables of any columns, the recipe for those of credit-default.
         let tabular = Recipe { preprocessing: Preprocessing::Auto, ..Recipe::credit_default(CutLayer::Hash) };
         check("tabular", &tabular, Task::Binary, 16);
+        // The same with what a short code needs.
+        let mut private = Recipe { bits_per_latent: 5, ..tabular };
+        private.encoder.hash = HashConfig {
+            noise: 0.1,
+            first_noise: Some(3.0),
+            first_noise_fraction: Some(0.15),
+            ..private.encoder.hash
+        };
+        private.top.validate = Validate::LastCycle;
+        check("tabular-private", &private, Task::Binary, 5);
         check("image", &Recipe::mnist(CutLayer::Hash), Task::Multiclass, 32);
     }
 }

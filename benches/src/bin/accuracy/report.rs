@@ -113,8 +113,8 @@ pub fn print_summary(entries: &[Entry], metric: &str) {
         if let Some(entry) = hashes.first() {
             let released = entry.measured.released;
             say!(
-                "  bits released a party and record: {} of training records, {} of validation records, {} of \
-                 those outside the cohort, {} of test records",
+                "  bits released per party and record: {} for training records, {} for validation records, {} for \
+                 records outside the cohort, {} for test records",
                 released.cohort_train,
                 released.cohort_validation,
                 released.others,

@@ -4,6 +4,7 @@
 
 use std::time::Instant;
 
+use anyhow::bail;
 use hashvfl_core::random::stream;
 use hashvfl_core::settings::RowOrder;
 use hashvfl_core::{Part, PartyName, RunSettings};
@@ -65,6 +66,9 @@ impl Trial<'_> {
     /// Runs it.
     pub fn run(&self) -> anyhow::Result<Measured> {
         let settings = self.settings()?;
+        if let Some(name) = self.recipe.noises.keys().find(|name| !settings.parties.contains(name)) {
+            bail!("--noises: there is no party {name}");
+        }
         let order = &self.split.order;
         let columns = self.dataset.parties.iter().map(|columns| {
             let (values, width) = (columns.matrix.gather(order), columns.matrix.cols());
@@ -81,7 +85,7 @@ impl Trial<'_> {
                 columns: matrix,
                 image: columns.image,
                 preprocessing: (self.recipe.preprocessing, clip),
-                encoder: self.recipe.encoder.clone(),
+                encoder: self.recipe.encoder_of(columns.name),
                 // Every side draws its weights from a seed of its own, as organisations would.
                 seed: stream(self.seed, "party", &[index as u64]).next_u64(),
             })
@@ -102,10 +106,9 @@ impl Trial<'_> {
         let simulated = simulation.run(&mut |progress| {
             if let (true, Progress::Epoch(report)) = (self.curve, progress) {
                 let (epoch, loss) = (report.epoch, report.train_loss);
-                say!(
-                    "    epoch {epoch:>3}: train loss {loss:.4}, validation {:.4}",
-                    metric(report.validation)
-                );
+                let validation =
+                    report.validation.map(|_| format!(", validation {:.4}", metric(report.validation)));
+                say!("    epoch {epoch:>3}: train loss {loss:.4}{}", validation.unwrap_or_default());
             }
         })?;
         let last = simulated.epochs.last().and_then(|report| report.validation);

@@ -1,5 +1,5 @@
-//! What `init` gives without a hand on its configs: codes by the defaults, the same network with floats, and each party
-//! alone.
+//! Results with the configs that `init` writes, unchanged: codes by the defaults, the same network with floats, and each
+//! party alone.
 //!
 //! ```text
 //! tables -> first_configs: `coordinator init`, `party init`, --set -> a trial per seed and model -> report

@@ -40,7 +40,7 @@ impl Observer for Monitors<'_> {
         let Some((selection, sent)) = self.sent.take() else { return };
         // Unwrap safety: the training loop asks for rows of the same plan.
         let rows = &self.plan.rows(selection).expect("rows of the plan");
-        let begins_cycle = self.run.begins_cycle(selection);
+        let begins_cycle = selection.begins_cycle(self.run);
         for (party, (monitor, codes)) in self.monitors.iter_mut().zip(&sent).enumerate() {
             let signs = codes.to_signs();
             let codes = &self.forms[party].decode(&signs);

@@ -107,16 +107,10 @@ fn learn<P: PartyBackend>(
 where
     P::Error: std::fmt::Display,
 {
-    let (run, patience) = (&config.run, config.top.patience);
-    let outcome: Outcome<P::Embedding> = training::train(
-        parties,
-        run,
-        &mut plan,
-        classifier,
-        TrainingOptions { patience, ..Default::default() },
-        &mut |_| {},
-    )
-    .map_err(|error| anyhow!("{error}"))?;
+    let run = &config.run;
+    let outcome: Outcome<P::Embedding> =
+        training::train(parties, run, &mut plan, classifier, TrainingOptions::of(&config.top), &mut |_| {})
+            .map_err(|error| anyhow!("{error}"))?;
     let kept = outcome.curve.iter().find(|report| report.epoch == outcome.best_epoch);
     let validation = kept.and_then(|report| report.validation);
     Ok(Measured {

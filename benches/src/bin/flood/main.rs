@@ -29,10 +29,10 @@ struct Arguments {
     /// What strangers do; all of it by default.
     #[arg(long, value_enum, value_delimiter = ',')]
     kinds: Vec<Stranger>,
-    /// At the same time, what has the same target; otherwise one after the other.
+    /// Run floods with the same target at the same time; otherwise one after the other.
     #[arg(long)]
     together: bool,
-    /// Rates and connections are so many times those of the table.
+    /// Multiply the rates and connections of the table by this factor.
     #[arg(long, default_value_t = 1.0)]
     times: f64,
     /// The coordinator has `[limits]` as shipped, which leave strangers of one address 64 connections. Otherwise it has a
@@ -73,7 +73,7 @@ fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     }
     report::print(&rows);
     let same = rows.iter().flat_map(|row| &row.pairs).all(|pair| pair.same);
-    ensure!(same, "a flooded coordinator has learned or predicted something else");
+    ensure!(same, "a flooded coordinator learned or predicted something different from an undisturbed one");
     say!("all flooded coordinators learned and predicted the same");
     Ok(())
 }

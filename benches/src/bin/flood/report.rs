@@ -29,8 +29,8 @@ fn target(target: Target) -> &'static str {
 /// Prints one pair.
 pub fn tell(strangers: &[Stranger], round: usize, pair: &Pair) {
     say!(
-        "{}, round {}: {:.0} s with {:.0} connections opened a second; the coordinator's processor time {:.2} s, flooded {:.2} s; memory \
-         {:.1} MB, flooded {:.1} MB",
+        "{}, round {}: {:.0} s with {:.0} connections opened per second; the coordinator's processor time {:.2} s, \
+         flooded {:.2} s; memory {:.1} MB, flooded {:.1} MB",
         names(strangers),
         round + 1,
         pair.seconds,
@@ -41,7 +41,7 @@ pub fn tell(strangers: &[Stranger], round: usize, pair: &Pair) {
         pair.flooded.peak_bytes / 1e6
     );
     if pair.failed > 0 {
-        say!("  {} connections could not be opened: look at `ulimit -n`", pair.failed);
+        say!("  {} connections could not be opened: check `ulimit -n`", pair.failed);
     }
 }
 

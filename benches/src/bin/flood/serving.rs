@@ -87,7 +87,7 @@ fn serve(
     let crowd = Crowd::gather(strangers, arguments.times, serving.address, None);
     let began = Instant::now();
     while !crowd.is_whole() {
-        ensure!(began.elapsed() < GATHERING, "not all strangers have come: look at `ulimit -n`");
+        ensure!(began.elapsed() < GATHERING, "not all strangers could connect: check `ulimit -n`");
         thread::sleep(Duration::from_millis(20));
     }
     let (began, opened, held_seconds) = (Instant::now(), crowd.opened(), crowd.held_seconds());

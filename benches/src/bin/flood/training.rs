@@ -48,7 +48,7 @@ pub fn measure(arguments: &Arguments, strangers: &[Stranger], round: usize) -> a
     let first = flooded.samples.iter().position(|sample| sample.is_whole);
     let epochs = flooded.samples.len().min(quiet.samples.len());
     let first = first.filter(|first| *first < epochs / 2).context(
-        "not all strangers had come in the first half of the run: give it more --epochs, and look at `ulimit -n`",
+        "not all strangers had connected by the middle of the run: raise --epochs, and check `ulimit -n`",
     )?;
     let (begin, end) = (&flooded.samples[first], &flooded.samples[epochs - 1]);
     let seconds = (end.at - begin.at).as_secs_f64();

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use clap::ValueEnum;
-use hashvfl_benches::first_configs::FirstConfigs;
+use hashvfl_benches::first_configs::{FirstConfigs, Setting};
 use hashvfl_benches::tables::{Name, digits};
 use hashvfl_testbed::dataset::Sources;
 
@@ -69,20 +69,25 @@ const FEW: &[&str] =
     &["16x1", "4x1", "2x3,noise=0.1", "16x1,cohort=0.4", "16x1,epsilon=2", "16x1,floats", "16x1,one-bit"];
 
 impl Data {
-    /// Configs of all sides, their tables below `folder` where they are not files of `data`.
+    /// Configs of all sides with `settings`, their tables below `folder` where they are not files of `data`.
     ///
     /// # Errors
     /// If a file is missing or damaged.
-    pub fn configs(self, data: Option<&Path>, folder: &Path) -> anyhow::Result<FirstConfigs> {
+    pub fn configs(
+        self,
+        data: Option<&Path>,
+        folder: &Path,
+        settings: &[Setting],
+    ) -> anyhow::Result<FirstConfigs> {
         let name = match self {
-            Self::Digits => return FirstConfigs::write(&digits(), folder, &[]),
+            Self::Digits => return FirstConfigs::write(&digits(), folder, settings),
             Self::CreditDefault => Name::CreditDefault,
             Self::Adult => Name::Adult,
             Self::Vehicle => Name::Vehicle,
             Self::Kdd99 => Name::Kdd99,
-            Self::Mnist => return FirstConfigs::of_images(Sources::mnist(files(data)?)?),
+            Self::Mnist => return FirstConfigs::of_images(Sources::mnist(files(data)?)?, settings),
         };
-        FirstConfigs::write(&name.read(files(data)?)?, folder, &[])
+        FirstConfigs::write(&name.read(files(data)?)?, folder, settings)
     }
 
     /// Which party is attacked, and which belongs to the coordinator's organisation.

@@ -1,4 +1,4 @@
-//! How much of the task is kept, and how much leaks, by what parties send: one table and one picture of a data set.
+//! Task performance and leakage for each form of what parties send: one table and one picture per data set.
 //!
 //! ```text
 //! data set -> configs as `init` writes them -> each seed -> each form: trained and attacked -> rows -> table, picture, JSON
@@ -10,6 +10,7 @@
 mod data;
 mod form;
 mod page;
+mod records;
 mod row;
 mod scores;
 mod table;
@@ -22,7 +23,7 @@ use clap::{Parser, ValueEnum};
 use hashvfl_attack::AttackConfig;
 use hashvfl_attack::frontier::{Form, Measured, measure};
 use hashvfl_attack::report::CutKind;
-use hashvfl_benches::first_configs::FirstConfigs;
+use hashvfl_benches::first_configs::{FirstConfigs, Setting};
 use hashvfl_benches::parties::seeded;
 use hashvfl_core::{PartyName, RunSettings};
 use hashvfl_files::say;
@@ -43,8 +44,8 @@ struct Arguments {
     #[arg(long, value_name = "FOLDER")]
     data: Option<PathBuf>,
     /// A form in place of the usual ones; once for each. 16x1: 16 signs; 2x3,noise=0.1: two latents of three bits;
-    /// 16x4,victim=1x5: a code of its own for the party that is attacked; 16x1,cohort=0.2: encode-once; 16x1,epsilon=2:
-    /// randomised response; 16x1,floats and 16x1,one-bit: what is simulated.
+    /// 16x4,victim=1x5,noise=0.4,victim_noise=0.1: a code and noise of its own for the party that is attacked; 16x1,epochs=8,cycles=2: a shorter
+    /// run; 16x1,cohort=0.2: encode-once; 16x1,epsilon=2: randomised response; 16x1,floats and 16x1,one-bit: what is simulated.
     #[arg(long = "form", value_name = "FORM")]
     forms: Vec<Words>,
     /// Seeds, each of splits, weights, noise and attacks.
@@ -56,6 +57,10 @@ struct Arguments {
     /// Epochs; by default those of the configs.
     #[arg(long)]
     epochs: Option<u32>,
+    /// A key of the configs and a value in TOML, in place of what `init` or the preset writes: top.validate="last-cycle". Once for each;
+    /// a form's own words come after it.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<Setting>,
     /// For a first look: few forms, and regressions in closed form alone, whose figures are lower.
     #[arg(long)]
     quick: bool,
@@ -83,7 +88,7 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let mut configs = arguments.data_set.configs(arguments.data.as_deref(), folder.path())?;
+    let mut configs = arguments.data_set.configs(arguments.data.as_deref(), folder.path(), &arguments.set)?;
     if let Some(epochs) = arguments.epochs {
         configs.coordinator.run.epochs = epochs;
     }
@@ -122,7 +127,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     say!("\n{}", table::markdown(&frontier));
     frontier.failed_checks().iter().for_each(|failed| say!("did not hold: {failed}"));
     std::fs::create_dir_all(&arguments.out)
-        .with_context(|| format!("cannot make {}", arguments.out.display()))?;
+        .with_context(|| format!("cannot create {}", arguments.out.display()))?;
     let write = |name: &str, bytes: &[u8]| hashvfl_files::write_whole(&arguments.out.join(name), bytes);
     write("frontier.json", &serde_json::to_vec_pretty(&frontier)?)?;
     write("frontier.html", page::html(&frontier).as_bytes())?;
@@ -149,7 +154,7 @@ fn of_seed(
         ..AttackConfig::new(PathBuf::new(), victim)
     };
     let folder = tempfile::tempdir()?;
-    measure((coordinator, parties), &config, &forms, folder.path(), &mut |measured| {
+    measure(coordinator, parties, &config, &forms, folder.path(), &mut |measured| {
         say!("  {}", table::line(measured));
     })
 }

@@ -37,10 +37,15 @@ pub fn html(frontier: &Frontier) -> String {
         plot(&points, &metric, about)
     });
     let plots = format!("<div class=\"charts\">{}</div>", plots.collect::<String>());
-    let [forms, others, scores] = table::html(frontier);
+    let [forms, records, others, scores] = table::html(frontier);
     let title = format!("{}: what the task keeps and what leaks", frontier.data);
     let about = table::about(frontier);
-    let mut sections = vec![("Picture", plots), ("Table", forms), ("Other records of these runs", others)];
+    let mut sections = vec![
+        ("Picture", plots),
+        ("Table", forms),
+        ("What a mean over records hides", records),
+        ("Other records of these runs", others),
+    ];
     if !scores.is_empty() {
         sections.push(("Codes as scores of the label", scores));
     }

@@ -4,20 +4,21 @@ use hashvfl_attack::frontier::{Exposure, Measured};
 use hashvfl_attack::report::{Estimate, Metric, escape};
 
 use crate::row::{Frontier, Row};
-use crate::scores;
+use crate::{records, scores};
 
 /// A line about one run, as soon as it has ended.
 pub fn line(run: &Measured) -> String {
-    let figure = |exposure: &Exposure| {
-        format!(
-            "{} {} and {}",
-            exposure.of,
-            Metric::Skill.number(exposure.stranger.with.value),
-            Metric::Skill.number(exposure.strongest.with.value)
-        )
-    };
     let exposures: Vec<String> = run.exposures.iter().map(figure).collect();
     format!("{}: metric {:.4}; explained, %: {}", run.form, run.metric, exposures.join("; "))
+}
+
+fn figure(exposure: &Exposure) -> String {
+    format!(
+        "{} {} and {}",
+        exposure.of,
+        Metric::Skill.number(exposure.stranger.with.value),
+        Metric::Skill.number(exposure.strongest.with.value)
+    )
 }
 
 /// Heads and cells.
@@ -30,30 +31,33 @@ pub struct Cells {
 
 impl Cells {
     fn markdown(&self) -> String {
-        let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
         let rule = vec!["---".to_string(); self.heads.len()];
-        let rows: String = self.rows.iter().map(|row| line(row)).collect();
-        format!("{}| {} |\n{rows}", line(&self.heads), rule.join("|"))
+        let rows: String = self.rows.iter().map(|row| markdown_line(row)).collect();
+        format!("{}| {} |\n{rows}", markdown_line(&self.heads), rule.join("|"))
     }
 
     fn html(&self) -> String {
         let heads: String = self.heads.iter().map(|head| format!("<th>{}</th>", escape(head))).collect();
-        let cell = |(head, cell): (&String, &String)| {
-            format!("<td data-name=\"{}\">{}</td>", escape(head), escape(cell))
-        };
-        let row = |row: &Vec<String>| {
-            let cells: String = self.heads.iter().zip(row).map(cell).collect();
-            format!("<tr>{cells}</tr>")
-        };
-        let rows: String = self.rows.iter().map(row).collect();
+        let mut rows = String::new();
+        for row in &self.rows {
+            rows += "<tr>";
+            for (head, cell) in self.heads.iter().zip(row) {
+                rows += &format!("<td data-name=\"{}\">{}</td>", escape(head), escape(cell));
+            }
+            rows += "</tr>";
+        }
         format!("<table class=\"reflow\"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>")
     }
+}
+
+fn markdown_line(cells: &[String]) -> String {
+    format!("| {} |\n", cells.join(" | "))
 }
 
 /// The tables as Markdown, with what was measured in front.
 pub fn markdown(frontier: &Frontier) -> String {
     let mut text = format!("{}\n\n{}", about(frontier), forms(frontier).markdown());
-    for more in [others(frontier), scores::cells(frontier)] {
+    for more in [records::cells(frontier), others(frontier), scores::cells(frontier)] {
         if !more.rows.is_empty() {
             text += "\n";
             text += &more.markdown();
@@ -63,8 +67,8 @@ pub fn markdown(frontier: &Frontier) -> String {
 }
 
 /// The tables as HTML.
-pub fn html(frontier: &Frontier) -> [String; 3] {
-    [forms(frontier), others(frontier), scores::cells(frontier)]
+pub fn html(frontier: &Frontier) -> [String; 4] {
+    [forms(frontier), records::cells(frontier), others(frontier), scores::cells(frontier)]
         .map(|cells| if cells.rows.is_empty() { String::new() } else { cells.html() })
 }
 
@@ -77,7 +81,7 @@ pub fn about(frontier: &Frontier) -> String {
             "means over {count} seeds; intervals are Student's over seeds, of the metric in pairs with the first row"
         ),
     };
-    let quick = if frontier.quick { " Quick: regressions in closed form alone." } else { "" };
+    let quick = if frontier.quick { " Quick: only regressions in closed form." } else { "" };
     format!(
         "{}: columns of party {}, {} epochs, {seeds}. Fraction of variance explained, %, with its 95 % interval; \
          the adversary owns {} records, and {} test and {} training records are scored.{quick}",
@@ -105,14 +109,18 @@ fn forms(frontier: &Frontier) -> Cells {
         "re-identified",
         "on the frontier",
     ];
-    let (one, all) = (frontier.best(|row| &row.one_code), frontier.best(|row| &row.everything));
-    let mut rows: Vec<Vec<String>> =
-        frontier.rows.iter().zip(one.into_iter().zip(all)).map(|(row, best)| cells(row, best)).collect();
+    let of_one = frontier.best(|row| &row.one_code);
+    let of_all = frontier.best(|row| &row.everything);
+    let mut rows = Vec::new();
+    for ((row, one), all) in frontier.rows.iter().zip(of_one).zip(of_all) {
+        rows.push(cells(row, one, all));
+    }
     rows.push(baseline(&frontier.rows[0]));
     Cells { heads: heads.map(String::from).to_vec(), rows }
 }
 
-fn cells(row: &Row, (one, all): (bool, bool)) -> Vec<String> {
+/// A row, and whether it is on the frontier of `one` code and of `all` that leaves.
+fn cells(row: &Row, one: bool, all: bool) -> Vec<String> {
     let (run, training) = (&row.runs[0], row.runs[0].of_training());
     let half = row.metric_half_width.map(|half| format!(" +- {half:.4}")).unwrap_or_default();
     let exposed = training.most_exposed.as_ref().zip(row.most_exposed);

@@ -4,6 +4,7 @@
 //! chosen on four data sets and two hijackers; the figures are of three other data sets and of other hijackers too.
 
 mod dataset;
+mod hijacker;
 mod recipe;
 mod run;
 mod sender;
@@ -21,7 +22,7 @@ use hashvfl_core::settings::Schedule;
 use crate::dataset::{Dataset, Name};
 use crate::recipe::Recipe;
 use crate::run::run;
-use crate::sender::{Mixture, Sender, TUNED, contrastive, hijackers};
+use crate::sender::{LABELLED, Mixture, STEERERS, Sender, TUNED, contrastive, hijackers, labelled};
 use crate::trial::{Tally, alarm, trace};
 use hashvfl_files::say;
 
@@ -81,6 +82,9 @@ struct Arguments {
     /// First seed of recipes, models and hijackers.
     #[arg(long, default_value_t = 1000)]
     seed: u64,
+    /// Recipes draw levels, too: latents of 1, 2 or 4 bits, and short codes of the victim's own. Without it codes are signs.
+    #[arg(long)]
+    levels: bool,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -110,6 +114,12 @@ struct Experiment {
 }
 
 impl Experiment {
+    /// The recipe that `seed` draws for `set`.
+    fn recipe(&self, set: &Dataset, seed: u64) -> anyhow::Result<Recipe> {
+        let recipe = Recipe::draw(set, seed)?;
+        Ok(if self.arguments.levels { recipe.with_levels(set, seed) } else { recipe })
+    }
+
     fn honest(&self) -> anyhow::Result<()> {
         say!("False alarms of honest runs, of any party, within {} steps", self.arguments.honest_steps);
         let mut all = Tally::default();
@@ -117,7 +127,7 @@ impl Experiment {
             let mut tally = Tally::default();
             let seeds = (0..self.arguments.honest).filter(|run| run % self.sets.len() as u64 == place as u64);
             for seed in seeds.map(|run| self.arguments.seed + run) {
-                let recipe = Recipe::draw(set, seed)?;
+                let recipe = self.recipe(set, seed)?;
                 let raised = alarm(set, &recipe, &Sender::Honest, self.arguments.honest_steps)?;
                 tally.add(raised);
                 all.add(raised);
@@ -136,7 +146,7 @@ impl Experiment {
         for set in &self.sets {
             let mut tally = Tally::default();
             for run in 0..self.arguments.honest / self.sets.len() as u64 {
-                let any = AnyRun::draw(set, self.arguments.seed, run)?;
+                let any = AnyRun::draw(set, &self.arguments, run)?;
                 let raised = alarm(&any.table, &any.recipe, &Sender::Honest, steps)?;
                 if let Some(Alarm { steps, cause, .. }) = raised {
                     say!("    {:?}, step {steps}, {cause:?}: {any}", set.name);
@@ -159,7 +169,7 @@ impl Experiment {
             let mut tally = Tally::default();
             for set in &self.sets {
                 for run in 0..self.arguments.runs {
-                    let any = AnyRun::draw(set, self.arguments.seed, run)?;
+                    let any = AnyRun::draw(set, &self.arguments, run)?;
                     let sender = hijacker(name, any.seed, Mixture::NONE);
                     let raised = alarm(&any.table, &any.recipe, &sender, steps)?;
                     if raised.is_none() {
@@ -186,16 +196,23 @@ impl Experiment {
         }
         say!("  {:<18} {tuned}", "seen in tuning");
         say!("  {:<18} {unseen}", "unseen in tuning");
+        for name in LABELLED {
+            for honest in [0.0, 0.5] {
+                let called = format!("{name}, {honest} honest");
+                let mixture = Mixture::PerRow(honest);
+                self.row(&called, &|seed| hijacker(name, seed, mixture), &mut Tally::default())?;
+            }
+        }
         let mut total = Tally::default();
         self.row("constant", &|_| Sender::Constant, &mut total)?;
         self.row("noise", &|_| Sender::Noise, &mut total)
     }
 
     fn adaptive(&self) -> anyhow::Result<()> {
-        say!("The same, where a hijacker mixes in a share of something else");
+        say!("The same, with a fraction of something else mixed in by the hijacker");
         type Mix = fn(f32) -> Mixture;
         let ways: [(&str, Mix); 3] = [
-            ("honest, a row", Mixture::PerRow),
+            ("honest, per row", Mixture::PerRow),
             ("honest, records", Mixture::Records),
             ("noise", Mixture::Noise),
         ];
@@ -212,31 +229,41 @@ impl Experiment {
     }
 
     fn contrastive(&self) -> anyhow::Result<()> {
-        let steps = self.arguments.steer_steps;
+        let Arguments { steer_steps, seed, runs, .. } = self.arguments;
         say!(
-            "Alarms of the victim within {steps} steps after the first epoch, where each record is drawn to its own earlier codes"
+            "Alarms of the victim within {steer_steps} steps after the first pull towards own earlier codes of each record"
         );
         let mut all = Tally::default();
-        for honest in HONEST_SHARES {
-            let mut tally = Tally::default();
-            for set in &self.sets {
-                for seed in self.arguments.seed..self.arguments.seed + self.arguments.runs {
-                    let recipe = Recipe::draw(set, seed)?;
-                    // There is nothing earlier in the first epoch.
-                    let first = Plan::new(&recipe.settings, set.columns(0).rows())?.batches();
-                    let raised = alarm(set, &recipe, &contrastive(seed, honest), first + steps)?;
-                    if raised.is_none() {
-                        let sender = contrastive(seed, honest);
-                        say!("    {:?}, seed {seed}, no alarm: {sender:?}, {}", set.name, recipe.describe());
+        for (way, (name, ..)) in STEERERS.into_iter().enumerate() {
+            let mut of_way = Tally::default();
+            for honest in HONEST_SHARES {
+                let mut tally = Tally::default();
+                for set in &self.sets {
+                    for seed in seed..seed + runs {
+                        let raised = self.steered(set, seed, &contrastive(way, seed, honest))?;
+                        tally.add(raised);
+                        of_way.add(raised);
+                        all.add(raised);
                     }
-                    tally.add(raised);
-                    all.add(raised);
                 }
+                say!("  {name:<26} {:<12} {tally}", format!("honest {honest}"));
             }
-            say!("  {:<18} {tally}", format!("honest {honest}"));
+            say!("  {name:<26} {:<12} {of_way}", "all");
         }
-        say!("  {:<18} {all}", "all");
+        say!("  {:<39} {all}", "all");
         Ok(())
+    }
+
+    /// The alarm of a run under a coordinator that steers, with steps counted from the first pull; a run without one is named.
+    fn steered(&self, set: &Dataset, seed: u64, sender: &Sender) -> anyhow::Result<Option<Alarm>> {
+        let recipe = self.recipe(set, seed)?;
+        let before = sender.begins() * Plan::new(&recipe.settings, set.columns(0).rows())?.batches();
+        let raised = alarm(set, &recipe, sender, before + self.arguments.steer_steps)?;
+        let raised = raised.filter(|alarm| alarm.steps > before);
+        if raised.is_none() {
+            say!("    {:?}, seed {seed}, no alarm: {sender:?}, {}", set.name, recipe.describe());
+        }
+        Ok(raised.map(|alarm| Alarm { steps: alarm.steps - before, ..alarm }))
     }
 
     /// What the decoder reads: with nothing mixed in, with a part, and of an honest run.
@@ -249,17 +276,17 @@ impl Experiment {
         let cases = [
             ("hijacked", Mixture::NONE, long),
             ("until an alarm", Mixture::NONE, short),
-            ("0.6 honest a row", Mixture::PerRow(0.6), long),
+            ("0.6 honest per row", Mixture::PerRow(0.6), long),
             ("0.6 noise", Mixture::Noise(0.6), long),
             ("honest run", Mixture::PerRow(1.0), long),
         ];
         for set in &self.sets {
             for (case, mixture, steps) in cases {
                 let mut line = format!("  {:<14} {case:<18} {steps:>5} steps:", format!("{:?}", set.name));
-                for name in TUNED {
+                for name in TUNED.into_iter().chain(LABELLED) {
                     let (mut skills, mut own) = (Vec::new(), 0.0);
                     for seed in self.arguments.seed..self.arguments.seed + RUNS {
-                        let mut recipe = Recipe::draw(set, seed)?;
+                        let mut recipe = self.recipe(set, seed)?;
                         recipe.settings.epochs = 1000;
                         recipe.settings.schedule = Schedule::Constant;
                         let sender = hijacker(name, seed, mixture);
@@ -287,7 +314,7 @@ impl Experiment {
         say!("set,seed,sender,party,step,share,score");
         for set in &self.sets {
             let show = |name: &str, seed: u64, sender: &Sender, steps| -> anyhow::Result<()> {
-                let trace = trace(set, &Recipe::draw(set, seed)?, sender, steps)?;
+                let trace = trace(set, &self.recipe(set, seed)?, sender, steps)?;
                 trace.lines().for_each(|line| say!("{:?},{seed},{name},{line}", set.name));
                 Ok(())
             };
@@ -316,7 +343,7 @@ impl Experiment {
     fn tally(&self, sender: &dyn Fn(u64) -> Sender, runs: u64, tally: &mut Tally) -> anyhow::Result<()> {
         for set in &self.sets {
             for seed in self.arguments.seed..self.arguments.seed + runs {
-                let recipe = Recipe::draw(set, seed)?;
+                let recipe = self.recipe(set, seed)?;
                 tally.add(alarm(set, &recipe, &sender(seed), self.arguments.steps)?);
             }
         }
@@ -336,11 +363,12 @@ struct AnyRun {
 }
 
 impl AnyRun {
-    /// Number `run` on the records of `set`, drawn by `first` and it.
-    fn draw(set: &Dataset, first: u64, run: u64) -> anyhow::Result<Self> {
-        let (seed, ratio) = (first + run, RATIOS[run as usize % RATIOS.len()]);
+    /// Number `run` on the records of `set`, drawn by the first seed and it.
+    fn draw(set: &Dataset, arguments: &Arguments, run: u64) -> anyhow::Result<Self> {
+        let (seed, ratio) = (arguments.seed + run, RATIOS[run as usize % RATIOS.len()]);
         let table = set.unbalanced(ratio, seed)?;
-        let recipe = Recipe::draw_any(&table, seed)?;
+        let any = Recipe::draw_any(&table, seed)?;
+        let recipe = if arguments.levels { any.with_levels(&table, seed) } else { any };
         Ok(Self { seed, ratio, table, recipe })
     }
 }
@@ -359,6 +387,9 @@ const ADAPTIVE_RUNS: u64 = 4;
 const RUNS: u64 = 3;
 
 fn hijacker(name: &str, seed: u64, mixture: Mixture) -> Sender {
+    if LABELLED.contains(&name) {
+        return labelled(name, seed, mixture);
+    }
     let found = hijackers(seed).into_iter().find(|(other, _)| *other == name);
     // Unwrap safety: names come from the same list.
     Sender::Hijacker { config: found.expect("a hijacker of the list").1, mixture }

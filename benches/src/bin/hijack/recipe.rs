@@ -1,14 +1,17 @@
 //! Recipes drawn by a seed: what an honest run may look like.
 
+use std::collections::BTreeMap;
+
 use hashvfl_core::random::{stream, uniform};
 use hashvfl_core::settings::{RunSettings, Schedule};
-use hashvfl_core::{GradientEncoding, PartyName};
+use hashvfl_core::{CodeForm, GradientEncoding, PartyName};
 use hashvfl_learning::bottom::{BottomConfig, CnnConfig, MlpConfig};
 use hashvfl_learning::hash::HashConfig;
 use hashvfl_learning::top::loss::{ClassWeights, LossConfig};
 use hashvfl_learning::{EncoderConfig, TopConfig};
 
 use crate::dataset::{Dataset, Name};
+use crate::run::VICTIM;
 
 /// All of a run but its data.
 #[derive(Debug, Clone)]
@@ -84,13 +87,31 @@ impl Recipe {
         Ok(recipe)
     }
 
+    /// The same with levels in codes, drawn by `seed`: latents of 1, 2 or 4 bits, half of the time a short code of the victim's
+    /// own, and noise as beside levels where there is noise.
+    pub fn with_levels(mut self, dataset: &Dataset, seed: u64) -> Self {
+        let mut rng = stream(seed, "levels", &[dataset.name as u64]);
+        let mut pick = |count: usize| (uniform(&mut rng) * count as f32) as usize;
+        let settings = &mut self.settings;
+        settings.bits_per_latent = [1_usize, 2, 4][pick(3)].min(settings.bits);
+        if pick(2) == 0 {
+            let own = [CodeForm::new(1, 4), CodeForm::new(1, 5), CodeForm::new(2, 3)][pick(3)];
+            settings.codes = BTreeMap::from([(settings.parties[VICTIM].clone(), own)]);
+        }
+        if self.encoder.hash.noise > 0.0 {
+            self.encoder.hash.noise = [0.1, 0.4][pick(2)];
+        }
+        self
+    }
+
     /// What the gradient monitor may depend on, in a line.
     pub fn describe(&self) -> String {
         let Self { settings, encoder, top } = self;
+        let forms: Vec<String> = settings.code_forms().map(|form| form.to_string()).collect();
         format!(
-            "top {:?}, {} bits, batches of {}, rate {}, {:?}, noise {:?}, bit noise {}, party_dropout {}, {} cycles, dropout {}, {:?}",
+            "top {:?}, codes of {}, batches of {}, rate {}, {:?}, noise {:?}, bit noise {}, party_dropout {}, {} cycles, dropout {}, {:?}",
             top.hidden,
-            settings.bits,
+            forms.join(" and "),
             settings.batch_rows,
             settings.learning_rate,
             settings.gradient,

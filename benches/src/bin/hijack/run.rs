@@ -1,24 +1,29 @@
 //! A run, step by step, with a coordinator that is honest to one party and whatever it likes to the other.
 
+use std::borrow::Cow;
 use std::ops::ControlFlow;
 
 use hashvfl_attack::active::contrastive::Contrastive;
-use hashvfl_attack::active::fsha::{Auxiliary, Fsha};
+use hashvfl_attack::active::fsha::FshaConfig;
+use hashvfl_attack::active::urvfl::{Known, UrvflConfig};
 use hashvfl_core::normal::add_noise;
 use hashvfl_core::random::stream;
 use hashvfl_core::records::plan::CHUNK_ROWS;
-use hashvfl_core::{Gradient, PackedCodes, Part, Plan, RowSelection, RunSettings};
+use hashvfl_core::{
+    CodeForm, Gradient, GradientEncoding, PackedCodes, Part, Plan, RowSelection, RunSettings,
+};
 use hashvfl_data::Matrix;
 use hashvfl_leakage::metrics::error::{skill, squared_errors};
 use hashvfl_learning::bottom::InputShape;
 use hashvfl_learning::device::Device;
 use hashvfl_learning::encoder::CutLayer;
+use hashvfl_learning::schedule::Rates;
 use hashvfl_learning::training::backend::{Embedding, PartyBackend};
 use hashvfl_learning::training::in_process::{InProcessParties, InProcessParty};
-use hashvfl_learning::training::schedule::Rates;
 use hashvfl_learning::{Classifier, Encoder};
 
 use crate::dataset::Dataset;
+use crate::hijacker::Hijacker;
 use crate::recipe::Recipe;
 use crate::sender::{self, Sender};
 
@@ -30,7 +35,7 @@ pub struct BatchView<'a> {
     pub begins_cycle: bool,
     /// The records.
     pub records: &'a [u32],
-    /// Its codes.
+    /// The values of its codes.
     pub codes: &'a [f32],
     /// What it expected them to be before it drew noise.
     pub expected: &'a [f32],
@@ -59,16 +64,16 @@ pub fn run(
     let mut plan = Plan::new(settings, dataset.labels.len())?;
     let device = Device::flex();
     let columns = [0, 1].map(|party| prepared(dataset, party, &plan));
-    let encoder = |party: usize, seed: u64| {
+    let encoder = |party: usize, seed: u64, updates: u64| {
         let input =
             InputShape { columns: columns[party].cols(), image: dataset.image, ..InputShape::default() };
         let form = settings.code_of(&settings.parties[party]);
-        let rates = Rates::of_run(settings, plan.updates());
+        let rates = Rates::of_run(settings, updates);
         Encoder::new(recipe.encoder.clone(), CutLayer::Hash, input, form, rates, seed, &device)
     };
     let mut parties = Vec::new();
     for (party, matrix) in columns.iter().enumerate() {
-        let mut encoder = encoder(party, settings.seed + 1 + party as u64)?;
+        let mut encoder = encoder(party, settings.seed + 1 + party as u64, plan.updates())?;
         encoder.expect_monitoring();
         parties.push(InProcessParty {
             encoder,
@@ -80,41 +85,39 @@ pub fn run(
     let labels = dataset.labels.clone();
     let mut classifier =
         Classifier::of_run(&recipe.top, labels, settings, &plan, settings.seed + 9, &device)?;
-    let mut hijacker = match sender {
-        Sender::Hijacker { config, .. } => {
-            let values = columns[VICTIM].gather(&auxiliary(&plan));
-            let auxiliary = Auxiliary { values, columns: columns[VICTIM].cols() };
-            Some(Fsha::new(config.clone(), encoder(VICTIM, settings.seed + 77)?, auxiliary))
-        }
-        _ => None,
-    };
+    let (owned, updates) = (auxiliary(&plan), plan.updates());
+    let known = known(dataset, &columns, &owned);
+    let mut hijacker = Hijacker::new(sender, known, updates, updates.min(steps.into()), |updates| {
+        encoder(VICTIM, settings.seed + 77, updates)
+    })?;
     let mut contrastive = match sender {
         Sender::Contrastive { memory, temperature, .. } => Some(Contrastive::new(*memory, *temperature)),
         _ => None,
     };
-    let batches = plan.batches();
+    let (batches, forms) = (plan.batches(), settings.code_forms().collect::<Vec<CodeForm>>());
     for step in 0..steps.min(plan.updates() as u32) {
         let rows = RowSelection::Batch { epoch: step / batches, batch: step % batches };
         if step % batches == 0 {
             classifier.begin_epoch(step / batches % settings.cycle_epochs(), settings.cycle_epochs());
         }
         let numbers = plan.rows(rows)?;
-        let parts: Vec<Vec<f32>> =
+        let signs: Vec<Vec<f32>> =
             parties.encode(rows, numbers.len())?.iter().map(Embedding::to_floats).collect();
-        let mut gradients = classifier.step(&parts, &numbers).gradients;
-        send_instead(sender, hijacker.as_mut(), &parts[VICTIM], settings, step, &mut gradients[VICTIM]);
-        if let (Sender::Contrastive { honest, .. }, Some(contrastive)) = (sender, &mut contrastive) {
-            let (places, pull) = contrastive.pull(&numbers, &parts[VICTIM], settings.bits);
-            sender::add_pull(&mut gradients[VICTIM], &places, pull, *honest);
+        let mut gradients = classifier.step(&signs, &numbers).gradients;
+        let parts: Vec<Cow<'_, [f32]>> =
+            forms.iter().zip(&signs).map(|(form, signs)| form.decode(signs)).collect();
+        let (codes, latents) = (&*parts[VICTIM], forms[VICTIM].latents());
+        let instead = hijacker.as_mut().map(|hijacker| hijacker.gradient(&numbers, codes));
+        send_instead(sender, instead, latents, settings, step, &mut gradients[VICTIM]);
+        if let Some(contrastive) = &mut contrastive {
+            let (places, pull) = contrastive.pull(&numbers, codes, latents);
+            add_pull_of(sender, step / batches, &places, pull, &mut gradients[VICTIM]);
         }
-        let begins_cycle = settings.begins_cycle(rows);
-        let sent: Vec<Gradient> = gradients
-            .into_iter()
-            .map(|gradient| Gradient::encode(gradient, settings.bits, settings.gradient))
-            .collect();
+        let begins_cycle = rows.begins_cycle(settings);
+        let sent = encoded(gradients, &forms, settings.gradient);
         for (party, gradient) in sent.iter().enumerate() {
             let gradient = gradient.decode();
-            let (codes, records) = (&parts[party], &numbers);
+            let (codes, records) = (&*parts[party], &numbers);
             let expected = &parties.expected_codes(party);
             let gradient = &gradient;
             let view = BatchView { party, begins_cycle, records, codes, expected, gradient };
@@ -125,40 +128,71 @@ pub fn run(
         parties.learn(sent)?;
     }
     let Some(hijacker) = hijacker else { return Ok(None) };
-    scored(&hijacker, &mut parties, &mut plan, &columns[VICTIM]).map(Some)
+    scored(&hijacker, forms[VICTIM], &mut parties, &mut plan, &columns[VICTIM]).map(Some)
 }
 
-/// Replaces the victim's gradient by what the sender makes of it.
+/// The gradients as parties of these codes get them.
+fn encoded(gradients: Vec<Vec<f32>>, forms: &[CodeForm], encoding: GradientEncoding) -> Vec<Gradient> {
+    let of_forms = gradients.into_iter().zip(forms);
+    of_forms.map(|(gradient, form)| Gradient::encode(gradient, form.latents(), encoding)).collect()
+}
+
+/// What a hijacker of the victim knows: the other party is of its own organisation.
+fn known<'a>(dataset: &'a Dataset, columns: &'a [Matrix; 2], owned: &'a [u32]) -> Known<'a> {
+    Known {
+        columns: &columns[VICTIM],
+        auxiliary: owned,
+        labels: &dataset.labels,
+        own: Some(&columns[1 - VICTIM]),
+        pixels: dataset.image.is_some(),
+    }
+}
+
+/// Replaces the victim's gradient [rows, latents] by what the sender makes of it; a hijacker's is `instead`.
 fn send_instead(
     sender: &Sender,
-    hijacker: Option<&mut Fsha>,
-    codes: &[f32],
+    instead: Option<Vec<f32>>,
+    latents: usize,
     settings: &RunSettings,
     step: u32,
     gradient: &mut Vec<f32>,
 ) {
-    match (sender, hijacker) {
-        (Sender::Hijacker { config, mixture }, Some(hijacker)) => {
-            let honest = std::mem::replace(gradient, hijacker.gradient(codes));
-            mixture.mix(gradient, &honest, settings.bits, config.seed, u64::from(step));
+    match (sender, instead) {
+        (
+            Sender::Hijacker { config: FshaConfig { seed, .. }, mixture }
+            | Sender::Labelled { config: UrvflConfig { seed, .. }, mixture },
+            Some(instead),
+        ) => {
+            let honest = std::mem::replace(gradient, instead);
+            mixture.mix(gradient, &honest, latents, *seed, u64::from(step));
         }
         (Sender::Noise, _) => {
             gradient.fill(0.0);
             add_noise(gradient, 0.01, &mut stream(settings.seed, "noise sender", &[u64::from(step)]));
         }
         (Sender::Constant, _) => {
-            let mut direction = vec![0.0; settings.bits];
+            let mut direction = vec![0.0; latents];
             add_noise(&mut direction, 0.01, &mut stream(settings.seed, "constant sender", &[]));
-            *gradient = direction.repeat(gradient.len() / settings.bits);
+            *gradient = direction.repeat(gradient.len() / latents);
         }
         _ => {}
+    }
+}
+
+/// Adds a pull towards own earlier codes at some places of the batch, once the sender steers.
+fn add_pull_of(sender: &Sender, epoch: u32, places: &[usize], pull: Vec<f32>, gradient: &mut [f32]) {
+    if let Sender::Contrastive { honest, begins, .. } = sender
+        && epoch >= *begins
+    {
+        sender::add_pull(gradient, places, pull, *honest);
     }
 }
 
 /// Skill of a hijacker's decoder against the mean on the victim's training records, from the victim's codes and from its
 /// own pilot's.
 fn scored(
-    hijacker: &Fsha,
+    hijacker: &Hijacker,
+    form: CodeForm,
     parties: &mut InProcessParties<PackedCodes>,
     plan: &mut Plan,
     columns: &Matrix,
@@ -168,9 +202,9 @@ fn scored(
     for chunk in 0..chunks.max(1) {
         let rows = RowSelection::Chunk { part: Part::Train, chunk };
         let numbers = plan.rows(rows)?;
-        let codes = parties.encode(rows, numbers.len())?[VICTIM].to_floats();
-        guess.extend(hijacker.reconstruct(&codes, numbers.len()));
-        own.extend(hijacker.reconstruct_own(columns.gather(&numbers), numbers.len()));
+        let signs = parties.encode(rows, numbers.len())?[VICTIM].to_floats();
+        guess.extend(hijacker.reconstruct(&form.decode(&signs), &numbers));
+        own.extend(hijacker.reconstruct_own(columns, &numbers));
         truth.extend(columns.gather(&numbers));
     }
     let width = columns.cols();

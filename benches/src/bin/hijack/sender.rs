@@ -2,6 +2,7 @@
 
 use hashvfl_attack::active::contrastive::Memory;
 use hashvfl_attack::active::fsha::{CriticConfig, FshaConfig, Objective};
+use hashvfl_attack::active::urvfl::UrvflConfig;
 use hashvfl_core::normal::add_noise;
 use hashvfl_core::random::{stream, uniform};
 use hashvfl_learning::adam::AdamConfig;
@@ -18,10 +19,19 @@ pub enum Sender {
         /// What is mixed in.
         mixture: Mixture,
     },
+    /// A hijacker's that knows the labels.
+    Labelled {
+        /// The hijacker.
+        config: UrvflConfig,
+        /// What is mixed in.
+        mixture: Mixture,
+    },
     /// Who steers towards each record's own earlier codes.
     Contrastive {
-        /// What is kept of them.
+        /// Towards which.
         memory: Memory,
+        /// The epoch, from 0, from which it steers; before, it is honest.
+        begins: u32,
         /// Of the loss.
         temperature: f32,
         /// The share of the gradient that is honest; both parts have the power of the batch's honest gradient.
@@ -31,6 +41,16 @@ pub enum Sender {
     Noise,
     /// One direction for all records, at all steps.
     Constant,
+}
+
+impl Sender {
+    /// The first epoch whose gradients are not the loss's.
+    pub fn begins(&self) -> u32 {
+        match self {
+            Self::Contrastive { begins, .. } => *begins,
+            _ => 0,
+        }
+    }
 }
 
 /// What an adaptive hijacker mixes in. Both parts have the power of the batch's honest gradient.
@@ -48,8 +68,8 @@ impl Mixture {
     /// Nothing mixed in.
     pub const NONE: Self = Self::PerRow(0.0);
 
-    /// Mixes into `hijack` what there is to mix; `honest` and it are [rows, bits].
-    pub fn mix(self, hijack: &mut [f32], honest: &[f32], bits: usize, seed: u64, step: u64) {
+    /// Mixes into `hijack` what there is to mix; `honest` and it are [rows, latents].
+    pub fn mix(self, hijack: &mut [f32], honest: &[f32], latents: usize, seed: u64, step: u64) {
         let power = |values: &[f32]| values.iter().map(|v| v * v).sum::<f32>().sqrt().max(1e-20);
         let mut rng = stream(seed, "mixture", &[step]);
         let mut other = honest.to_vec();
@@ -58,7 +78,7 @@ impl Mixture {
             add_noise(&mut other, power(honest) / (honest.len() as f32).sqrt(), &mut rng);
         }
         let level = power(honest) / power(hijack);
-        for (row, other) in hijack.chunks_exact_mut(bits).zip(other.chunks_exact(bits)) {
+        for (row, other) in hijack.chunks_exact_mut(latents).zip(other.chunks_exact(latents)) {
             let share = match self {
                 Self::PerRow(share) | Self::Noise(share) => share,
                 Self::Records(share) => f32::from(u8::from(uniform(&mut rng) < share)),
@@ -82,12 +102,31 @@ pub fn add_pull(gradient: &mut [f32], places: &[usize], pull: Vec<f32>, honest: 
     }
 }
 
-/// Coordinators that steer towards own earlier codes, by name: memory, temperature and honest share are drawn by `seed`.
-pub fn contrastive(seed: u64, honest: f32) -> Sender {
-    let mut rng = stream(seed, "contrastive sender", &[]);
-    let memory = if uniform(&mut rng) < 0.5 { Memory::Last } else { Memory::Mean };
+/// Coordinators that steer towards own earlier codes, by name: towards which, and from which epoch on if they wait for longer
+/// than they must. Those that skip the last code were not there when the gradient monitor looked back at one code alone.
+pub const STEERERS: [(&str, Memory, u32); 5] = [
+    ("last code", Memory::Last, 0),
+    ("second last code", Memory::Lag(2), 0),
+    ("mean of all", Memory::Mean, 0),
+    ("mean of all but the last", Memory::MeanBut(1), 0),
+    ("mean of all, from epoch 5", Memory::Mean, 5),
+];
+
+/// The one of [`STEERERS`] in place `way`; the temperature is drawn by `seed`.
+pub fn contrastive(way: usize, seed: u64, honest: f32) -> Sender {
+    let (_, memory, waits) = STEERERS[way];
+    let mut rng = stream(seed, "contrastive sender", &[way as u64]);
     let temperature = 0.05 * 10.0_f32.powf(uniform(&mut rng));
-    Sender::Contrastive { memory, temperature, honest }
+    Sender::Contrastive { memory, begins: waits.max(memory.needs() as u32), temperature, honest }
+}
+
+/// Hijackers that know the labels, by name. None of them was there when the gradient monitor's constants were chosen.
+pub const LABELLED: [&str; 2] = ["urvfl", "urvfl-sync"];
+
+/// The one of [`LABELLED`] of this name.
+pub fn labelled(name: &str, seed: u64, mixture: Mixture) -> Sender {
+    let config = UrvflConfig { sync: name == LABELLED[1], seed, ..UrvflConfig::default() };
+    Sender::Labelled { config, mixture }
 }
 
 /// Hijackers that were there when the gradient monitor's constants were chosen.

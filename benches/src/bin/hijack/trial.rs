@@ -48,9 +48,9 @@ fn monitored(
     steps: u32,
     enough: &mut dyn FnMut(usize, u32, &GradientMonitor) -> bool,
 ) -> anyhow::Result<()> {
-    let form = CodeForm::signs(recipe.settings.bits);
-    let (records, seed) = (dataset.columns(0).rows(), recipe.settings.seed);
-    let mut monitors = [0, 1].map(|_| (0, GradientMonitor::of_run(&recipe.settings, form, records, seed)));
+    let (settings, records) = (&recipe.settings, dataset.columns(0).rows());
+    let monitor = |form: CodeForm| (0, GradientMonitor::of_run(settings, form, records, settings.seed));
+    let mut monitors: Vec<(u32, GradientMonitor)> = settings.code_forms().map(monitor).collect();
     run(dataset, recipe, sender, steps, &mut |seen| {
         // A hijacker is noticed by its victim or not at all; in an honest run anybody's alarm is false.
         if seen.party != VICTIM && !matches!(sender, Sender::Honest) {

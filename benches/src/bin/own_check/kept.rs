@@ -7,21 +7,22 @@ use hashvfl_learning::training::in_process::InProcessParties;
 /// What one party of a run sent.
 pub struct KeptCodes {
     plan: Plan,
-    /// The party, and what its codes are made of.
-    party: (usize, CodeForm),
+    party: usize,
+    /// What its codes are made of.
+    form: CodeForm,
     /// Of each epoch, the values of latents [records, latents] by row.
     epochs: Vec<Vec<f32>>,
 }
 
 impl KeptCodes {
     /// Keeps codes of the party at the place `party`, made as `form` says.
-    pub fn new(plan: Plan, party: (usize, CodeForm)) -> Self {
-        Self { plan, party, epochs: Vec::new() }
+    pub fn new(plan: Plan, party: usize, form: CodeForm) -> Self {
+        Self { plan, party, form, epochs: Vec::new() }
     }
 
     /// Values [rows, epochs x latents] of the first `epochs` codes of each of `rows`, training records all of them.
     pub fn of(&self, rows: &[u32], epochs: usize) -> Vec<f32> {
-        let latents = self.party.1.latents();
+        let latents = self.form.latents();
         let mut values = Vec::with_capacity(rows.len() * epochs * latents);
         for row in rows {
             let at = *row as usize * latents;
@@ -34,8 +35,8 @@ impl KeptCodes {
 impl Observer for KeptCodes {
     fn encoded(&mut self, rows: RowSelection, codes: &[PackedCodes]) {
         let RowSelection::Batch { epoch, .. } = rows else { return };
-        let ((party, form), records) = (self.party, self.plan.records());
-        let signs = codes[party].to_signs();
+        let (form, records) = (self.form, self.plan.records());
+        let signs = codes[self.party].to_signs();
         let values = form.decode(&signs);
         self.epochs.resize(epoch as usize + 1, vec![0.0; records * form.latents()]);
         // Unwrap safety: these very rows were encoded just now.

@@ -65,14 +65,17 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut classifier = top_file::new(coordinator, labels, &plan, &Device::flex())?;
     let parties = configs.parties.iter().map(|config| party(config, CutLayer::Hash));
     let parties = InProcessParties::hashed(parties.collect::<anyhow::Result<Vec<_>>>()?, plan.clone());
-    let observer = KeptCodes::new(plan.clone(), (HOST, host.code_form()));
+    let observer = KeptCodes::new(plan.clone(), HOST, host.code_form());
     let mut parties = ObservedParties { parties, observer };
-    let options = TrainingOptions { patience: coordinator.top.patience, ..TrainingOptions::default() };
+    let options = TrainingOptions::of(&coordinator.top);
     training::train(&mut parties, &coordinator.run, &mut plan, &mut classifier, options, &mut |_| {})
         .map_err(|error| anyhow!("{error}"))?;
 
     let ObservedParties { parties, observer: kept } = parties;
-    let columns = Prepared::load(host)?.columns.into_matrix()?;
+    let prepared = Prepared::load(host)?;
+    let positions: Vec<usize> =
+        prepared.input().categories.iter().map(|categories| categories.column).collect();
+    let columns = prepared.columns.into_matrix()?;
     let rows = plan.part(Part::CohortTrain);
     let heads = EFFORTS.map(|(_, name)| name).join(" | ");
     say!("\n| records | one code, {heads} | {} epochs, {heads} |", arguments.epochs);
@@ -81,7 +84,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         ensure!(*records <= rows.len(), "--records {records}: the run has {} training records", rows.len());
         let mut cells = Vec::new();
         for epochs in [1, arguments.epochs] {
-            let released = of(kept.of(&rows[..*records], epochs), &columns, &rows[..*records]);
+            let released = of(kept.of(&rows[..*records], epochs), &columns, &positions, &rows[..*records]);
             for (effort, _) in EFFORTS {
                 cells.push(explained(&released, effort, arguments.seed)?);
             }
@@ -91,14 +94,15 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let rows = &rows[..MOST_RECORDS.min(rows.len())];
     let encoded = parties.into_encoders().swap_remove(HOST).encode(columns.gather(rows), rows.len());
     let signs: Vec<f32> = encoded.iter().map(|value| if *value >= 0.0 { 1.0 } else { -1.0 }).collect();
-    let frozen = of(host.code_form().decode(&signs).into_owned(), &columns, rows);
+    let frozen = of(host.code_form().decode(&signs).into_owned(), &columns, &positions, rows);
     let found = explained(&frozen, Effort::Check, arguments.seed)?;
     say!("\none code of the frozen bottom model, {} records, with trees: {found}", rows.len());
     Ok(())
 }
 
-fn of(values: Vec<f32>, columns: &Matrix, rows: &[u32]) -> Released {
-    Released { values, columns: columns.gather(rows), records: rows.len() }
+fn of(values: Vec<f32>, columns: &Matrix, positions: &[usize], rows: &[u32]) -> Released {
+    let (columns, positions) = (columns.gather(rows), positions.to_vec());
+    Released { values, columns, positions, records: rows.len() }
 }
 
 /// Fraction of the variance of all columns that is explained, in per cent with its interval.

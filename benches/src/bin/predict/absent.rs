@@ -9,18 +9,16 @@ use hashvfl_files::say;
 use hashvfl_learning::TopConfig;
 use hashvfl_learning::encoder::{CutLayer, EncoderConfig};
 use hashvfl_learning::top::loss::Labels;
+use hashvfl_testbed::dataset::Dataset;
 use hashvfl_testbed::digits::Digits;
 use hashvfl_testbed::simulation::{Side, simulate};
-
-use crate::table::Tables;
 
 /// Rates that are tried.
 const RATES: [f64; 3] = [0.0, 0.1, 0.3];
 
 /// Prints the table: means over `seeds` splits and weights.
-pub fn tell(tables: &Tables, seeds: u64) -> anyhow::Result<()> {
+pub fn tell(credit: &Dataset, seeds: u64) -> anyhow::Result<()> {
     let digits = Digits::load();
-    let (columns, labels) = tables.numbers()?;
     say!("means over {seeds} seeds of the test metric: all parties, without the first, without the second");
     let names = ["first", "second"].map(PartyName::new).into_iter().collect::<Result<Vec<_>, _>>()?;
     let on_digits = RunSettings {
@@ -29,14 +27,15 @@ pub fn tell(tables: &Tables, seeds: u64) -> anyhow::Result<()> {
         ..RunSettings::new(names.clone(), Task::Multiclass, 32, 30)
     };
     let on_credit = RunSettings { learning_rate: 0.005, ..RunSettings::new(names, Task::Binary, 16, 15) };
-    table("digits, halves, accuracy", &on_digits, &digits.halves, &digits.labels(), seeds)?;
-    table("credit-default, AUC", &on_credit, &columns, &labels, seeds)
+    table("digits, halves, accuracy", &on_digits, &digits.halves.each_ref(), &digits.labels(), seeds)?;
+    let columns: Vec<&Matrix> = credit.parties.iter().map(|party| &party.matrix).collect();
+    table("credit-default, AUC", &on_credit, &columns, &credit.all_labels(), seeds)
 }
 
 fn table(
     what: &str,
     settings: &RunSettings,
-    columns: &[Matrix; 2],
+    columns: &[&Matrix],
     labels: &Labels,
     seeds: u64,
 ) -> anyhow::Result<()> {
@@ -52,7 +51,7 @@ fn table(
                 encoder: EncoderConfig::default(),
                 seed: 10 * seed + number,
             };
-            let sides: Vec<Side> = (1..).zip(columns).map(side).collect();
+            let sides: Vec<Side> = (1..).zip(columns.iter().copied()).map(side).collect();
             let found = simulate(&sides, labels, &settings, &TopConfig::default(), seed, CutLayer::Hash)?;
             let metrics = found.test.iter().chain(&found.without).map(|test| test.metric(settings.task));
             for (sum, metric) in sums.iter_mut().zip(metrics) {

@@ -20,7 +20,7 @@ use hashvfl_data::{CsvLabels, LabelsSource, Preprocessing};
 use hashvfl_detectors::{CoordinatorKind, DetectorKind};
 use hashvfl_files::say;
 use hashvfl_learning::{EncoderConfig, TopConfig};
-use hashvfl_testbed::dataset::csv;
+use hashvfl_testbed::dataset::{credit_default, csv};
 use hashvfl_testbed::federation::{self, CoordinatorSide, PartySide, fresh_folder};
 use hashvfl_testbed::processes::{self, Configs, Serving, megabytes};
 
@@ -76,7 +76,7 @@ fn main() -> ExitCode {
 
 fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     if let Some(seeds) = arguments.absent {
-        return absent::tell(&Tables::read(&arguments.data)?, seeds);
+        return absent::tell(&credit_default(&arguments.data)?, seeds);
     }
     let out = fresh_folder(&arguments.out, "prediction benchmark")?;
     let tables = Tables::read(&arguments.data)?;

@@ -61,7 +61,8 @@ impl Dataset {
         self,
         data: Option<&Path>,
         out: &Path,
-        (bits, bits_per_latent): (usize, usize),
+        bits: usize,
+        bits_per_latent: usize,
         seed: u64,
     ) -> anyhow::Result<Sides> {
         let sources = self.sources(data, out)?;

@@ -59,10 +59,10 @@ struct Arguments {
     /// Noise on gradients with which the run is repeated, as multiples of the longest gradient.
     #[arg(long, value_delimiter = ',', default_value = "0.3,1,3")]
     noises: Vec<f64>,
-    /// Code lengths alone: no other defence, no label inference, no further attacks.
+    /// Only code lengths: no other defence, no label inference, no further attacks.
     #[arg(long)]
     lengths_only: bool,
-    /// Randomised response alone: no other defence, no other code length, no label inference, no further attacks.
+    /// Only randomised response: no other defence, no other code length, no label inference, no further attacks.
     #[arg(long, conflicts_with = "lengths_only")]
     epsilons_only: bool,
     /// How often the run is trained, over the network once and the others in this process.
@@ -86,7 +86,8 @@ fn privacy(arguments: &Arguments) -> anyhow::Result<()> {
     let mut sides = arguments.dataset.sides(
         arguments.data.as_deref(),
         &out,
-        (arguments.bits, arguments.bits_per_latent),
+        arguments.bits,
+        arguments.bits_per_latent,
         arguments.seed,
     )?;
     sides.run.codes = arguments.codes.iter().cloned().collect();
@@ -97,7 +98,7 @@ fn privacy(arguments: &Arguments) -> anyhow::Result<()> {
         sides.run.epochs = epochs;
     }
     let configs = write_configs(&out, "privacy", &sides.run, &sides.parties, &sides.coordinator)?;
-    say!("training: a coordinator and {} parties, each a process of its own", sides.parties.len());
+    say!("training: a coordinator and {} parties, each in its own process", sides.parties.len());
     let summary = processes::run(&configs, |event| {
         if let Event::Joined { party } = event {
             say!("{party} joined");

@@ -1,13 +1,14 @@
 //! Credit card defaults: the figures of each seed, and their mean.
 
 use anyhow::Context;
+use hashvfl_benches::tables::raw_credit;
 use hashvfl_core::settings::Schedule;
 use hashvfl_core::{PartyName, RunSettings, Task};
 use hashvfl_testbed::federation::fresh_folder;
 use hashvfl_testbed::processes;
 
 use crate::Arguments;
-use crate::files::{Files, PARTIES, Raw};
+use crate::files::{Files, PARTIES};
 use hashvfl_files::say;
 
 const BITS: usize = 16;
@@ -17,7 +18,7 @@ const TOP: &str = "[top]\ndropout = 0.3\n";
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let out = fresh_folder(&arguments.out, "tables")?;
-    let raw = Raw::read(&arguments.data.join("credit-default").join("raw.csv"))?;
+    let raw = raw_credit(&arguments.data)?;
     let mut found = Vec::new();
     for seed in &arguments.seeds {
         let run = settings(*seed)?;

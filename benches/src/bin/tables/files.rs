@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use anyhow::Context;
+use hashvfl_benches::tables::Cells;
 use hashvfl_core::random::stream;
 use hashvfl_core::{Digest, RunSettings};
 use hashvfl_data::{Order, fingerprint};
@@ -20,42 +21,21 @@ pub const PARTIES: [(&str, &[&str]); 2] = [("host", &RAW_HOST), ("guest", &RAW_G
 const CATEGORIES: [&str; 4] = ["SEX", "EDUCATION", "MARRIAGE", "PAY_"];
 const LABEL: &str = "default.payment.next.month";
 
-/// A table of text.
-pub struct Raw {
-    header: Vec<String>,
-    rows: Vec<Vec<String>>,
-}
-
-impl Raw {
-    /// Reads a CSV file without line breaks in its cells.
-    pub fn read(path: &Path) -> anyhow::Result<Self> {
-        let text =
-            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let cells = |line: &str| line.split(',').map(|cell| cell.trim_matches('"').to_string()).collect();
-        let mut lines = text.lines().map(cells);
-        let header = lines.next().context("an empty table")?;
-        Ok(Self { header, rows: lines.collect() })
+/// Columns of some rows as a CSV file.
+fn csv(cells: &Cells, columns: &[&str], rows: &[usize]) -> anyhow::Result<String> {
+    let at = columns.iter().map(|name| cells.at(name)).collect::<anyhow::Result<Vec<usize>>>()?;
+    let mut text = columns.join(",") + "\n";
+    for row in rows {
+        let line: Vec<&str> = at.iter().map(|column| cells.rows[*row][*column].as_str()).collect();
+        text += &line.join(",");
+        text.push('\n');
     }
-
-    fn at(&self, name: &str) -> anyhow::Result<usize> {
-        self.header.iter().position(|column| column == name).with_context(|| format!("no column {name}"))
-    }
-
-    fn table(&self, columns: &[&str], rows: &[usize]) -> anyhow::Result<String> {
-        let at = columns.iter().map(|name| self.at(name)).collect::<anyhow::Result<Vec<usize>>>()?;
-        let mut text = columns.join(",") + "\n";
-        for row in rows {
-            let cells: Vec<&str> = at.iter().map(|column| self.rows[*row][*column].as_str()).collect();
-            text += &cells.join(",");
-            text.push('\n');
-        }
-        Ok(text)
-    }
+    Ok(text)
 }
 
 /// How a federation's files are made.
 pub struct Files<'a> {
-    pub raw: &'a Raw,
+    pub raw: &'a Cells,
     pub missing: f64,
     pub numbers: bool,
     pub seed: u64,
@@ -90,7 +70,7 @@ impl Files<'_> {
             let folder = home(out, name)?;
             let with_id: Vec<&str> = ["ID"].iter().chain(*columns).copied().collect();
             let path = folder.join("table.csv");
-            write(&path, &self.raw.table(&with_id, rows)?)?;
+            write(&path, &csv(self.raw, &with_id, rows)?)?;
             let order = Order::new(order.clone(), Some(fingerprint(&[path])?));
             std::fs::write(folder.join("order.csv"), order.to_bytes()).context("cannot write the order")?;
             let config = folder.join("party.toml");
@@ -100,7 +80,7 @@ impl Files<'_> {
         let folder = home(out, "coordinator")?;
         let every = shuffled(self.raw.rows.len(), &mut stream(self.seed, "tables labels", &[]));
         let path = folder.join("labels.csv");
-        write(&path, &self.raw.table(&["ID", LABEL], &every)?)?;
+        write(&path, &csv(self.raw, &["ID", LABEL], &every)?)?;
         let order = Order::new(order, Some(fingerprint(&[path])?));
         std::fs::write(folder.join("order.csv"), order.to_bytes()).context("cannot write the order")?;
         let coordinator = folder.join("coordinator.toml");

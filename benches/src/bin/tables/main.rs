@@ -23,7 +23,7 @@ struct Arguments {
     /// Seeds: of what is missing, the orders, splits and weights.
     #[arg(long, value_delimiter = ',', default_value = "0,1,2")]
     seeds: Vec<u64>,
-    /// Share of the records that each party lacks.
+    /// Fraction of the records that each party lacks.
     #[arg(long, default_value_t = 0.1)]
     missing: f64,
     /// Read every column as numbers, for comparison.

@@ -76,24 +76,31 @@ pub fn party_seed(seed: u64, party: usize) -> u64 {
 
 /// Tries all rates for all models; `tick` after each try.
 pub fn tune(digits: &Digits, bits: usize, seed: u64, tick: &mut dyn FnMut()) -> anyhow::Result<Tuned> {
-    let mut best = |model| {
-        let mut best: Option<(Evaluation, f64, Simulated)> = None;
-        for rate in RATES {
-            let simulated = try_rate(digits, model, &settings(bits, seed, rate), seed)?;
-            let validation = simulated.validation.context("no validation records")?;
-            if best.as_ref().is_none_or(|(best, ..)| validation.is_better(best, Task::Multiclass)) {
-                best = Some((validation, rate, simulated));
-            }
-            tick();
+    let left = best(digits, Model::Left, bits, seed, tick)?.1.test.context("no test records")?;
+    let right = best(digits, Model::Right, bits, seed, tick)?.1.test.context("no test records")?;
+    let joined = best(digits, Model::Joined, bits, seed, tick)?.1.test.context("no test records")?;
+    let (federation_rate, _) = best(digits, Model::Federation, bits, seed, tick)?;
+    Ok(Tuned { federation_rate, left, right, joined })
+}
+
+/// The rate that is best for `model`, and what it gives.
+fn best(
+    digits: &Digits,
+    model: Model,
+    bits: usize,
+    seed: u64,
+    tick: &mut dyn FnMut(),
+) -> anyhow::Result<(f64, Simulated)> {
+    let mut best: Option<(Evaluation, f64, Simulated)> = None;
+    for rate in RATES {
+        let simulated = try_rate(digits, model, &settings(bits, seed, rate), seed)?;
+        let validation = simulated.validation.context("no validation records")?;
+        if best.as_ref().is_none_or(|(best, ..)| validation.is_better(best, Task::Multiclass)) {
+            best = Some((validation, rate, simulated));
         }
-        best.map(|(_, rate, simulated)| (rate, simulated)).context("no rate to try")
-    };
-    let mut test = |model| {
-        let (_, simulated) = best(model)?;
-        simulated.test.ok_or_else(|| anyhow::anyhow!("no test records"))
-    };
-    let (left, right, joined) = (test(Model::Left)?, test(Model::Right)?, test(Model::Joined)?);
-    Ok(Tuned { federation_rate: best(Model::Federation)?.0, left, right, joined })
+        tick();
+    }
+    best.map(|(_, rate, simulated)| (rate, simulated)).context("no rate to try")
 }
 
 fn try_rate(digits: &Digits, model: Model, settings: &RunSettings, seed: u64) -> anyhow::Result<Simulated> {

@@ -55,9 +55,12 @@ fn demo(arguments: &Arguments) -> anyhow::Result<()> {
     let began = Instant::now();
     let digits = Digits::load();
     let out = fresh_folder(&arguments.out, "demo")?;
-    say!("{} handwritten digits: one party holds the left halves, one the right halves,", digits.records());
     say!(
-        "the coordinator the labels. Each is a process of its own; parties send {} bits per code.",
+        "{} handwritten digits: one party holds the left halves, another the right halves,",
+        digits.records()
+    );
+    say!(
+        "and the coordinator the labels. Each runs in its own process; parties send codes of {} bits.",
         arguments.bits
     );
 

@@ -38,18 +38,18 @@ pub fn print(report: &Report) {
         .into_iter()
         .filter(|answer| answer.metric == Metric::Skill && answer.best.cut == CutKind::Codes)
         .collect();
-    say!("\nVariance of the right halves' pixels that an attacker gets back who has seen half of them");
+    say!("\nVariance of the right halves' pixels that an attacker reconstructs, given half of these images");
     let most = answers.iter().map(|answer| answer.best.releases).max();
     for answer in &answers {
         if answer.best.releases == 1 {
-            answer.baseline.iter().for_each(|(_, estimate)| bar("without any code", estimate.value));
+            answer.baseline.iter().for_each(|(_, estimate)| bar("without codes", estimate.value));
             bar("from one code", answer.reached.value);
-            answer.floats.iter().for_each(|(_, estimate)| bar("from one vector of floats", estimate.value));
+            answer.floats.iter().for_each(|(_, estimate)| bar("from one float embedding", estimate.value));
         } else if let Victim::Columns { of, .. } = &answer.best.victim
             && Some(answer.best.releases) == most
         {
             bar(&format!("from all {} codes of {of}", answer.best.releases), answer.reached.value);
         }
     }
-    say!("These attacks are quick ones: `attack run` without `quick` tries stronger ones.");
+    say!("These are quick attacks: `attack run` without `quick` tries stronger ones.");
 }

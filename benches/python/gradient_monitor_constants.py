@@ -1,7 +1,7 @@
-"""What drifts and bounds of the hijack watch give on traces that `hijack --parts traces` printed.
+"""What drifts and bounds of the gradient monitor give on traces that `hijack --parts traces` printed.
 
 hijack --data FOLDER --sets digits,vehicle,breast,adult --parts traces --honest 240 --runs 8 --seed 5000 > traces.csv
-python benches/python/watch_constants.py traces.csv
+python benches/python/gradient_monitor_constants.py traces.csv
 
 Of each drift and bound: honest runs with an alarm of either party, hijacked runs noticed within 100 steps, the median
 and the last step at which. Then the largest sum that an honest party reaches at each drift.
