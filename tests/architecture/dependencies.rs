@@ -3,17 +3,26 @@
 use std::fs;
 use std::path::Path;
 
-/// Names under `[dependencies]` of a crate.
-fn dependencies(of: &str) -> Vec<String> {
+fn manifest(of: &str) -> toml::Table {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(of).join("Cargo.toml");
-    let manifest: toml::Table = fs::read_to_string(path).unwrap().parse().unwrap();
-    let table = manifest.get("dependencies").and_then(toml::Value::as_table);
-    table.map(|table| table.keys().cloned().collect()).unwrap_or_default()
+    fs::read_to_string(path).unwrap().parse().unwrap()
+}
+
+/// Names under `[dependencies]` in a manifest, and under those of single targets.
+fn named(manifest: &toml::Table) -> Vec<String> {
+    let targets = manifest.get("target").and_then(toml::Value::as_table);
+    let targets = targets.into_iter().flat_map(toml::Table::values).filter_map(toml::Value::as_table);
+    let tables = std::iter::once(manifest).chain(targets).filter_map(|table| table.get("dependencies"));
+    tables.filter_map(toml::Value::as_table).flat_map(toml::Table::keys).cloned().collect()
+}
+
+/// Names of a crate's dependencies.
+fn dependencies(of: &str) -> Vec<String> {
+    named(&manifest(of))
 }
 
 fn members() -> Vec<String> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
-    let manifest: toml::Table = fs::read_to_string(path).unwrap().parse().unwrap();
+    let manifest = manifest(".");
     let members = manifest["workspace"]["members"].as_array().unwrap();
     members.iter().map(|member| member.as_str().unwrap().to_string()).collect()
 }
@@ -35,6 +44,22 @@ fn roles_do_not_know_each_other() {
 fn heavy_libraries_stay_in_their_places() {
     assert_eq!(who_names(&["burn"]), ["crates/learning", "crates/leakage", "attack"]);
     assert_eq!(who_names(&["tonic"]), ["proto", "crates/transport", "crates/data"]);
+}
+
+#[test]
+fn dependencies_of_single_targets_are_seen() {
+    let text = "[dependencies]\none = \"1\"\n[target.'cfg(unix)'.dependencies]\ntwo = \"1\"\n[dev-dependencies]\nthree = \"1\"\n";
+    assert_eq!(named(&text.parse().unwrap()), ["one", "two"]);
+}
+
+#[test]
+fn data_builds_without_a_cluster() {
+    let manifest = manifest("crates/data");
+    for name in ["ballista-core", "datafusion", "object_store", "tonic"] {
+        let dependency = &manifest["dependencies"][name];
+        let optional = dependency.get("optional").and_then(toml::Value::as_bool);
+        assert_eq!(optional, Some(true), "{name} is no part of the feature `cluster` or `sql` alone");
+    }
 }
 
 #[test]

@@ -10,17 +10,40 @@ const PLACES: [&str; 3] = ["coordinator/src", "party/src", "crates/transport/src
 /// Shorter ones are of no account to anybody who waits.
 const LEAST_S: u64 = 5;
 
-/// Name and seconds of the wait that a line defines.
+/// Name and seconds of the wait that a line defines: of several, the longest.
 fn wait(line: &str) -> Option<(&str, u64)> {
-    let after = line.strip_prefix("pub ").or_else(|| line.strip_prefix("pub(crate) ")).unwrap_or(line);
-    let (name, value) = after.strip_prefix("const ")?.split_once(": Duration = Duration::from_secs(")?;
-    Some((name, value.strip_suffix(");")?.replace('_', "").parse().ok()?))
+    let visible = ["pub(crate) ", "pub(super) ", "pub "];
+    let after = visible.iter().find_map(|word| line.strip_prefix(word)).unwrap_or(line);
+    let (name, rest) = after.strip_prefix("const ")?.split_once(": ")?;
+    let (kind, value) = rest.split_once(" = ")?;
+    if !kind.contains("Duration") {
+        return None;
+    }
+    let longest = value.split("Duration::from_").skip(1).filter_map(whole_seconds).max()?;
+    Some((name, longest))
+}
+
+/// Seconds of what follows `Duration::from_`, such as `millis(9500)`, rounded up.
+fn whole_seconds(duration: &str) -> Option<u64> {
+    let (unit, rest) = duration.split_once('(')?;
+    let (number, _) = rest.split_once(')')?;
+    let number: u64 = number.replace('_', "").parse().ok()?;
+    match unit {
+        "millis" => Some(number.div_ceil(1000)),
+        "secs" => Some(number),
+        "mins" => Some(60 * number),
+        _ => None,
+    }
 }
 
 #[test]
 fn waits_are_found() {
     assert_eq!(wait("pub const GRACE: Duration = Duration::from_secs(6);"), Some(("GRACE", 6)));
     assert_eq!(wait("const DAY: Duration = Duration::from_secs(86_400);"), Some(("DAY", 86_400)));
+    assert_eq!(wait("const MOST: Duration = Duration::from_millis(9500);"), Some(("MOST", 10)));
+    let pauses =
+        "pub(super) const PAUSE: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(10)];";
+    assert_eq!(wait(pauses), Some(("PAUSE", 10)));
     assert_eq!(wait("    const INNER: Duration = Duration::from_secs(6);"), None, "of a test or a function");
     assert_eq!(wait("const COUNT: usize = 6;"), None);
 }

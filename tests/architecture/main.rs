@@ -2,7 +2,9 @@
 
 mod dependencies;
 mod limits;
+mod messages;
 mod pages;
+mod plain;
 mod presets;
 mod sizes;
 mod sources;

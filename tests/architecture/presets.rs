@@ -9,7 +9,8 @@ use hashvfl_data::Preprocessing;
 use hashvfl_learning::{EncoderConfig, TopConfig};
 use toml::{Table, Value};
 
-const PRESETS: [&str; 4] = ["tabular", "tabular-multiclass", "tabular-regression", "image"];
+const PRESETS: [&str; 5] =
+    ["tabular", "tabular-private", "tabular-multiclass", "tabular-regression", "image"];
 
 /// Values by key and preset, as TOML writes them; a key's tables are joined by dots.
 type Values = BTreeMap<(String, &'static str), String>;
@@ -60,8 +61,11 @@ fn own_defaults() -> Values {
     for required in ["run.bits", "run.epochs"] {
         values.insert((required.to_string(), NONE), "required".to_string());
     }
-    // Left out where codes are signs, as they are without it.
+    // Left out where codes are signs, validation follows every epoch and noise stays, as without these keys.
     values.insert(("run.bits_per_latent".to_string(), NONE), "1".to_string());
+    values.insert(("top.validate".to_string(), NONE), "\"every-epoch\"".to_string());
+    values.insert(("encoder.hash.first_noise".to_string(), NONE), "absent".to_string());
+    values.insert(("encoder.hash.first_noise_fraction".to_string(), NONE), "0.1".to_string());
     values
 }
 

@@ -14,24 +14,31 @@ fn default_methods(text: &str) -> Vec<String> {
             end = None;
         } else if end.is_none() && is_trait(code) {
             end = (!code.ends_with('}')).then(|| format!("{indent}}}"));
-        } else if end.is_some() && code.ends_with('{') {
+        } else if end.is_some() && has_body(code) {
             found.push(code.to_string());
         }
     }
     found
 }
 
+/// Whether a body begins on a line of a trait: an empty one ends there as well.
+fn has_body(code: &str) -> bool {
+    code.ends_with('{') || code.contains("fn ") && code.ends_with('}')
+}
+
 /// Whether a trait begins on a line.
 fn is_trait(code: &str) -> bool {
-    let rest = code.strip_prefix("pub(crate) ").or_else(|| code.strip_prefix("pub ")).unwrap_or(code);
-    rest.starts_with("trait ")
+    let visible = ["pub(crate) ", "pub(super) ", "pub "];
+    visible.iter().find_map(|word| code.strip_prefix(word)).unwrap_or(code).starts_with("trait ")
 }
 
 #[test]
 fn methods_with_a_body_are_found() {
     let text = "pub trait Source: Debug {\n    fn must(&self) -> usize;\n\n    fn may(&self) -> usize {\n        1\n    }\n\n    \
-                fn long(\n        &self,\n    ) -> usize {\n        2\n    }\n}\n\nfn free() {\n}\ntrait Empty {}\nfn other() {\n}\n";
-    assert_eq!(default_methods(text), ["fn may(&self) -> usize {", ") -> usize {"]);
+                fn long(\n        &self,\n    ) -> usize {\n        2\n    }\n\n    fn nothing(&self) {}\n}\n\nfn free() {\n}\ntrait Empty {}\n\
+                fn other() {\n}\npub(super) trait Near {\n    fn near(&self) {}\n}\n";
+    let found = ["fn may(&self) -> usize {", ") -> usize {", "fn nothing(&self) {}", "fn near(&self) {}"];
+    assert_eq!(default_methods(text), found);
 }
 
 #[test]

@@ -112,13 +112,14 @@ fn code_of(text: &str) -> String {
 }
 
 /// The number of hashes of a raw string that begins here.
-fn raw_string(text: &str) -> Option<usize> {
+pub fn raw_string(text: &str) -> Option<usize> {
     let after = text.strip_prefix("br").or_else(|| text.strip_prefix('r'))?;
     let hashes = after.len() - after.trim_start_matches('#').len();
     after[hashes..].starts_with('"').then_some(hashes)
 }
 
-fn is_character(text: &str) -> bool {
+/// Whether a character literal begins here.
+pub fn is_character(text: &str) -> bool {
     let mut characters = text.chars();
     match (characters.next(), characters.next(), characters.next()) {
         (Some('\''), Some('\\'), _) => true,
@@ -128,7 +129,7 @@ fn is_character(text: &str) -> bool {
 }
 
 /// Bytes of a quoted text, with both quotes.
-fn quoted(text: &str, quote: char) -> usize {
+pub fn quoted(text: &str, quote: char) -> usize {
     let mut escaped = false;
     for (at, character) in text.char_indices().skip(1) {
         match character {

@@ -182,7 +182,7 @@ fn a_holder_that_gives_up_is_named_to_all_at_once() {
     fixture.write("bank.csv", &format!("{table}{again}\n"));
     let began = Instant::now();
     let own = party(&configs[0]).fails();
-    assert!(own.contains("1 records repeat the id"), "{own}");
+    assert!(own.contains("1 record with the ") && own.contains("keep one record per id"), "{own}");
     for error in [telecom.fails(), relay.fails()] {
         assert!(error.contains("bank has stopped") && error.contains("its own log says why"), "{error}");
     }
@@ -249,11 +249,11 @@ fn a_holder_that_fails_once_it_has_joined_is_named_to_those_who_come_later() {
     bytes[1_000] ^= 1;
     std::fs::write(&sorted, bytes).unwrap();
     let own = party(&configs[0]).fails();
-    assert!(own.contains("bank-align/sorted-0 is damaged: begin again at all holders"), "{own}");
+    assert!(own.contains("bank-align/sorted-0 is damaged: all holders must start over"), "{own}");
     let came = Instant::now();
     let error = party(&configs[1]).fails();
     assert!(error.contains("bank has stopped") && error.contains("its own log says why"), "{error}");
-    assert!(came.elapsed() < Duration::from_secs(5), "{:?}", came.elapsed());
+    assert!(came.elapsed() < Duration::from_secs(30), "it waits for nobody: {:?}", came.elapsed());
     let error = relay.fails();
     assert!(error.contains("bank has stopped"), "{error}");
 }

@@ -5,12 +5,12 @@ use std::fs;
 use std::path::PathBuf;
 
 use hashvfl_attack::report::{
-    AttackResult, Change, CheckId, CutKind, Knowledge, Metric, Population, Report, Sent, Victim, answers,
-    baseline_of, label_questions, questions,
+    AttackResult, Change, CheckId, CutKind, Hijack, Knowledge, Metric, Population, Report, Sent, Victim,
+    answers, baseline_of, label_questions, questions,
 };
 use hashvfl_attack::{AttackConfig, AttackId, Manifest};
-use hashvfl_core::PartyName;
 use hashvfl_core::settings::OnRefusal;
+use hashvfl_core::{PartyName, Task};
 use hashvfl_transcript::{RecordedKind, Recording, Step, ValueEncoding};
 
 use crate::fixture::{Fixture, PARTIES};
@@ -131,6 +131,83 @@ fn check_attribute(report: &Report, victim: &PartyName) {
     let (reached, added) = (attribute.metrics[&Metric::Balanced], attribute.metrics[&Metric::Added]);
     assert!(reached.value > 0.8 && added.low > 0.1, "{reached:?} {added:?}");
     assert!(attribute.metrics[&Metric::Accuracy].value > attribute.metrics[&Metric::Majority].value + 0.1);
+    // Values of validation records are guessed too, and of steered runs; whoever pairs hits has them record by record.
+    let columns = |result: &&AttackResult| matches!(result.victim, Victim::Column { .. });
+    for result in report.results.iter().filter(columns) {
+        let mean = result.hits.iter().map(|hit| f64::from(*hit)).sum::<f64>() / result.hits.len() as f64;
+        assert_eq!(result.hits.len(), result.target_rows);
+        assert!((mean - result.metrics[&Metric::Accuracy].value).abs() < 1e-6, "{}", result.victim);
+    }
+    let of_validation =
+        |result: &AttackResult| matches!(result.victim, Victim::Column { of: Population::Validation, .. });
+    assert!(report.results.iter().any(|result| of_validation(result) && result.defence == report.defence));
+    assert!(report.results.iter().any(|result| of_validation(result) && result.defence.is_steered()));
+}
+
+/// Who knows more is handed what who knows less has found, however it knows it; what a party notices is told.
+fn check_handed_on(report: &Report) {
+    let of_test = |result: &&AttackResult| {
+        matches!(result.victim, Victim::Columns { of: Population::Test, .. })
+            && result.cut == CutKind::Codes
+            && result.defence == report.defence
+    };
+    let mut asked = 0;
+    for result in report.results.iter().filter(of_test).filter(|r| r.attack == AttackId::QueriedMean) {
+        let less: Vec<Knowledge> =
+            result.knowledge.iter().copied().filter(|known| *known != Knowledge::QueryAccess).collect();
+        let without = |other: &&AttackResult| {
+            other.attack == AttackId::ConditionalMean && other.releases == 1 && other.knowledge == less
+        };
+        let without = report.results.iter().filter(of_test).find(without).expect("the same without asking");
+        let skill = |result: &AttackResult| result.metrics[&Metric::Skill].value;
+        assert!(skill(result) > skill(without) - 0.05, "{less:?}");
+        asked += 1;
+    }
+    assert_eq!(asked, 3);
+    let steered = |result: &&AttackResult| result.defence.is_steered() && !result.is_baseline();
+    for result in report.results.iter().filter(steered) {
+        let note = result.note.as_deref().unwrap_or_default();
+        assert_eq!(result.alarm.is_some(), note.contains("raises an alarm"), "{note}");
+        assert!(result.alarm.as_ref().is_none_or(|alarm| alarm.on_alarm == "stop"));
+    }
+    // Whose codes they are is asked of everything that training records sent, too.
+    let copied = |result: &AttackResult| {
+        result.attack == AttackId::ReidentificationByCopy
+            && matches!(result.victim, Victim::Identity { of: Population::Training, .. })
+            && result.releases > 1
+    };
+    assert!(report.results.iter().any(copied));
+}
+
+/// Hijackers read codes and floats by their own decoders; the grid's adversaries read their codes, and one hijack's of all epochs.
+fn check_hijacks(report: &Report) {
+    for by in [Hijack::Urvfl, Hijack::UrvflSync, Hijack::Fsha] {
+        for (cut, parts) in [(CutKind::Codes, &[0_u32, 50][..]), (CutKind::SimulatedFloats, &[0][..])] {
+            let honest = |result: &AttackResult| match result.defence.change {
+                Some(Change::Hijacked { by: other, honest_percent }) if other == by => Some(honest_percent),
+                _ => None,
+            };
+            let of_decoder = |result: &&AttackResult| {
+                result.attack == AttackId::Hijack(by) && result.cut == cut && result.errors.len() == 100
+            };
+            let found: Vec<u32> = report.results.iter().filter(of_decoder).filter_map(honest).collect();
+            assert_eq!(found, parts, "{by} at {cut:?}");
+        }
+        let of_grid = |result: &&AttackResult| {
+            result.attack == AttackId::AfterHijack && result.defence.to_string().contains(&by.to_string())
+        };
+        // Three adversaries, with none and with half of the honest gradient.
+        let grid = report.results.iter().filter(of_grid).filter(|result| result.releases == 1);
+        assert!(grid.count() >= 6, "{by}");
+    }
+    let everything = |result: &&AttackResult| {
+        result.attack == AttackId::AfterHijack
+            && result.releases > 1
+            && matches!(result.victim, Victim::Columns { of: Population::Training, .. })
+    };
+    assert_eq!(report.results.iter().filter(everything).count(), 3);
+    let priced = report.utility.iter().filter(|point| point.defence == "hijacked by its coordinator");
+    assert_eq!(priced.count(), 6);
 }
 
 /// Every release of every population is attacked by the same adversaries.
@@ -186,9 +263,12 @@ fn codes_are_attacked_beside_their_baselines() {
     assert!(query_free(CutKind::SimulatedFloats) > 0.05, "{}", query_free(CutKind::SimulatedFloats));
     // Who looks on at the run is tried at both cuts, on what the run sent.
     for attack in [AttackId::Pcat, AttackId::Sdar, AttackId::SdarByRegressions] {
-        for cut in [CutKind::Codes, CutKind::SimulatedFloats] {
+        for (cut, how) in [
+            (CutKind::Codes, "made again from the transcript"),
+            (CutKind::SimulatedFloats, "the repetition sent what the run did"),
+        ] {
             let note = found(attack, cut).note.as_deref().unwrap_or_default();
-            assert!(note.contains("repetition"), "{attack}: {note}");
+            assert!(note.contains(how), "{attack}: {note}");
         }
     }
     found(AttackId::Fora, CutKind::Codes);
@@ -199,7 +279,9 @@ fn codes_are_attacked_beside_their_baselines() {
         assert!((0.35..0.95).contains(&area), "{area}");
     }
     check_attribute(&report, &config.victim);
+    check_handed_on(&report);
     check_further_attacks(&report, codes);
+    check_hijacks(&report);
     check_grid(&report);
     let html = fs::read_to_string(out.join("report.html")).unwrap();
     assert!(!html.contains("http://") && html.contains("What no attack can exceed"), "a page on its own");
@@ -209,9 +291,9 @@ fn codes_are_attacked_beside_their_baselines() {
         format!("{:#}", hashvfl_attack::run(&transcript, config, &out, &mut |_| ()).unwrap_err())
     };
     let other = AttackConfig { head: Some("0".repeat(64)), ..config.clone() };
-    assert!(refused(&other).contains("another transcript"), "{}", refused(&other));
+    assert!(refused(&other).contains("not the expected transcript"), "{}", refused(&other));
     let stranger = AttackConfig { victim: PartyName::new("stranger").unwrap(), ..config.clone() };
-    assert!(refused(&stranger).contains("stranger is no party of the run"));
+    assert!(refused(&stranger).contains("stranger is not a party of the run"));
     fixture.write("telecom.csv", &fixture.read("telecom.csv").replacen("0.", "1.", 1));
     assert!(refused(&config).contains("its SHA-256 differs"), "{}", refused(&config));
 }
@@ -283,7 +365,7 @@ fn answers_are_those_of_one_adversary_in_one_run() {
         assert!(targets.len() >= result.errors.len(), "{}", result.victim);
     }
     assert!(
-        report.targets.contains_key("training records outside the cohort"),
+        report.targets.keys().any(|records| records.of == Population::OutsideCohort),
         "{:?}",
         report.targets.keys()
     );
@@ -297,6 +379,41 @@ fn answers_are_those_of_one_adversary_in_one_run() {
     let unknown = AttackConfig { max_explained_of: [("z".to_string(), 0.1)].into(), ..config };
     let error = format!("{:#}", hashvfl_attack::run(&transcript, &unknown, &out, &mut |_| ()).unwrap_err());
     assert!(error.contains("has no column \"z\""), "{error}");
+}
+
+/// An attack that ends with an error, and one that cannot be tried, lose no other figures; nothing is green.
+#[test]
+fn one_attack_that_fails_takes_no_figures_with_it() {
+    let mut fixture = Fixture::new();
+    fixture.settings.test_fraction = 0.5;
+    fixture.settings.task = Task::Regression;
+    let (transcript, config) = finished(&mut fixture);
+    let config = AttackConfig {
+        randomised_response: vec![0.5],
+        label_inference: true,
+        further_attacks: false,
+        white_box: false,
+        quick: true,
+        trainings: 1,
+        max_explained: Some(1.0),
+        max_reidentified: Some(1.0),
+        ..config
+    };
+    let out = fixture.path("attacks");
+    // A folder in the way of the transcript of a repetition.
+    fs::create_dir_all(out.join("simulated-epsilon0.5.parquet")).unwrap();
+    let report = hashvfl_attack::run(&transcript, &config, &out, &mut |_| ()).unwrap();
+    let all_ran = report.checks.iter().find(|check| check.name == CheckId::AllRan).expect("a check");
+    assert!(!all_ran.held && all_ran.detail.contains("randomised response"), "{}", all_ran.detail);
+    let told = |what: &str| report.not_tried.iter().any(|line| line.contains(what));
+    assert!(told("randomised response, which ended with an error"), "{:?}", report.not_tried);
+    assert!(told("inference of labels from a party's gradients, since the labels are not classes"));
+    assert!(out.join("report.json").exists());
+    let [one, all, _] = questions(&report);
+    assert!(one.answer.contains("of the variance") && all.answer.contains("of the variance"));
+    assert_eq!((one.within, all.within), (None, None), "figures within the limits decide nothing");
+    // Records are looked for where a limit is named, without further attacks.
+    assert!(all.beside.iter().any(|sentence| sentence.contains("finds the right one")), "{all:?}");
 }
 
 /// A party's own transcript holds the codes that the coordinator saw, and the gradient of each.
@@ -328,14 +445,30 @@ fn bits_are_flipped_as_often_as_the_run_says_and_leak_less() {
     let mut fixture = Fixture::new();
     fixture.settings.randomised_response = Some(0.5);
     fixture.settings.refit = true;
+    fixture.extra.push(("coordinator", "top = { patience = 1 }".into()));
     let (transcript, config) = finished(&mut fixture);
     let report = hashvfl_attack::run(&transcript, &config, &fixture.path("attacks"), &mut |_| ()).unwrap();
     // The model and the columns give the codes that were sent, but for so many flips.
     let same = report.checks.iter().find(|check| check.name == CheckId::SameCodes).unwrap();
     assert!(same.held, "{}", same.detail);
+    // Whoever looks on hears the very codes that were sent, whatever the parties' seeds and keys are.
+    let same = report.checks.iter().find(|check| check.name == CheckId::SameTop).unwrap();
+    assert!(same.held, "{}", same.detail);
+    for attack in [AttackId::Pcat, AttackId::Sdar, AttackId::SdarByRegressions] {
+        assert_eq!(result_of(&report, attack, CutKind::Codes).defence, report.defence, "{attack}");
+    }
     let leaked = skill(&report, |result| result.attack == AttackId::ConditionalMean && result.releases == 1);
     assert!(leaked < 0.3, "{leaked}");
     assert!(report.defence.to_string().contains("epsilon 0.5 per bit, 4 per draw"), "{}", report.defence);
+    // Whoever cheats has no patience: it asks for all that the settings allow, four epochs and the refit.
+    let steered = |result: &&AttackResult| {
+        result.defence.is_steered()
+            && result.releases > 1
+            && matches!(result.victim, Victim::Columns { of: Population::Training, .. })
+    };
+    let steered: Vec<u64> = report.results.iter().filter(steered).map(|result| result.releases).collect();
+    assert!(!steered.is_empty() && steered.iter().all(|releases| *releases == 5), "{steered:?}");
+    assert_eq!(report.bounds.iter().map(|bound| bound.releases).max(), Some(5));
     // After a refit all records have sent a code of the frozen encoder: attackers own half of them, not of the test's 80 alone.
     for attack in [AttackId::InverseNetwork, AttackId::QueryFree, AttackId::PredictionMean] {
         let rows = result_of(

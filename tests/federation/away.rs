@@ -15,7 +15,7 @@ fn timed(fixture: &Fixture, address: &str, ids: &[String]) -> (Vec<Row>, Duratio
 #[test]
 fn a_party_that_says_nothing_holds_no_client_and_comes_back_by_itself() {
     let mut fixture = Fixture::new();
-    fixture.extra.push(("coordinator", "serve = { absent = \"refuse\", silent_s = 1 }".into()));
+    fixture.extra.push(("coordinator", "serve = { absent = \"refuse\", absent_timeout_s = 4 }".into()));
     fixture.run();
     let (coordinator, address) = fixture.serve();
     let mut parties = serving(&fixture, &coordinator, &address);
@@ -24,11 +24,12 @@ fn a_party_that_says_nothing_holds_no_client_and_comes_back_by_itself() {
     parties[0].stand_still(true);
     let (first, took) = timed(&fixture, &address, &ids(10..30));
     assert_eq!(outcomes(&first), BTreeMap::from([("predicted", 10), ("party away", 10)]), "known codes stay");
-    assert!(took < Duration::from_secs(6), "{took:?}");
+    // timeouts.step_s is 30.
+    assert!(took < Duration::from_secs(15), "{took:?}");
     let most = timed(&fixture, &address, &ids(0..5)).1;
     let (second, took) = timed(&fixture, &address, &ids(30..40));
     assert_eq!(outcomes(&second), BTreeMap::from([("party away", 10)]));
-    assert!(took < most + Duration::from_millis(700), "at once: {took:?}, with known codes {most:?}");
+    assert!(took < most + Duration::from_secs(2), "at once: {took:?}, with known codes {most:?}");
     parties[0].stand_still(false);
     // What it was asked for meanwhile is answered, and nobody asks for it again.
     let began = Instant::now();
@@ -46,7 +47,7 @@ fn a_party_that_says_nothing_holds_no_client_and_comes_back_by_itself() {
 #[test]
 fn a_party_that_is_pushed_aside_comes_back_by_itself() {
     let mut fixture = Fixture::new();
-    fixture.extra.push(("coordinator", "serve = { absent = \"refuse\", silent_s = 1 }".into()));
+    fixture.extra.push(("coordinator", "serve = { absent = \"refuse\", absent_timeout_s = 1 }".into()));
     fixture.run();
     let config = fixture.coordinator_config();
     let text = fixture.read("coordinator.toml").replace("step_s = 30", "step_s = 2");

@@ -2,15 +2,9 @@
 
 use crate::fixture::Fixture;
 
-fn long_run() -> Fixture {
-    let mut fixture = Fixture::new();
-    fixture.settings.epochs = 100_000;
-    fixture
-}
-
 #[test]
 fn a_killed_party_is_named_by_all_others() {
-    let fixture = long_run();
+    let fixture = Fixture::that_never_ends();
     let (mut coordinator, address) = fixture.coordinator();
     let mut bank = fixture.party("bank", &address);
     let mut telecom = fixture.party("telecom", &address);
@@ -25,7 +19,7 @@ fn a_killed_party_is_named_by_all_others() {
 
 #[test]
 fn a_killed_coordinator_is_noticed_by_the_parties() {
-    let fixture = long_run();
+    let fixture = Fixture::that_never_ends();
     let (mut coordinator, address) = fixture.coordinator();
     let mut bank = fixture.party("bank", &address);
     let mut telecom = fixture.party("telecom", &address);
@@ -33,7 +27,7 @@ fn a_killed_coordinator_is_noticed_by_the_parties() {
     coordinator.kill();
     for party in [&mut bank, &mut telecom] {
         let error = party.fails();
-        assert!(error.contains("is the coordinator still up?") && error.contains("step "), "{error}");
+        assert!(error.contains("is the coordinator still running?") && error.contains("step "), "{error}");
     }
     assert_eq!(fixture.unfinished(), Vec::<String>::new(), "nothing of a run that did not finish");
 }

@@ -46,7 +46,7 @@ fn starts(fixture: &Fixture) -> (Role, [Role; 2]) {
 /// Waits until all sides have ended since `began`, each with one line that says why.
 fn all_hear(coordinator: &mut Role, parties: &mut [Role], began: Instant) {
     let error = coordinator.fails();
-    assert!(error.contains(TOLD) && error.contains("goes on from the last checkpoint"), "{error}");
+    assert!(error.contains(TOLD) && error.contains("to continue from the last checkpoint"), "{error}");
     for party in parties {
         let error = party.fails();
         assert!(error.contains(TOLD), "{error}");
@@ -68,17 +68,17 @@ fn a_run_that_is_cancelled_ends_for_all_and_goes_on_when_it_is_started_again() {
     assert!(last.ends_with(": cancelled") && !last.contains("step 0:"), "{said}");
     assert!(fixture.unfinished().is_empty() && !fixture.path("coordinator-state/cancel.request").exists());
     let (good, line) = cancel(&fixture, "coordinator.toml", &[]);
-    assert!(!good && line.contains("no coordinator works at run test"), "{line}");
+    assert!(!good && line.contains("no coordinator is working on run test"), "{line}");
 
     // It goes on, and is cancelled for good then.
     let (mut coordinator, mut parties) = starts(&fixture);
     coordinator.wait_for("\"epoch\":");
     let began = Instant::now();
     let (good, line) = cancel(&fixture, "coordinator.toml", &["--fresh"]);
-    assert!(good && line.contains("thrown away") && !line.contains(" 0 files"), "{line}");
+    assert!(good && line.contains("discarded") && !line.contains(" 0 files"), "{line}");
     all_hear(&mut coordinator, &mut parties, began);
     let said = trail(&fixture, "coordinator", "coordinator.toml");
-    assert!(said.contains("the run went on from a checkpoint"), "{said}");
+    assert!(said.contains("the run continued from the checkpoint"), "{said}");
     let left: Vec<_> = fs::read_dir(fixture.path("coordinator-state")).unwrap().map(Result::unwrap).collect();
     let stays = |name: &std::ffi::OsStr| name == "codes" || name == "coordinator.owner";
     assert!(left.iter().all(|entry| stays(&entry.file_name())), "{left:?}");
@@ -105,7 +105,7 @@ fn whoever_waits_for_a_party_that_was_lost_hears_of_it() {
     coordinator.wait_for("\"epoch\":2,");
     bank.kill();
     // It is waited for, up to timeouts.reconnect_s.
-    std::thread::sleep(Duration::from_secs(1));
+    coordinator.wait_for_log("waiting up to 60 s for it to reconnect");
     let began = Instant::now();
     assert!(cancel(&fixture, "coordinator.toml", &[]).0);
     all_hear(&mut coordinator, &mut [telecom], began);
@@ -117,7 +117,7 @@ fn what_has_not_begun_or_has_finished_is_not_cancelled_and_a_finished_run_says_s
     let fixture = Fixture { reconnect_s: 100, ..Fixture::new() };
     fixture.coordinator_config();
     let (good, line) = cancel(&fixture, "coordinator.toml", &[]);
-    assert!(!good && line.contains("no coordinator works at run test"), "{line}");
+    assert!(!good && line.contains("no coordinator is working on run test"), "{line}");
     assert!(!fixture.path("coordinator-state").exists(), "nothing was made");
     fixture.run();
     let (good, line) = cancel(&fixture, "coordinator.toml", &["--fresh"]);
@@ -127,7 +127,7 @@ fn what_has_not_begun_or_has_finished_is_not_cancelled_and_a_finished_run_says_s
     let began = Instant::now();
     let (good, _, errors) =
         command(&["coordinator", "--config", &fixture.path("coordinator.toml").display().to_string()]);
-    assert!(good && errors.contains("the run has finished"), "{errors}");
+    assert!(good && errors.contains("the run has already finished"), "{errors}");
     assert!(began.elapsed() < SOON, "all parties have their models: nobody is waited for");
     assert!(!fixture.path("coordinator-state/cancel.request").exists());
 }

@@ -130,22 +130,19 @@ fn erasure_is_of_the_record_that_was_named_whatever_became_of_the_tables() {
     fixture.write("ids.txt", "r1\n");
     let ids = fixture.file("ids.txt");
     let said = fixture.succeeds_with("coordinator", "erase", "coordinator", &["--ids", &ids]);
-    assert!(said.contains("1 records of the run: 2 codes erased"), "{said}");
+    assert!(said.contains("1 record of the run: erased 2 codes"), "{said}");
     let said = fixture.succeeds_with("party", "erase", "bank", &["--ids", &ids]);
-    assert!(said.contains("1 records"), "{said}");
+    assert!(said.contains("1 record: erased"), "{said}");
     let left: BTreeSet<u32> = all.iter().copied().filter(|row| *row != 1).collect();
     for side in ["coordinator", "bank"] {
         assert_eq!(fixture.seen(side), left, "{side}");
     }
     // Who asks again is told that nothing is left; what nobody knows is refused.
     let again = fixture.succeeds_with("coordinator", "erase", "coordinator", &["--ids", &ids]);
-    assert!(again.contains("1 records of the run: 0 codes erased"), "{again}");
+    assert!(again.contains("1 record of the run: erased 0 codes"), "{again}");
     fixture.write("ids.txt", "r2\nr999\n");
     let unknown = fixture.refused("coordinator", "erase", "coordinator", &["--ids", &ids]);
-    assert!(
-        unknown.contains("1 ids are not those of any known record") && unknown.contains("line 2"),
-        "{unknown}"
-    );
+    assert!(unknown.contains("1 id not among the known records") && unknown.contains("line 2"), "{unknown}");
     assert_eq!(fixture.seen("coordinator"), left);
     // It is not missed in a table.
     let without = |lines: Vec<String>| lines.into_iter().filter(|line| !line.starts_with("r1,")).collect();
@@ -168,13 +165,13 @@ fn tables_that_lack_records_and_labels_that_changed_are_refused() {
     let out = fixture.file("no.codes");
     let encode = fixture.refused("party", "encode", "bank", &["--out", &out]);
     for error in [evaluate(&[]), retrain(), encode] {
-        assert!(error.contains("lacks 3 of the 400 records"), "{error}");
+        assert!(error.contains("lacks 3 of the run's 400 records"), "{error}");
     }
     assert!(!fixture.path("no.codes").exists() && !fixture.path("no.safetensors").exists());
 
     fixture.write("labels.csv", &labels.replace(",1\n", ",bad\n").replace(",0\n", ",good\n"));
     for error in [evaluate(&[]), evaluate(&["--accept-changed-labels"]), retrain()] {
-        assert!(error.contains("other classes"), "{error}");
+        assert!(error.contains("classes differ from the run's"), "{error}");
         assert!(!error.contains("good"), "no label is shown: {error}");
     }
     let swapped = labels.replace(",1\n", ",x\n").replace(",0\n", ",1\n").replace(",x\n", ",0\n");
@@ -259,5 +256,5 @@ fn an_evaluation_of_privacy_is_refused_when_tables_are_not_those_of_the_run() {
     fixture.rewrite("telecom.csv", reversed);
     let labels = fixture.read("labels.csv");
     fixture.write("labels.csv", &labels.replace(",1\n", ",yes\n").replace(",0\n", ",no\n"));
-    assert!(refused().contains("other classes"));
+    assert!(refused().contains("classes differ from the run's"));
 }

@@ -125,6 +125,19 @@ fn an_address_that_is_none_is_refused_before_anybody_dials() {
 }
 
 #[test]
+fn a_party_hears_what_its_gradient_monitor_will_not_see() {
+    let mut fixture = Fixture::new();
+    let blind = "it will not see gradients that pull a record towards its earlier codes";
+    for (cycles, on_alarm, told) in [(4, "stop", true), (4, "off", false), (2, "stop", false)] {
+        fixture.settings.cycles = cycles;
+        fixture.extra = vec![("bank", format!("on_alarm = \"{on_alarm}\""))];
+        let config = fixture.party_config("bank", "127.0.0.1:1").display().to_string();
+        let (good, _, warned) = command(&["party", "--check", "--config", &config]);
+        assert!(good && warned.contains(blind) == told, "{cycles} {on_alarm}: {warned}");
+    }
+}
+
+#[test]
 fn served_tables_are_looked_at_before_the_training() {
     let mut fixture = Fixture::new();
     let serve = |table: &str| {
@@ -140,6 +153,11 @@ fn served_tables_are_looked_at_before_the_training() {
     fixture.write("new.csv", "id,a,b,c\nn1,1,2,3\n");
     let (good, said) = check(&fixture, "party", &config);
     assert!(good, "{said}");
+    // How it was read is told, and what looks cut off.
+    let log = |role: &str, config: &Path| command(&[role, "--check", "--config", config.to_str().unwrap()]).2;
+    fixture.write("new.csv", "id,a,b,c\nn1,1,2,3");
+    let said = log("party", &config);
+    assert!(said.contains("[serve]: 1 record on 2 lines; the last line of 1 of 1 files has no"), "{said}");
 
     let records = "serve = { records = { format = \"csv\", paths = [\"ids.csv\"], id = \"id\" } }";
     fixture.extra.push(("coordinator", records.into()));
@@ -149,4 +167,8 @@ fn served_tables_are_looked_at_before_the_training() {
     fixture.write("ids.csv", "id\nn1\n");
     let (good, said) = check(&fixture, "coordinator", &config);
     assert!(good, "{said}");
+    fixture.write("ids.csv", "id\nn1");
+    let said = log("coordinator", &config);
+    assert!(said.contains("[serve]: serving 1 record of a list on 2 lines"), "{said}");
+    assert!(said.contains("[serve]: the last line of 1 of 1 files has no line break"), "{said}");
 }

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use crate::fixture::done;
 use crate::predict::serving;
-use crate::secured::{done, secured};
+use crate::secured::secured;
 
 #[path = "../../examples/prediction_client.rs"]
 #[allow(dead_code, reason = "its main is the example's")]

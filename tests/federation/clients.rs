@@ -3,8 +3,8 @@
 
 use std::net::TcpListener;
 
-use crate::fixture::{Fixture, command};
-use crate::secured::{done, enrol, key_of, last_word, secured};
+use crate::fixture::{Fixture, command, done};
+use crate::secured::{enrol, key_of, last_word, secured};
 
 /// `coordinator predict` of one record at `server`, with more arguments; the error with which it ends.
 fn refused(fixture: &Fixture, server: &str, more: &[&str]) -> String {
@@ -25,10 +25,7 @@ fn a_client_without_an_identity_asks_this_machine_alone() {
     // No address of loopback, and it leads there.
     let server = format!("http://0.0.0.0:{}", listener.local_addr().unwrap().port());
     let error = refused(&fixture, &server, &[]);
-    assert!(
-        error.contains("would go there in plain text, which is for an address of this machine alone"),
-        "{error}"
-    );
+    assert!(error.contains("would be sent in plain text, which is allowed only to this machine"), "{error}");
     assert!(error.contains("pass --identity FOLDER"), "{error}");
     assert!(listener.accept().is_err(), "somebody has connected");
 }

@@ -25,7 +25,7 @@ fn a_model_with_a_flipped_bit_is_refused_by_every_command() {
         let lines: Vec<&str> = errors.lines().filter(|line| line.starts_with("error: ")).collect();
         assert!(!good && out.is_empty() && lines.len() == 1, "{arguments:?}: {out}{errors}");
         assert!(lines[0].contains(model) && lines[0].contains("is damaged"), "{arguments:?}: {errors}");
-        assert!(lines[0].contains("restore a copy of it, or train again"), "{arguments:?}: {errors}");
+        assert!(lines[0].contains("restore it from a backup, or train again"), "{arguments:?}: {errors}");
     };
 
     let evaluate = ["coordinator", "evaluate", "--config", &coordinator];

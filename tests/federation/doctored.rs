@@ -19,7 +19,7 @@ fn doctor(fixture: &Fixture, side: &str, out: &str) -> (String, String) {
     assert!(good && !errors.contains("panicked"), "{errors}");
     // It does not overwrite what it wrote.
     let (good, _, errors) = command(&arguments);
-    assert!(!good && errors.contains("is there already"), "{errors}");
+    assert!(!good && errors.contains("already exists"), "{errors}");
     (said, fs::read_to_string(out).unwrap())
 }
 
@@ -104,7 +104,7 @@ fn bundles_say_how_a_side_is_and_hold_no_secret() {
     holds_no_secret(&fixture, &bundle);
     let (said, bundle) = doctor(&fixture, "coordinator", "waiting.json");
     assert!(
-        said.contains("is free: no coordinator is up there"),
+        said.contains("is free: no coordinator is running there"),
         "its port was chosen when it began: {said}"
     );
     assert_eq!(section(&bundle, "process")["status"]["phase"], "waiting");
@@ -118,7 +118,7 @@ fn bundles_say_how_a_side_is_and_hold_no_secret() {
         party.succeeds();
     }
     let (said, bundle) = doctor(&fixture, "bank", "after.json");
-    assert!(said.contains("nobody answers at"), "{said}");
+    assert!(said.contains("nothing answers at"), "{said}");
     assert_eq!(section(&bundle, "coordinator")["answers"], "nobody");
     let ledger = section(&bundle, "ledger");
     assert!(ledger["is"] == "in order" && ledger["releases"].as_u64().unwrap() > 400, "{ledger}");
@@ -164,7 +164,7 @@ fn a_config_that_cannot_be_used_has_a_bundle_too() {
     assert!(!bundle.contains("s3cret"), "{bundle}");
     fixture.write("bank.toml", "s3cret");
     let (said, bundle) = doctor(&fixture, "bank", "none.json");
-    assert!(said.contains("is no TOML"), "{said}");
+    assert!(said.contains("is not valid TOML"), "{said}");
     assert_eq!(section(&bundle, "config")["read"], false);
     holds_no_secret(&fixture, &bundle);
 }

@@ -11,6 +11,8 @@ fn nothing_is_erased_beside_a_coordinator_that_serves() {
     fixture.write("ids.txt", "r3\n");
     let [config, ids] = ["coordinator.toml", "ids.txt"].map(|name| fixture.path(name).display().to_string());
     let erase = ["coordinator", "erase", "--config", &config, "--ids", &ids];
+    let (good, said, errors) = command(&erase[..4]);
+    assert!(good && said.contains("nothing to erase: pass --ids FILE"), "{said}{errors}");
     let (mut coordinator, _) = fixture.serve();
     // It would write what it has in memory once more.
     let (good, _, errors) = command(&erase);
@@ -46,6 +48,13 @@ fn an_erased_record_is_gone_and_its_total_stays() {
     fixture.write("ids.txt", "r0\nnobody\n");
     let (good, _, errors) = command(&["coordinator", "erase", "--config", coordinator, "--ids", list]);
     assert!(!good && errors.contains("ids.txt, line 2") && !errors.contains("nobody"), "{errors}");
+    // A request that names nobody is answered with no receipt.
+    fixture.write("ids.txt", "\u{feff}\n\n");
+    let party = fixture.path("bank.toml").display().to_string();
+    for (role, config) in [("coordinator", coordinator), ("party", party.as_str())] {
+        let (good, _, errors) = command(&[role, "erase", "--config", config, "--ids", list]);
+        assert!(!good && errors.contains("ids.txt holds no ids"), "{errors}");
+    }
     let ids: Vec<String> = (0..200).map(|record| format!("r{record}")).collect();
     fixture.write("ids.txt", &ids.join("\n"));
     let (good, out, errors) = command(&["coordinator", "erase", "--config", coordinator, "--ids", list]);
@@ -71,6 +80,9 @@ fn an_erased_record_is_gone_and_its_total_stays() {
         assert!(!left.steps.is_empty());
     }
     let (after, errors) = tested();
-    assert!(after.as_u64() < before.as_u64() && errors.contains("left out"), "{before} {after} {errors}");
+    assert!(
+        after.as_u64() < before.as_u64() && errors.contains("erased since the run"),
+        "{before} {after} {errors}"
+    );
     assert_eq!(total(), charged, "what has left has left");
 }

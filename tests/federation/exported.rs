@@ -2,9 +2,9 @@
 //! are asked in the slow lane.
 
 use std::fs;
-use std::net::TcpListener;
 
 use crate::fixture::{Fixture, command};
+use crate::ports::free_address;
 
 /// `coordinator export` with these arguments beside the config.
 fn export(fixture: &Fixture, arguments: &[&str]) -> (bool, String, String) {
@@ -57,13 +57,12 @@ fn a_finished_run_becomes_events_and_is_told_to_nobody_who_is_not_there() {
         assert_eq!(times, epochs, "{tag}");
     }
     let (good, _, errors) = export(&fixture, &arguments);
-    assert!(!good && errors.contains("is there already"), "{errors}");
+    assert!(!good && errors.contains("already exists"), "{errors}");
 
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let server = format!("http://{free}");
+    let server = format!("http://{}", free_address());
     let (good, _, errors) = export(&fixture, &["--to", "mlflow", "--server", &server]);
     assert!(
-        !good && errors.contains("is `mlflow server` up there?") && errors.lines().count() == 1,
+        !good && errors.contains("is `mlflow server` running there?") && errors.lines().count() == 1,
         "{errors}"
     );
     let (good, _, errors) = export(&fixture, &["--to", "mlflow"]);

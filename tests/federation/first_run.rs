@@ -1,15 +1,20 @@
 //! From two tables to predictions, by the commands of docs/how-to/align-records.md as they stand there.
 
 use std::fs::{self, File};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use hashvfl_coordinator::CoordinatorConfig;
+use hashvfl_core::CodeForm;
 use hashvfl_core::random::stream;
 use hashvfl_data::Order;
+use hashvfl_party::PartyConfig;
 use rand::Rng;
+
+use crate::ports::free_address;
 
 /// No step takes longer.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -59,7 +64,7 @@ struct Organisations {
 impl Organisations {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_address().port();
         let organisations = Self { folder, port, started: 0 };
         organisations.write_tables("", CUSTOMERS);
         organisations.write_tables("-new", NEW_CUSTOMERS);
@@ -149,6 +154,14 @@ impl Organisations {
         }
     }
 
+    /// Takes the identity out of a config: here, the sides are processes of one machine.
+    fn in_plain_text(&self, file: &str) {
+        let mut config: toml::Table = self.read(file).parse().unwrap();
+        config.remove("identity");
+        config.insert("insecure_plaintext".to_string(), true.into());
+        self.write(file, &config.to_string());
+    }
+
     /// Runs a command to its end: whether it was good, and what it said.
     fn run(&mut self, line: &str) -> (bool, String) {
         self.start(line).ends()
@@ -206,6 +219,63 @@ fn the_commands_of_the_page_lead_from_two_tables_to_predictions() {
         [("party", "bank.toml", "bottom.safetensors"), ("coordinator", "coordinator.toml", "top.safetensors")]
     {
         let (good, said) = both.run(&format!("{role} --check --config {config}"));
-        assert!(good && said.contains(model) && said.contains("done: the run has finished"), "{said}");
+        assert!(
+            good && said.contains(model) && said.contains("done: the run has already finished"),
+            "{said}"
+        );
     }
+}
+
+/// Tables of the same customers in the same order, one with labels.
+fn write_tables_in_order(both: &Organisations) {
+    let mut rng = stream(2, "private", &[]);
+    let mut draw = || f64::from(rng.next_u32()) / f64::from(u32::MAX) - 0.5;
+    let (mut bank, mut telecom) = (Vec::new(), Vec::new());
+    for customer in 0..CUSTOMERS {
+        let (income, calls) = (draw(), draw());
+        bank.push(format!("c{customer},{income},{}\n", u8::from(income + calls > 0.0)));
+        telecom.push(format!("c{customer},{calls}\n"));
+    }
+    both.write("bank.csv", &format!("id,income,defaulted\n{}", bank.concat()));
+    both.write("telecom.csv", &format!("id,calls\n{}", telecom.concat()));
+}
+
+#[test]
+fn what_the_coordinator_prints_leads_to_a_run_of_short_codes() {
+    let mut both = Organisations::new();
+    write_tables_in_order(&both);
+    let line = "coordinator init --from bank.csv --label defaulted --private --own bank";
+    let (good, said) = both.run(&format!("{line} --listen 127.0.0.1:{}", both.port));
+    assert!(good, "{said}");
+    let printed = said.split_once("at each party: `party init --from TABLE --name NAME ").unwrap().1;
+    let agreed = printed.split('`').next().unwrap().replace("HOST", "127.0.0.1");
+    for (party, more) in [("bank", " --ignore defaulted"), ("telecom", "")] {
+        let own = format!("--from {party}.csv --name {party} --out {party}.toml{more}");
+        let (good, said) = both.run(&format!("party init {own} {agreed}"));
+        assert!(good, "{said}");
+    }
+    let run = CoordinatorConfig::read(&both.folder.path().join("coordinator.toml")).unwrap().run;
+    for (party, form, noise) in [("bank", CodeForm::new(16, 4), 0.4), ("telecom", CodeForm::new(1, 5), 0.1)] {
+        let config = PartyConfig::read(&both.folder.path().join(format!("{party}.toml"))).unwrap();
+        assert_eq!(config.run, run);
+        assert_eq!((config.code_form(), config.encoder.hash.noise), (form, noise));
+        assert_eq!(config.encoder.hash.first_noise, Some(3.0), "the preset's, beside each noise");
+    }
+
+    for side in ["coordinator", "bank", "telecom"] {
+        both.in_plain_text(&format!("{side}.toml"));
+    }
+    let lines =
+        ["coordinator --config coordinator.toml", "party --config bank.toml", "party --config telecom.toml"];
+    for mut one in lines.map(|line| both.start(line)) {
+        let (good, said) = one.ends();
+        assert!(good, "`{}`: {said}", one.line);
+    }
+    let summary: serde_json::Value =
+        serde_json::from_str(&both.read("coordinator-state/summary.json")).unwrap();
+    assert!(summary["test"]["auc"].as_f64().unwrap() > 0.65, "{summary}");
+    let epochs = summary["epochs"].as_array().unwrap();
+    let validated: Vec<bool> = epochs.iter().map(|epoch| epoch.get("validation").is_some()).collect();
+    let expected: Vec<bool> = (1..=run.epochs).map(|epoch| epoch + run.cycle_epochs() > run.epochs).collect();
+    assert_eq!(validated, expected, "validation records send codes in the last cycle alone");
 }

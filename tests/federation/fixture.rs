@@ -4,6 +4,8 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -79,6 +81,13 @@ impl Fixture {
             fixture.write(&format!("{name}.csv"), table);
         }
         fixture.write("labels.csv", &labels);
+        fixture
+    }
+
+    /// One whose run is not over before something happens to it.
+    pub fn that_never_ends() -> Self {
+        let mut fixture = Self::new();
+        fixture.settings.epochs = 100_000;
         fixture
     }
 
@@ -208,6 +217,13 @@ impl Fixture {
     }
 }
 
+/// Runs a command that must end well; its standard output.
+pub fn done(arguments: &[&str]) -> String {
+    let (good, said, errors) = command(arguments);
+    assert!(good, "{arguments:?}: {errors}");
+    said
+}
+
 /// Runs a role to its end; its exit code, standard output and error.
 pub fn command(arguments: &[&str]) -> (bool, String, String) {
     command_with(arguments, &[])
@@ -241,8 +257,10 @@ impl End {
 /// A running process; killed when dropped.
 pub struct Role {
     child: Child,
-    lines: std::sync::mpsc::Receiver<String>,
-    errors: Option<JoinHandle<String>>,
+    lines: Receiver<String>,
+    /// What it has logged so far, and who reads it.
+    log: Arc<Mutex<Vec<u8>>>,
+    reader: Option<JoinHandle<()>>,
 }
 
 impl Role {
@@ -286,17 +304,20 @@ impl Role {
         let mut child =
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let stdout = child.stdout.take().unwrap();
-        let (to_test, lines) = std::sync::mpsc::channel();
+        let (to_test, lines) = mpsc::channel();
         thread::spawn(move || {
             BufReader::new(stdout).lines().map_while(Result::ok).try_for_each(|line| to_test.send(line))
         });
         let mut stderr = child.stderr.take().unwrap();
-        let errors = thread::spawn(move || {
-            let mut text = String::new();
-            let _ = stderr.read_to_string(&mut text);
-            text
+        let log = Arc::<Mutex<Vec<u8>>>::default();
+        let read = Arc::clone(&log);
+        let reader = thread::spawn(move || {
+            let mut piece = [0; 4096];
+            while let Ok(bytes @ 1..) = stderr.read(&mut piece) {
+                read.lock().unwrap().extend(&piece[..bytes]);
+            }
         });
-        Self { child, lines, errors: Some(errors) }
+        Self { child, lines, log, reader: Some(reader) }
     }
 
     /// The next line of standard output, `None` at its end.
@@ -306,12 +327,32 @@ impl Role {
 
     /// Waits for a line of standard output that holds `text`.
     pub fn wait_for(&self, text: &str) {
-        while let Some(line) = self.next_line() {
+        let began = Instant::now();
+        while let Ok(line) = self.lines.recv_timeout(LIMIT.saturating_sub(began.elapsed())) {
             if line.contains(text) {
                 return;
             }
         }
-        panic!("standard output ended without {text:?}");
+        panic!("no {text:?} on standard output: {}", self.logged());
+    }
+
+    /// What it has logged so far.
+    pub fn logged(&self) -> String {
+        String::from_utf8_lossy(&self.log.lock().unwrap()).into_owned()
+    }
+
+    /// Waits until it has logged `text`.
+    pub fn wait_for_log(&self, text: &str) {
+        let began = Instant::now();
+        loop {
+            let is_over = self.reader.as_ref().is_none_or(JoinHandle::is_finished);
+            let logged = self.logged();
+            if logged.contains(text) {
+                return;
+            }
+            assert!(!is_over && began.elapsed() < LIMIT, "no {text:?} in the log: {logged}");
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Its process id.
@@ -348,7 +389,8 @@ impl Role {
     /// How it ended, if it has; to be asked no more then.
     pub fn ended(&mut self) -> Option<End> {
         let status = self.child.try_wait().unwrap()?;
-        Some(End { code: status.code(), log: self.errors.take().unwrap().join().unwrap() })
+        self.reader.take().unwrap().join().unwrap();
+        Some(End { code: status.code(), log: self.logged() })
     }
 
     /// Waits for its end.

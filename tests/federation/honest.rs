@@ -12,6 +12,7 @@ use hashvfl_testbed::simulation::{Side, Simulated, simulate};
 
 use crate::documented::check_documented;
 use crate::fixture::{Fixture, PARTIES, RECORDS, Role, command};
+use crate::ledger::counted;
 
 fn numbers(text: &str) -> Vec<Vec<f32>> {
     let cells = |line: &str| line.split(',').skip(1).map(|cell| cell.parse().unwrap()).collect();
@@ -20,6 +21,11 @@ fn numbers(text: &str) -> Vec<Vec<f32>> {
 
 /// The same run in this process.
 pub fn in_one_process(fixture: &Fixture, top: &TopConfig) -> Simulated {
+    in_one_process_with(fixture, top, &EncoderConfig::default())
+}
+
+/// The same with parties' models of this `encoder` table.
+fn in_one_process_with(fixture: &Fixture, top: &TopConfig, encoder: &EncoderConfig) -> Simulated {
     let tables = PARTIES.map(|name| {
         let rows = numbers(&fixture.read(&format!("{name}.csv")));
         Matrix::new(RECORDS, 3, rows.concat()).unwrap()
@@ -30,7 +36,7 @@ pub fn in_one_process(fixture: &Fixture, top: &TopConfig) -> Simulated {
             columns,
             image: None,
             preprocessing: (Preprocessing::default(), None),
-            encoder: EncoderConfig::default(),
+            encoder: encoder.clone(),
             seed: 7,
         })
         .collect();
@@ -120,6 +126,42 @@ fn later_cycles_learn_from_what_earlier_ones_said() {
     assert_eq!(summary["best_epoch"], local.best_epoch);
 }
 
+/// Parties look for hijackers by default, and batches that they look at have more noise than this. It begins wide here.
+#[test]
+fn little_noise_is_the_same_in_one_process() {
+    let mut fixture = Fixture::new();
+    let hash = "encoder = { hash = { noise = 0.1, first_noise = 2.0, first_noise_fraction = 0.3 } }";
+    PARTIES.iter().for_each(|name| fixture.extra.push((name, hash.into())));
+    fixture.run();
+    let mut encoder = EncoderConfig::default();
+    encoder.hash.noise = 0.1;
+    (encoder.hash.first_noise, encoder.hash.first_noise_fraction) = (Some(2.0), Some(0.3));
+    let local = in_one_process_with(&fixture, &TopConfig::default(), &encoder);
+    assert_eq!(fixture.summary()["test"], serde_json::to_value(local.test).unwrap(), "bit for bit");
+}
+
+#[test]
+fn validation_in_the_last_cycle_alone_is_the_same_run_with_fewer_codes() {
+    let mut fixture = Fixture::new();
+    fixture.settings = RunSettings { epochs: 6, cycles: 2, ..fixture.settings };
+    let local = in_one_process(&fixture, &TopConfig::default());
+    fixture.extra.push(("coordinator", "top = { validate = \"last-cycle\" }".into()));
+    fixture.run();
+    let summary = fixture.summary();
+    assert_eq!(summary["test"], serde_json::to_value(local.test).unwrap(), "bit for bit");
+    assert_eq!(summary["best_epoch"], local.best_epoch);
+    let epochs = summary["epochs"].as_array().unwrap();
+    let validated: Vec<bool> = epochs.iter().map(|epoch| epoch.get("validation").is_some()).collect();
+    assert_eq!(validated, [false, false, false, true, true, true]);
+    let bits = |part: &str| summary["bits_released_per_record"][part].as_u64();
+    assert_eq!((bits("cohort_train"), bits("cohort_validation")), (Some(48), Some(24)));
+    // So says the ledger of a party, which had reserved more.
+    let records = &summary["records"];
+    let records = |part: &str| records[part].as_u64().unwrap() as usize;
+    let expected = [(48, records("train")), (24, records("validation")), (8, records("test"))];
+    assert_eq!(counted(&fixture, "bank"), expected.into_iter().collect());
+}
+
 #[test]
 fn a_run_stops_early_and_keeps_its_best_epoch() {
     let mut fixture = Fixture::new();
@@ -159,7 +201,7 @@ fn encode_once_trains_the_top_model_again_without_asking_anybody() {
     let (config, out) = (fixture.path("coordinator.toml"), fixture.path("again.safetensors"));
     let (config, out) = (config.to_str().unwrap(), out.to_str().unwrap());
     let (good, said, errors) = command(&["coordinator", "retrain", "--config", config, "--out", out]);
-    assert!(good && said.contains("no party asked"), "{said}{errors}");
+    assert!(good && said.contains("no party was asked"), "{said}{errors}");
     let (good, said, errors) = command(&["coordinator", "evaluate", "--config", config, "--top", out]);
     assert!(good, "{errors}");
     let again: serde_json::Value = serde_json::from_str(&said).unwrap();

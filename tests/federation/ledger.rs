@@ -67,8 +67,8 @@ fn a_record_is_counted_over_runs_and_the_same_codes_again_are_free() {
     let (good, said, errors) = command(&["coordinator", "ledger", "--ledger", &path("label-ledger.redb")]);
     assert!(good, "{errors}");
     // 4 epochs of 288 gradients, each of 8 bytes and a scale.
-    assert!(said.contains("gradients to bank: 1152 of 110592 bits in all"), "{said}");
-    assert!(said.contains("losses to summary: 19 of"), "{said}");
+    assert!(said.contains("gradients to bank: 1152, with 110592 bits in total"), "{said}");
+    assert!(said.contains("losses to summary: 19, with"), "{said}");
 
     next_run(&mut fixture);
     fixture.run();
@@ -106,7 +106,7 @@ fn a_request_beyond_the_policy_ends_the_run_and_names_rule_and_records() {
         assert!(said.contains("the policy's bits_per_record = 40 refuses 288 records"), "{said}");
     }
     assert!(coordinator.contains("bank stopped"), "{coordinator}");
-    assert!(telecom.contains("bank stopped, its own log says why"), "{telecom}");
+    assert!(telecom.contains("bank stopped; its own log says why"), "{telecom}");
     assert!(counted(&fixture, "bank").keys().all(|bits| *bits <= 40));
     assert_eq!(counted(&fixture, "bank")[&8], 80, "no test record was asked for again");
 }

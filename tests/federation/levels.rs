@@ -9,7 +9,7 @@ use hashvfl_learning::{Snapshot, TopConfig};
 use hashvfl_transcript::{RecordedKind, Recording};
 
 use crate::attacked::finished;
-use crate::fixture::{Fixture, PARTIES, RECORDS, Role, command};
+use crate::fixture::{Fixture, PARTIES, RECORDS, Role, command, done};
 use crate::honest::in_one_process;
 use crate::ledger::counted;
 use crate::predict::{Row, all_by, ids, outcomes, predict, serving};
@@ -28,12 +28,6 @@ pub fn path(fixture: &Fixture, name: &str) -> String {
     fixture.path(name).display().to_string()
 }
 
-pub fn good(arguments: &[&str]) -> String {
-    let (good, said, errors) = command(arguments);
-    assert!(good, "{arguments:?}: {errors}");
-    said
-}
-
 /// Fails where the predictions `rows` of all records, in the table's order, have another AUC on test records than the run's
 /// summary says.
 pub fn check_served_auc(fixture: &Fixture, rows: &[Row]) {
@@ -50,7 +44,7 @@ pub fn check_served_auc(fixture: &Fixture, rows: &[Row]) {
 /// Codes of a party's test records, encoded into a file.
 pub fn encoded(fixture: &Fixture, party: &str, out: &str) -> StoredCodes {
     let (config, out) = (path(fixture, &format!("{party}.toml")), path(fixture, out));
-    good(&["party", "encode", "--config", &config, "--out", &out]);
+    done(&["party", "encode", "--config", &config, "--out", &out]);
     StoredCodes::from_bytes(&std::fs::read(out).unwrap()).unwrap()
 }
 
@@ -73,7 +67,7 @@ fn three_processes_learn_levels_as_one_process_does() {
         format!("{party}={}", path(&fixture, &format!("{party}.codes")))
     });
     codes.iter().for_each(|codes| arguments.extend(["--codes", codes]));
-    let evaluated: serde_json::Value = serde_json::from_str(&good(&arguments)).unwrap();
+    let evaluated: serde_json::Value = serde_json::from_str(&done(&arguments)).unwrap();
     assert_eq!(evaluated, summary["test"]);
 
     // A gradient has a value for each latent, and the wire's codes have their bits.
@@ -125,8 +119,10 @@ fn levels_are_encoded_once_and_fitted_again() {
     fixture.settings.cohort_fraction = 0.5;
     fixture.run();
     let (config, out) = (path(&fixture, "coordinator.toml"), path(&fixture, "again.safetensors"));
-    assert!(good(&["coordinator", "retrain", "--config", &config, "--out", &out]).contains("no party asked"));
-    let said = good(&["coordinator", "evaluate", "--config", &config, "--top", &out]);
+    assert!(
+        done(&["coordinator", "retrain", "--config", &config, "--out", &out]).contains("no party was asked")
+    );
+    let said = done(&["coordinator", "evaluate", "--config", &config, "--top", &out]);
     let again: serde_json::Value = serde_json::from_str(&said).unwrap();
     assert_eq!(again, fixture.summary()["test"]);
 }
@@ -141,9 +137,9 @@ fn randomised_response_is_charged_a_latent() {
     let plan = Plan::new(&fixture.settings, RECORDS).unwrap();
     let ledger = path(&fixture, "bank-ledger.redb");
     let tested = format!("r{}", plan.part(Part::Test)[0]);
-    let said = good(&["party", "ledger", "explain", "--ledger", &ledger, "--id", &tested]);
+    let said = done(&["party", "ledger", "explain", "--ledger", &ledger, "--id", &tested]);
     // Two latents at 1.5 each.
-    assert!(said.contains("released 6 bits in 1 encodings; epsilon: 3"), "{said}");
+    assert!(said.contains("released 6 bits in 1 encoding; epsilon: 3"), "{said}");
     assert_eq!(counted(&fixture, "bank"), BTreeMap::from([(24, 320), (6, 80)]));
 }
 
@@ -154,7 +150,7 @@ fn other_forms_of_codes_are_refused_by_name() {
     let mut signs = of_levels();
     signs.settings.bits_per_latent = 1;
     let error = signs.party("telecom", &address).fails();
-    let expected = "run.bits_per_latent is 3 at the coordinator and 1 at the party: make them equal";
+    let expected = "run.bits_per_latent is 3 at the coordinator but 1 at the party: make them equal";
     assert!(error.contains(expected), "{error}");
     drop(coordinator);
 
@@ -173,7 +169,7 @@ fn other_forms_of_codes_are_refused_by_name() {
             std::fs::write(&config, changed).unwrap();
             let serve = [if name == "bank" { "party" } else { name }, "serve", "--config"];
             let (good, _, errors) = command(&[&serve[..], &[config.to_str().unwrap()]].concat());
-            assert!(!good && errors.contains("of a run under other settings"), "{errors}");
+            assert!(!good && errors.contains("to a run with other settings"), "{errors}");
             std::fs::write(&config, text).unwrap();
         }
     }
@@ -219,7 +215,8 @@ fn levels_are_attacked_beside_floats_of_as_many_latents() {
     assert!(codes.metrics[&Metric::Skill].value > 0.02, "{:?}", codes.metrics);
     let not_tried = report.not_tried.join("\n");
     assert!(
-        not_tried.contains("UnSplit, since it is one on signs, as many of each party, and codes are others"),
+        not_tried
+            .contains("UnSplit, since it works only on codes of signs with the same length at all parties"),
         "{not_tried}"
     );
 }

@@ -4,7 +4,7 @@ use std::fs;
 
 use hashvfl_core::{PackedCodes, StoredCodes, Task};
 
-use crate::fixture::{Fixture, PARTIES, RECORDS, Role};
+use crate::fixture::{Fixture, PARTIES, RECORDS, Role, command_with};
 use crate::predict::{predict_command, serving};
 
 /// Bits of a code: so many that none of its bytes stands in a log by chance.
@@ -165,4 +165,20 @@ fn lines_of_json_name_side_run_and_step_at_both_sides() {
         crate::fixture::command(&["party", "--log-format", "json", "--config", "/nowhere.toml"]);
     let last = objects(&errors);
     assert!(!good && last.last().unwrap()["message"].as_str().unwrap().contains("/nowhere.toml"), "{errors}");
+}
+
+/// A unit or a container sets a variable more easily than it changes a command.
+#[test]
+fn the_format_of_the_log_is_a_variable_too_and_the_option_comes_first() {
+    let json = [("HASHVFL_LOG_FORMAT", "json")];
+    for program in ["party", "coordinator"] {
+        let wrong = [program, "status", "--config", "/nowhere.toml"];
+        let (good, _, errors) = command_with(&wrong, &json);
+        let last = objects(&errors);
+        assert!(!good && last[0]["message"].as_str().unwrap().contains("/nowhere.toml"), "{errors}");
+        let (good, _, errors) = command_with(&[&wrong[..], &["--log-format", "text"]].concat(), &json);
+        assert!(!good && errors.starts_with("error: "), "{errors}");
+        let (good, _, errors) = command_with(&wrong, &[("HASHVFL_LOG_FORMAT", "xml")]);
+        assert!(!good && errors.contains("xml") && errors.contains("--log-format"), "{errors}");
+    }
 }

@@ -36,6 +36,7 @@ mod others_files;
 mod own_check;
 mod own_codes;
 mod own_detectors;
+mod ports;
 mod predict;
 mod proxy;
 mod receipts;

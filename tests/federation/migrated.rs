@@ -17,7 +17,10 @@ const ATTACK: &str = include_str!("../before/attack.toml");
 fn samples_of_before_are_refused_and_can_be_migrated() {
     let here = Path::new(".");
     let refused = PartyConfig::parse(PARTY, here).unwrap_err().to_string();
-    assert!(refused.contains("line 86: encoder.adam.beta1 is gone, as every run has 0.9: "), "{refused}");
+    assert!(
+        refused.contains("line 86: encoder.adam.beta1 no longer exists, because every run now uses 0.9: "),
+        "{refused}"
+    );
     let gone =
         ["beta1 = 0.9\n", "beta2 = 0.999\n", "epsilon = 1e-8\n", "decorrelation = 0.0\n", "medians = true\n"];
     let without = gone.iter().fold(PARTY.to_string(), |text, line| text.replace(line, ""));
@@ -61,11 +64,11 @@ fn the_binaries_refuse_and_migrate_a_file() {
             "{errors}"
         );
         let (good, out, errors) = command(&[role, "config", "migrate", old, new]);
-        assert!(good && out.contains("2 names updated"), "{out}{errors}");
+        assert!(good && out.contains("updated keys or values: 2"), "{out}{errors}");
         assert_eq!(std::fs::read_to_string(new).unwrap(), std::fs::read_to_string(&config).unwrap());
         let (good, _, errors) = command(&[role, "--check", "--config", new]);
         assert!(good, "{errors}");
         let (good, _, errors) = command(&[role, "config", "migrate", old, new]);
-        assert!(!good && errors.contains("is there already"), "{errors}");
+        assert!(!good && errors.contains("already exists"), "{errors}");
     }
 }

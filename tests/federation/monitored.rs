@@ -5,6 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 
 use crate::fixture::{Fixture, PARTIES, Role, command, command_with};
+use crate::ports::free_address;
 
 /// A fixture whose processes can be asked how they are.
 fn monitored() -> Fixture {
@@ -63,10 +64,10 @@ fn a_training_says_what_its_events_say() {
     }
     assert_eq!(health(&fixture, "coordinator", "coordinator", false).unwrap(), "well\n");
     let waits = health(&fixture, "coordinator", "coordinator", true).unwrap_err();
-    assert!(waits.contains("predictions are not answered yet"), "{waits}");
+    assert!(waits.contains("not answering predictions yet"), "{waits}");
     drop((coordinator, parties));
     let gone = health(&fixture, "coordinator", "coordinator", false).unwrap_err();
-    assert!(gone.contains("nobody answers at unix:") && gone.contains("is the process up"), "{gone}");
+    assert!(gone.contains("nothing answers at unix:") && gone.contains("is the process running"), "{gone}");
 }
 
 #[test]
@@ -79,13 +80,13 @@ fn health_is_asked_without_a_config() {
         let (good, out, errors) = command_with(&[program, "health"], &[("HASHVFL_MONITOR", &socket)]);
         assert!(good && out == "well\n", "{errors}");
         for (address, reason) in
-            [("", "HASHVFL_MONITOR: expected \"unix:PATH\""), ("unix:none.sock", "nobody answers")]
+            [("", "HASHVFL_MONITOR: expected \"unix:PATH\""), ("unix:none.sock", "nothing answers")]
         {
             let (good, _, errors) = command_with(&[program, "health"], &[("HASHVFL_MONITOR", address)]);
             assert!(!good && errors.contains(reason), "{errors}");
         }
         let (good, _, errors) = command(&[program, "health"]);
-        assert!(!good && errors.contains("Pass --config FILE"), "{errors}");
+        assert!(!good && errors.contains("pass --config FILE"), "{errors}");
     }
     drop(coordinator);
 }
@@ -146,7 +147,7 @@ fn a_process_that_trains_and_serves_is_ready_when_all_are_there() {
 #[test]
 fn a_federation_trains_and_then_serves_without_anybody_s_help() {
     let fixture = monitored();
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let free = free_address().to_string();
     let config = fixture.coordinator_config();
     fixture.write("coordinator.toml", &fixture.read("coordinator.toml").replace("127.0.0.1:0", &free));
     let train_and_serve =
@@ -175,7 +176,7 @@ fn an_address_in_use_is_named_by_a_check() {
     fixture.extra.push(("coordinator", format!("monitor = \"{address}\"")));
     let config = fixture.coordinator_config();
     let (good, _, errors) = command(&["coordinator", "--check", "--config", config.to_str().unwrap()]);
-    assert!(!good && errors.contains(&format!("cannot listen on {address} (monitor)")), "{errors}");
+    assert!(!good && errors.contains(&format!("cannot listen on {address} (key `monitor`)")), "{errors}");
     // Somebody else is there.
     let (good, _, errors) = command(&["coordinator", "status", "--config", config.to_str().unwrap()]);
     assert!(!good && errors.contains("no answer from"), "{errors}");
@@ -198,7 +199,7 @@ fn asked(address: &str, request: &str, enough: &str) -> String {
 #[test]
 fn a_browser_gets_a_page_that_follows_the_process() {
     let mut fixture = Fixture::new();
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let free = free_address().to_string();
     fixture.extra.push(("coordinator", format!("monitor = \"{free}\"")));
     fixture.settings.epochs = 100_000;
     let (coordinator, address) = fixture.coordinator();

@@ -22,11 +22,11 @@ fn a_party_takes_no_file_that_is_another_place() {
     let mut fixture = Fixture::new();
     fixture.write("notes.txt", "mine");
     for (line, expected) in [
-        ("cache = \"labels.csv\"", "is no cache, and is not overwritten"),
-        ("cache = \"bank.csv\"", "cache and columns are the same file"),
-        ("cache = \"./x/../bank-ledger.redb\"", "are the same file"),
-        ("monitor = \"unix:notes.txt\"", "it is no socket"),
-        ("monitor = \"unix:bank.csv\"", "monitor and columns are the same file"),
+        ("cache = \"labels.csv\"", "is not a cache, so it was not overwritten"),
+        ("cache = \"bank.csv\"", "cache and columns name the same file"),
+        ("cache = \"./x/../bank-ledger.redb\"", "name the same file"),
+        ("monitor = \"unix:notes.txt\"", "is not a socket"),
+        ("monitor = \"unix:bank.csv\"", "monitor and columns name the same file"),
         ("threads = 100000", "threads must be 0 to 1024"),
     ] {
         fixture.extra = vec![("bank", line.to_string())];
@@ -41,7 +41,7 @@ fn a_party_takes_no_file_that_is_another_place() {
         fs::write(&config, text.replace("state = \"bank-state\"", &format!("state = {state:?}"))).unwrap();
         let path = config.display().to_string();
         let error = refused(&fixture, &["party", "--config", &path], &files);
-        assert!(error.contains("lies in "), "{state}: {error}");
+        assert!(error.contains("is inside "), "{state}: {error}");
     }
 }
 
@@ -53,11 +53,21 @@ fn a_coordinator_takes_no_file_that_is_another_place() {
     let config = fixture.coordinator_config().display().to_string();
     let check = ["coordinator", "--check", "--config", &config];
     let error = refused(&fixture, &check, &["other.csv"]);
-    assert!(error.contains("lists no finished runs"), "{error}");
+    assert!(error.contains("is not a list of finished runs"), "{error}");
     fixture.extra[0].1 = "runs = \"labels.csv\"".to_string();
     fixture.coordinator_config();
     let error = refused(&fixture, &check, &["labels.csv"]);
-    assert!(error.contains("runs and labels are the same file"), "{error}");
+    assert!(error.contains("runs and labels name the same file"), "{error}");
+    let served =
+        "serve = { records = { format = \"csv\", paths = [\"coordinator-state/ids.csv\"], id = \"id\" } }";
+    for (line, key) in
+        [("policy = \"coordinator-state/policy.toml\"", "policy = "), (served, "serve.records = ")]
+    {
+        fixture.extra[0].1 = line.to_string();
+        fixture.coordinator_config();
+        let error = refused(&fixture, &check, &[]);
+        assert!(error.contains(key) && error.contains("state = "), "{line}: {error}");
+    }
 }
 
 #[test]
@@ -72,25 +82,25 @@ fn results_take_the_place_of_nothing_that_was_not_meant() {
         let out = path(out);
         let encode = ["party", "encode", "--config", &bank, "--part", "test", "--out", &out];
         let error = refused(&fixture, &encode, &files);
-        assert!(error.contains("holds no codes: name another file"), "{error}");
+        assert!(error.contains("is not a file of codes: choose another file"), "{error}");
     }
     let (ids, notes) = (path("labels.csv"), path("notes.txt"));
     let predict = ["coordinator", "predict", "--server", "http://127.0.0.1:1", "--input", &ids, "--id", "id"];
     for (more, expected) in [
-        (vec!["--out", &ids, "--replace"], "are the same file"),
-        (vec!["--out", &notes, "--timings", &ids, "--replace"], "are the same file"),
-        (vec!["--out", &notes], "name another file with --out"),
+        (vec!["--out", &ids, "--replace"], "name the same file"),
+        (vec!["--out", &notes, "--timings", &ids, "--replace"], "name the same file"),
+        (vec!["--out", &notes], "choose another file with --out"),
     ] {
         let error = refused(&fixture, &[&predict[..], &more].concat(), &files);
         assert!(error.contains(expected), "{more:?}: {error}");
     }
     let new = path("new.csv");
     let error = refused(&fixture, &[&predict[..], &["--out", &new, "--timings", &notes]].concat(), &files);
-    assert!(error.contains("name another file with --timings"), "{error}");
+    assert!(error.contains("choose another file with --timings"), "{error}");
     std::os::unix::fs::symlink(fixture.path("notes.txt"), fixture.path("link")).unwrap();
     let link = path("link");
     let error = refused(&fixture, &[&predict[..], &["--out", &link, "--replace"]].concat(), &files);
-    assert!(error.contains("is no plain file"), "{error}");
+    assert!(error.contains("is not a regular file"), "{error}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! A party's check of its own codes: within the policy's limits nothing changes, beyond them the run ends, and others hear of
 //! neither figures nor limits.
 
+use hashvfl_core::random::{stream, uniform};
 use hashvfl_core::{Part, Plan};
 use hashvfl_leakage::check::FEWEST_RECORDS;
 
@@ -37,11 +38,17 @@ fn codes_within_the_limits_are_checked_and_the_run_is_what_it_is_without() {
     let [second, _] = parties.each_mut().map(|party| party.end().log);
     assert_eq!(fixture.summary()["test"], plain.summary()["test"], "bit for bit");
     let epochs =
-        |log: &str, epoch: u32| log.contains(&format!("records and their codes of epoch {epoch} explain"));
+        |log: &str, epoch: u32| log.contains(&format!("records, with their codes of epoch {epoch}, explain"));
     assert!((1..=2).all(|epoch| epochs(&first, epoch)), "{first}");
-    assert!(second.contains("goes on from a checkpoint") && epochs(&second, 4), "{second}");
+    // A bottom model moves within an epoch too.
+    for batch in [2, 3] {
+        let look = format!("before epoch 1, with their codes from its batch {batch} on, explain");
+        assert!(first.contains(&look), "{look}: {first}");
+    }
+    assert!(!first.contains("before epoch 2, with their codes from"), "{first}");
+    assert!(second.contains("continues from a checkpoint") && epochs(&second, 4), "{second}");
     assert!(
-        second.contains("codes of the frozen bottom model of 400 records, one of each, explain"),
+        second.contains("codes of the frozen bottom model, one for each of 400 records, explain"),
         "{second}"
     );
     // Two columns are sums that decide the label, so codes tell much of them and little of the third.
@@ -74,12 +81,15 @@ fn codes_that_tell_too_much_end_the_run_and_nobody_hears_why() {
         assert!(!good, "{errors}");
         errors
     };
-    assert!(refused(&config).contains("this run was refused before"), "{}", refused(&config));
+    assert!(refused(&config).contains("this run was already refused"), "{}", refused(&config));
     let (good, _, errors) = command(&["party", "--check", "--config", &config]);
-    assert!(!good && errors.contains("this run was refused before"), "{errors}");
+    assert!(!good && errors.contains("this run was already refused"), "{errors}");
     let ledger = fixture.path("bank-ledger.redb").display().to_string();
     let (good, said, errors) = command(&["party", "ledger", "show", "--ledger", &ledger]);
-    assert!(good && said.contains("test refused 1 times for what its codes tell"), "{said}{errors}");
+    assert!(
+        good && said.contains("test was refused once because its codes revealed too much"),
+        "{said}{errors}"
+    );
     // So are all others once as many were refused as the policy allows.
     let mut fixture = fixture;
     next_run(&mut fixture);
@@ -113,8 +123,8 @@ fn codes_of_validation_records_are_held_to_the_policy_as_they_leave() {
         let ends = lines.map(|line| line.split_once(" to ").unwrap().1.split_once(')').unwrap().0);
         ends.map(|end| end.parse::<f64>().unwrap()).fold(0.0, f64::max)
     };
-    let training = most("records and their codes of epoch");
-    let validation = most("encoded as validation records are, and their codes after epoch");
+    let training = most("training records, with their codes of epoch");
+    let validation = most("encoded like validation records, with their codes after epoch");
     assert!(training > 0.0 && validation > training + 3.0, "{training} {validation}");
     let [bank, _] = run((training + validation) / 200.0);
     let [error] = bank.errors()[..] else { panic!("{}", bank.log) };
@@ -139,7 +149,108 @@ fn a_frozen_bottom_model_is_held_to_the_policy_of_the_day() {
     assert!(!fixture.path("codes").exists());
     fixture.write("policy.toml", "[max_explained_of]\na = 1.0\n");
     let (good, _, errors) = command(&encode);
-    assert!(good, "{errors}");
+    assert!(good && errors.contains("what left in training is not kept"), "{errors}");
+}
+
+/// The upper end, in per cent, of the last line with these words.
+fn upper_end(log: &str, words: &str) -> f64 {
+    let line = log.lines().rfind(|line| line.contains(words)).unwrap_or_else(|| panic!("{words}: {log}"));
+    line.split_once(" to ").unwrap().1.split_once(')').unwrap().0.parse().unwrap()
+}
+
+/// One code may tell little, and one more than all that left in training too much: who serves the same records is held to both.
+#[test]
+fn codes_of_a_frozen_bottom_model_are_checked_together_with_what_left_in_training() {
+    let mut fixture = under("max_explained = 1.0\n");
+    fixture.settings.bits = 4;
+    fixture.settings.epochs = 6;
+    fixture.run();
+    let released = fixture.path("bank-state/released.safetensors");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(released.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    assert!(!fixture.path("telecom-state/released.safetensors").exists(), "nothing is limited there");
+    let [config, out, ids] =
+        ["bank.toml", "codes", "ids.txt"].map(|name| fixture.path(name).display().to_string());
+    let encode = |part: &str| {
+        let (good, _, said) =
+            command(&["party", "encode", "--config", &config, "--part", part, "--out", &out]);
+        (good, said)
+    };
+    let all_of = |records: usize| {
+        format!("all codes sent of {records} records in training, with one more code, explain")
+    };
+    let (good, said) = encode("train");
+    assert!(good && !said.contains("encoded like validation records in training"), "{said}");
+    let (alone, together) = (upper_end(&said, "one for each of "), upper_end(&said, &all_of(288)));
+    assert!(together > alone + 1.0, "{alone} {together}");
+    let (good, said) = encode("validation");
+    assert!(good && said.contains("all codes sent of 320 records encoded like validation records"), "{said}");
+
+    fixture.write("policy.toml", &format!("max_explained = {:.4}\n", (alone + together) / 200.0));
+    let (good, said) = encode("test");
+    assert!(good && !said.contains("in training"), "test records left nothing in training: {said}");
+    let (served, _, serving) = command(&["party", "serve", "--config", &config]);
+    let (encoded, encoding) = encode("train");
+    for (good, said) in [(served, serving), (encoded, encoding)] {
+        assert!(!good && said.contains("the policy's max_explained = 0."), "{said}");
+        assert!(said.contains(" refuses 288 records: codes explain up to 0."), "{said}");
+    }
+
+    // Whoever is erased is forgotten here as well.
+    fixture.write("policy.toml", "max_explained = 1.0\n");
+    let named: Vec<String> = (0..40).map(|record| format!("r{record}")).collect();
+    fixture.write("ids.txt", &named.join("\n"));
+    let (good, said, errors) = command(&["party", "erase", "--config", &config, "--ids", &ids]);
+    let forgotten =
+        said.split_once("forgot the codes sent of ").map(|(_, rest)| rest.split_once(' ').unwrap().0);
+    let forgotten: usize = forgotten.unwrap_or_else(|| panic!("{said}{errors}")).parse().unwrap();
+    assert!(good && (1..=40).contains(&forgotten), "{said}{errors}");
+    let (good, said) = encode("train");
+    let left = (248..288).find(|records| said.contains(&all_of(*records)));
+    assert!(good && left.is_some_and(|left| left + forgotten >= 288), "{left:?} {forgotten}: {said}");
+    std::fs::remove_file(&released).unwrap();
+    let (good, said) = encode("train");
+    assert!(!good && said.contains("released.safetensors is not there, which says what left"), "{said}");
+}
+
+/// What a party's own detectors say of a record leaves beside its code, so it is checked with it.
+#[test]
+fn p_values_are_checked_beside_the_codes_that_they_leave_with() {
+    let mut fixture = under("max_explained = 1.0\n");
+    fixture.settings.calibration_fraction = 0.37;
+    fixture.extra.push(("coordinator", "detectors = { level = 0.1 }".into()));
+    fixture.extra.push(("bank", "detectors = { send = \"p_value\", level = 0.1 }".into()));
+    let mut rng = stream(5, "own check", &[]);
+    let mut draw = || uniform(&mut rng) - 0.5;
+    let mut tables = [String::from("id,a,b,c\n"), String::from("id,a,b,c\n")];
+    let mut labels = String::from("id,y\n");
+    for record in 0..700 {
+        let mut sum = 0.0;
+        for table in &mut tables {
+            let (a, b, c) = (draw(), draw(), draw());
+            sum += a + b;
+            *table += &format!("r{record},{a},{b},{c}\n");
+        }
+        labels += &format!("r{record},{}\n", u8::from(sum > 0.0));
+    }
+    PARTIES.iter().zip(&tables).for_each(|(name, table)| fixture.write(&format!("{name}.csv"), table));
+    fixture.write("labels.csv", &labels);
+    let (mut coordinator, address) = fixture.coordinator();
+    let mut parties = PARTIES.map(|name| fixture.party(name, &address));
+    coordinator.succeeds();
+    let [bank, _] = parties.each_mut().map(Role::end);
+    let checked = "codes and p-values of the frozen bottom model, one for each of 700 records, explain";
+    assert!(bank.code == Some(0) && bank.log.contains(checked), "{}", bank.log);
+    fixture.write("policy.toml", "max_explained = 0.001\n");
+    let config = fixture.path("bank.toml").display().to_string();
+    let (good, _, said) = command(&["party", "serve", "--config", &config]);
+    assert!(
+        !good && said.contains("codes and p-values to be served, one for each of 700 records,"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -156,14 +267,15 @@ fn what_cannot_be_checked_is_refused_before_the_run() {
     fixture.settings.cohort_fraction = 0.5;
     let few = Plan::new(&fixture.settings, RECORDS).unwrap().part(Part::CohortTrain).len();
     assert!(few < FEWEST_RECORDS);
-    let expected = format!("{few} records are too few to check codes by: {FEWEST_RECORDS} are needed");
+    let expected =
+        format!("{few} records are too few to check what codes reveal: at least {FEWEST_RECORDS} are needed");
     assert!(check(&fixture).contains(&expected), "{}", check(&fixture));
     let mut fixture = under(limited);
     fixture.settings.randomised_response = Some(2.0);
     assert!(check(&fixture).contains("would void epsilon"), "{}", check(&fixture));
     for (policy, expected) in [
         ("[max_explained_of]\nd = 0.5\n", "max_explained_of: this table has no column \"d\""),
-        ("max_explained = 0.0\n", "max_explained: a fraction above 0 and at most 1"),
+        ("max_explained = 0.0\n", "max_explained must be a fraction above 0 and at most 1"),
         ("max_reidentified = \"low\"\n", "policy.toml"),
     ] {
         assert!(check(&under(policy)).contains(expected), "{policy}: {}", check(&under(policy)));

@@ -10,10 +10,10 @@ use hashvfl_transcript::{RecordedKind, Recording};
 
 use crate::attacked::finished;
 use crate::audited::released;
-use crate::fixture::{Fixture, PARTIES, RECORDS, Role, command};
+use crate::fixture::{Fixture, PARTIES, RECORDS, Role, command, done};
 use crate::honest::in_one_process;
 use crate::ledger::counted;
-use crate::levels::{check_served_auc, encoded, good, path};
+use crate::levels::{check_served_auc, encoded, path};
 use crate::predict::{all_by, ids, outcomes, predict, serving};
 
 /// The code of the coordinator's own party.
@@ -48,7 +48,7 @@ fn three_processes_learn_codes_of_two_forms_as_one_process_does() {
         format!("{party}={}", path(&fixture, &format!("{party}.codes")))
     });
     codes.iter().for_each(|codes| arguments.extend(["--codes", codes]));
-    let evaluated: serde_json::Value = serde_json::from_str(&good(&arguments)).unwrap();
+    let evaluated: serde_json::Value = serde_json::from_str(&done(&arguments)).unwrap();
     assert_eq!(evaluated, summary["test"]);
 
     // What the coordinator kept of each party, and each party of itself, is as long as that party's code says.
@@ -73,10 +73,10 @@ fn three_processes_learn_codes_of_two_forms_as_one_process_does() {
         assert!(bits.starts_with(&format!("{} bits", records * form.bits())), "{party}: {said}");
     }
     let ledger = path(&fixture, "label-ledger.redb");
-    let said = good(&["coordinator", "ledger", "--ledger", &ledger]);
+    let said = done(&["coordinator", "ledger", "--ledger", &ledger]);
     for (party, form) in PARTIES.into_iter().zip([LONG, SHORT]) {
         // A byte for each latent, and a scale.
-        let expected = format!("gradients to {party}: 1152 of {} bits", 1152 * (8 * form.latents() + 32));
+        let expected = format!("gradients to {party}: 1152, with {} bits", 1152 * (8 * form.latents() + 32));
         assert!(said.contains(&expected), "{expected}: {said}");
     }
     let bits = |party: &str| counted(&fixture, party).keys().copied().collect::<Vec<_>>();
@@ -111,12 +111,14 @@ fn an_encoder_of_its_own_code_is_frozen_fitted_again_and_flipped() {
     fixture.settings.randomised_response = Some(1.5);
     fixture.run();
     let (config, out) = (path(&fixture, "coordinator.toml"), path(&fixture, "again.safetensors"));
-    assert!(good(&["coordinator", "retrain", "--config", &config, "--out", &out]).contains("no party asked"));
+    assert!(
+        done(&["coordinator", "retrain", "--config", &config, "--out", &out]).contains("no party was asked")
+    );
     let plan = Plan::new(&fixture.settings, RECORDS).unwrap();
     let (ledger, tested) = (path(&fixture, "telecom-ledger.redb"), format!("r{}", plan.part(Part::Test)[0]));
-    let said = good(&["party", "ledger", "explain", "--ledger", &ledger, "--id", &tested]);
+    let said = done(&["party", "ledger", "explain", "--ledger", &ledger, "--id", &tested]);
     // One latent at 1.5.
-    assert!(said.contains("released 4 bits in 1 encodings; epsilon: 1.5"), "{said}");
+    assert!(said.contains("released 4 bits in 1 encoding; epsilon: 1.5"), "{said}");
 }
 
 #[test]
@@ -126,7 +128,7 @@ fn codes_that_the_sides_do_not_agree_on_are_refused_by_name() {
     let mut none = of_own_codes();
     none.settings.codes.clear();
     let error = none.party("telecom", &address).fails();
-    let expected = "run.codes is telecom=1x4 at the coordinator and none at the party: make them equal";
+    let expected = "run.codes is telecom=1x4 at the coordinator but none at the party: make them equal";
     assert!(error.contains(expected), "{error}");
     drop(coordinator);
     let mut stranger = of_own_codes();

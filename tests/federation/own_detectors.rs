@@ -19,6 +19,15 @@ fn trained() -> Fixture {
     fixture
 }
 
+#[test]
+fn classes_that_can_never_be_flagged_are_told_before_the_run() {
+    let mut fixture = Fixture::new();
+    fixture.settings.calibration_fraction = 0.65;
+    fixture.extra = vec![("coordinator", "detectors = { level = 0.02, per_class = true }".into())];
+    let (coordinator, _) = fixture.coordinator();
+    coordinator.wait_for_log("[detectors]: per_class calibrates by predicted class, and ");
+}
+
 /// p-value and flag of each record of the last answer.
 fn judged(fixture: &Fixture) -> Vec<(f64, bool)> {
     let cells = |line: &str| {
@@ -136,7 +145,7 @@ fn a_policy_forbids_them_and_a_party_without_fitted_detectors_says_so() {
     fixture.extra.push(("bank", "policy = \"policy.toml\"".into()));
     fixture.write("policy.toml", "p_value_bits = 1\n");
     let (coordinator, address) = fixture.serve();
-    let refusal = "the policy's p_value_bits = 1 refuses 400 records: 4 bits of detectors would leave";
+    let refusal = "the policy's p_value_bits = 1 refuses 400 records: each code would be sent with 4 bits from detectors";
     let error = fixture.party_serves("bank", &address).fails();
     assert!(error.contains(refusal), "{error}");
     let config = fixture.party_config("bank", &address).display().to_string();
@@ -145,7 +154,7 @@ fn a_policy_forbids_them_and_a_party_without_fitted_detectors_says_so() {
     fixture.write("policy.toml", "p_value_bits = 4\n");
     std::fs::remove_file(fixture.path("bank-state/detectors.hashvfl")).unwrap();
     let error = fixture.party_serves("bank", &address).fails();
-    assert!(error.contains("detectors.hashvfl is not there: a party fits its detectors when"), "{error}");
+    assert!(error.contains("detectors.hashvfl does not exist: a party fits its detectors when"), "{error}");
     drop(coordinator);
 
     // Before a run: too few records for the level, or none at all.
@@ -162,7 +171,7 @@ fn a_policy_forbids_them_and_a_party_without_fitted_detectors_says_so() {
     );
     fixture.settings.calibration_fraction = 0.65;
     assert!(
-        check(&fixture).contains("needs 99 calibration records, and 62 of the 208"),
+        check(&fixture).contains("needs 99 calibrating records, but only 62 of the calibration part's 208"),
         "{}",
         check(&fixture)
     );
@@ -182,8 +191,8 @@ fn p_values_that_no_run_has_calibrated_take_no_part_in_flags() {
     parties.iter_mut().for_each(Role::terminate);
     coordinator.terminate();
     let (good, log) = coordinator.ends();
-    assert!(good && log.contains("p-values of telecom take no part in flags"), "{log}");
-    assert!(!log.contains("p-values of bank"), "{log}");
+    assert!(good && log.contains("flags do not use the p-values of telecom"), "{log}");
+    assert!(!log.contains("the p-values of bank"), "{log}");
 }
 
 #[test]
@@ -203,7 +212,7 @@ fn p_values_that_would_exceed_a_policy_stay_at_the_party_and_the_run_goes_on() {
     let mut telecom = fixture.party("telecom", &address);
     let (good, log) = bank.ends();
     assert!(good && log.contains("bits_per_record = 8 refuses 62 records"), "{log}");
-    assert!(log.contains("the coordinator will not use what this party's detectors say"), "{log}");
+    assert!(log.contains("the coordinator will not use this party's detectors"), "{log}");
     telecom.succeeds();
     coordinator.succeeds();
     assert!(!fixture.path("coordinator-state/evidence.hashvfl").exists());
@@ -219,9 +228,12 @@ fn a_check_says_what_level_the_calibration_records_can_tell() {
         command(&["coordinator", "--check", "--config", &config])
     };
     let (good, _, errors) = check(0.01);
-    assert!(!good && errors.contains("needs 99 calibration records, and 62 of the 208"), "{errors}");
+    assert!(
+        !good && errors.contains("needs 99 calibrating records, but only 62 of the calibration part's 208"),
+        "{errors}"
+    );
     let (good, said, errors) = check(0.05);
-    let told = "flags at level 0.05 hang on the 3 strangest of them";
+    let told = "flags at level 0.05 depend on the 3 strangest of them";
     assert!(good && (said.contains(told) || errors.contains(told)), "{said}{errors}");
     let (good, said, errors) = check(0.1);
     assert!(good && !said.contains("strangest") && !errors.contains("strangest"), "{said}{errors}");

@@ -1,8 +1,8 @@
 //! Receipts of erasures between organisations: whoever asked for one finds out whose it is, and whether it answers what was
 //! asked.
 
-use crate::fixture::{Fixture, command};
-use crate::secured::{done, key_of, last_word, secured};
+use crate::fixture::{Fixture, command, done};
+use crate::secured::{key_of, last_word, secured};
 
 /// Erases the records of `ids.txt` at a side; the receipt.
 fn erased(fixture: &Fixture, role: &str, side: &str) -> String {
@@ -72,11 +72,11 @@ fn each_side_verifies_the_receipt_of_the_other_and_no_forged_one_passes() {
         assert!(text.contains(old), "{text}");
         fixture.write("forged.json", &text.replace(old, new));
         let (good, said) = verified(&fixture, &forged, "ids.txt", ["--key", &key]);
-        assert!(!good && said.contains("the signature does not fit: it was changed after party"), "{said}");
+        assert!(!good && said.contains("the signature does not match: it was changed after party"), "{said}");
     }
     fixture.write("forged.json", "{}");
     let (good, said) = verified(&fixture, &forged, "ids.txt", ["--key", &key]);
-    assert!(!good && said.contains("forged.json: it is no receipt of an erasure"), "{said}");
+    assert!(!good && said.contains("forged.json: it is not an erasure receipt"), "{said}");
 }
 
 #[test]
@@ -87,5 +87,8 @@ fn a_side_without_a_key_gives_a_receipt_that_proves_nothing() {
     let receipt = erased(&fixture, "party", "bank");
     let telecom = fixture.path("telecom.toml").display().to_string();
     let (good, said) = verified(&fixture, &receipt, "ids.txt", ["--config", &telecom]);
-    assert!(!good && said.contains("it is not signed, so anybody can have written it: party bank"), "{said}");
+    assert!(
+        !good && said.contains("it is not signed, so anyone could have written it: party bank"),
+        "{said}"
+    );
 }

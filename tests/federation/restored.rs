@@ -69,7 +69,7 @@ fn a_party_whose_ledger_and_audit_trail_are_older_than_the_head_that_was_kept_is
 
     let (mut coordinator, address) = fixture.coordinator();
     let refused = fixture.party("bank", &address).fails();
-    assert!(refused.contains("an older ledger may have been restored"), "{refused}");
+    assert!(refused.contains("an older backup may have been restored"), "{refused}");
     let accept = "coordinator audit accept --config FILE party/bank";
     assert!(refused.contains(accept), "what to do: {refused}");
     let config = fixture.path("coordinator.toml");
@@ -78,14 +78,14 @@ fn a_party_whose_ledger_and_audit_trail_are_older_than_the_head_that_was_kept_is
     assert!(good && said.contains("accepted the current log of party bank"), "{said}{errors}");
     // Twice is once too often: there is nothing that keeps it out.
     let (good, _, errors) = command(&["coordinator", "audit", "accept", "--config", config, "party/bank"]);
-    assert!(!good && errors.contains("no head of the log of party bank is kept"), "{errors}");
+    assert!(!good && errors.contains("no head of the audit trail of party bank is stored"), "{errors}");
     let mut parties = PARTIES.map(|name| fixture.party(name, &address));
     coordinator.succeeds();
     parties.iter_mut().for_each(Role::succeeds);
 
     let (good, log, errors) = command(&["coordinator", "audit", "show", "--config", config]);
     assert!(good, "{errors}");
-    assert!(log.contains("bank refused from training, 1 times: older-log"), "{log}");
+    assert!(log.contains("bank refused from training: older-log"), "{log}");
     assert!(log.contains("the log of party-bank is taken as it is now, in place of one of"), "{log}");
     let aside = fs::read_dir(fixture.path("label-ledger.audit/heads")).unwrap();
     let names: Vec<String> = aside.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -122,7 +122,7 @@ fn a_party_that_is_older_than_the_head_that_it_told_when_it_served_serves_no_mor
     copy(&backup, &own, &KEPT);
     let (mut coordinator, address) = fixture.serve();
     let refused = fixture.party_serves("bank", &address).fails();
-    assert!(refused.contains("an older ledger may have been restored"), "{refused}");
+    assert!(refused.contains("an older backup may have been restored"), "{refused}");
     coordinator.terminate();
     coordinator.succeeds();
 }

@@ -149,7 +149,7 @@ fn a_party_that_has_its_model_makes_a_serving_coordinator_load_nothing() {
     assert!((1..20).contains(&lines), "a burst, and a line a second: {log}");
     let config = fixture.path("coordinator.toml").display().to_string();
     let (_, trail, errors) = command(&["coordinator", "audit", "show", "--config", &config]);
-    let refused = trail.lines().filter(|line| line.contains(" refused from training, ")).count();
+    let refused = trail.lines().filter(|line| line.contains(" refused from training")).count();
     assert!((1..10).contains(&refused), "written down, and counted: {trail}{errors}");
 }
 
@@ -181,7 +181,7 @@ fn a_party_of_the_version_before_takes_part_in_a_run() {
 #[test]
 fn wrong_answers_end_the_run_with_their_reason() {
     let cases: [(&str, fn(u64) -> FromParty); 5] = [
-        ("bytes, but 3 came", |step| FromParty::Answer(step, Answer::Codes(vec![0; 3]))),
+        ("bytes, but 3 arrived", |step| FromParty::Answer(step, Answer::Codes(vec![0; 3]))),
         ("telecom answered for step 7", |_| FromParty::Answer(7, Answer::Codes(vec![0; 64]))),
         ("telecom sent Finished, expected Codes", |step| {
             FromParty::Answer(step, Confirmation::Finished.into())
@@ -222,7 +222,7 @@ fn synthetic_inputs_of_a_wrong_number_end_the_run() {
     fixture.extra.push(("coordinator", "detectors = { level = 0.1 }".into()));
     let (coordinator, _) =
         answers(&fixture, "EncodeSynthetic", |step| Some(FromParty::Answer(step, Answer::Codes(vec![0; 3]))));
-    assert!(coordinator.contains("bytes, but 3 came"), "{coordinator}");
+    assert!(coordinator.contains("bytes, but 3 arrived"), "{coordinator}");
 }
 
 #[test]
@@ -242,7 +242,7 @@ fn greetings_that_do_not_fit_are_refused() {
     let FromParty::Hello(good) = hello(&fixture) else { panic!() };
     let version = refusal(FromParty::Hello(Hello { protocol: 99, ..good.clone() }).into());
     let expected = format!(
-        "speaks protocol version 99, and the coordinator takes {} to {PROTOCOL_VERSION}",
+        "speaks protocol version 99, but the coordinator accepts only {} to {PROTOCOL_VERSION}",
         PROTOCOL_VERSION - 1
     );
     assert!(version.contains(&expected) && version.contains("install"), "{version}");
@@ -250,7 +250,7 @@ fn greetings_that_do_not_fit_are_refused() {
     let stranger = refusal(FromParty::Hello(Hello { party: stranger, ..good.clone() }).into());
     assert!(stranger.contains("stranger is not among run.parties"), "{stranger}");
     let run = refusal(FromParty::Hello(Hello { run: RunId::new("other").unwrap(), ..good }).into());
-    assert!(run.contains("run_id is test at the coordinator and other at the party"), "{run}");
+    assert!(run.contains("run_id is test at the coordinator but other at the party"), "{run}");
     let silent = refusal(PartyMessage { message: None });
     assert!(silent.contains("lacks its content"), "{silent}");
     let early = refusal(FromParty::Answer(0, Answer::Codes(vec![])).into());

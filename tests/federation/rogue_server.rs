@@ -82,14 +82,14 @@ fn a_party_that_keeps_to_nothing_is_sent_away_and_the_coordinator_serves_on() {
     let p_values = |p_values| FromServingParty::Codes { request: 1, bytes: vec![0; 3], p_values };
     let wrong: [(&str, Vec<FromServingParty>); 7] = [
         ("sent Codes, expected Granted", vec![codes(vec![0; 3])]),
-        ("bytes, but 2 came", vec![granted(vec![]), codes(vec![0; 2])]),
+        ("bytes, but 2 arrived", vec![granted(vec![]), codes(vec![0; 2])]),
         ("refuses records that it was not asked for", vec![granted(vec![3])]),
         ("which it did not announce in Serving", vec![granted(vec![]), p_values(vec![0, 0])]),
         (
             "p-values of 4 bits each, packed as codes are: codes of 3",
             vec![granted(vec![]), p_values(vec![0])],
         ),
-        ("unused bits behind the last code", vec![granted(vec![]), p_values(vec![0, 0xf0])]),
+        ("unused bits after the last code", vec![granted(vec![]), p_values(vec![0, 0xf0])]),
         ("no disk left", vec![FromServingParty::Failed { text: "no disk left".into() }]),
     ];
     for (expected, messages) in wrong {

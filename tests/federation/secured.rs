@@ -4,16 +4,9 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::fixture::{Fixture, PARTIES, Role, command};
+use crate::fixture::{Fixture, PARTIES, Role, command, done};
 use crate::predict::ids;
 use crate::proxy::Proxy;
-
-/// Runs a command that must end well; its standard output.
-pub fn done(arguments: &[&str]) -> String {
-    let (good, said, errors) = command(arguments);
-    assert!(good, "{arguments:?}: {errors}");
-    said
-}
 
 /// The last word of the line of `text` that holds `what`.
 pub fn last_word(text: &str, what: &str) -> String {
@@ -121,9 +114,9 @@ fn plain_text_is_refused_for_another_machine_before_anything_is_sent() {
     let fixture = Fixture::new();
     let refused = |arguments: &[&str]| {
         let (good, _, errors) = command(arguments);
-        let expected = "insecure_plaintext = true is for one machine alone";
+        let expected = "insecure_plaintext = true is allowed only on one machine";
         assert!(!good && errors.contains(expected), "{arguments:?}: {errors}");
-        assert!(errors.contains("make an identity (docs/how-to/identities.md)"), "{errors}");
+        assert!(errors.contains("create an identity (docs/how-to/identities.md)"), "{errors}");
     };
     let party = fixture.party_config("bank", "192.0.2.7:7433").display().to_string();
     refused(&["party", "--config", &party, "--check"]);
@@ -142,13 +135,13 @@ fn a_check_asks_which_coordinator_on_another_machine_a_party_dials_by_name_and_k
         assert!(good, "{errors}");
         errors
     };
-    assert!(checked().contains("whoever the authority calls a coordinator is taken for this party's"));
+    assert!(checked().contains("any coordinator whose certificate the authority signed is accepted"));
     let named =
         fixture.read("bank.toml").replace("folder = \"bank\"", "folder = \"bank\", coordinator = \"shop\"");
     fixture.write("bank.toml", &named);
     let pin = format!("`party identity pin coordinator/shop=KEY --config {config}`");
     let errors = checked();
-    assert!(errors.contains("can sign another coordinator/shop") && errors.contains(&pin), "{errors}");
+    assert!(errors.contains("could sign another coordinator/shop") && errors.contains(&pin), "{errors}");
     let (key, folder) = (key_of(&fixture, "shop"), fixture.path("bank").display().to_string());
     done(&["party", "identity", "pin", &format!("coordinator/shop={key}"), "--folder", &folder]);
     let errors = checked();
@@ -157,7 +150,7 @@ fn a_check_asks_which_coordinator_on_another_machine_a_party_dials_by_name_and_k
     fixture.write("policy.toml", "require_approval = true\n");
     fixture.write("bank.toml", &format!("policy = \"policy.toml\"\n{named}"));
     let said = done(&["party", "approve", "--config", &config]);
-    let expected = format!("  coordinator: coordinator/shop alone, with the key {key} alone\n");
+    let expected = format!("  coordinator: only coordinator/shop, and only with the key {key}\n");
     assert!(said.contains(&expected), "{said}");
 }
 
@@ -171,7 +164,7 @@ fn whoever_is_another_than_its_certificate_names_is_not_let_in() {
     fixture.write("bank.toml", &text);
     let (good, _, errors) = command(&["party", "--config", &config.display().to_string(), "--check"]);
     assert!(
-        !good && errors.contains("is the certificate of party/telecom, and this party is party/bank"),
+        !good && errors.contains("is the certificate of party/telecom, but this party is party/bank"),
         "{errors}"
     );
     // Without an identity there is no TLS, and so no stream.
@@ -183,7 +176,7 @@ fn whoever_is_another_than_its_certificate_names_is_not_let_in() {
     assert!(!good && errors.contains("error: "), "{errors}");
     coordinator.kill();
     let (_, errors) = coordinator.ends();
-    assert!(errors.contains("it spoke no TLS"), "{errors}");
+    assert!(errors.contains("it did not use TLS"), "{errors}");
 }
 
 #[test]
@@ -202,7 +195,7 @@ fn a_party_that_is_revoked_in_a_run_ends_within_seconds_and_all_hear_who() {
     let took = began.elapsed();
     let reason = "the run ends without telecom: the connection was ended (the certificate of party/telecom is revoked)";
     assert!(error.contains(reason), "{error}");
-    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert!(took < Duration::from_secs(30), "{took:?}");
     println!("the run ended {took:?} after the revocation");
     let error = bank.fails();
     assert!(error.contains(reason), "{error}");
@@ -311,12 +304,20 @@ fn a_party_joins_no_more_often_than_it_may_and_a_restart_gives_no_new_hour() {
         bank.end();
     }
     let said = |error: String| {
-        assert!(error.contains("bank may join 2 times an hour, and has: it may again in "), "{error}");
+        assert!(
+            error
+                .contains("bank may join at most 2 times per hour and has reached that limit: try again in "),
+            "{error}"
+        );
     };
     said(fixture.party("bank", &address).fails());
     coordinator.kill();
     let log = coordinator.end().log;
-    assert_eq!(log.lines().filter(|line| line.contains("bank may join 2 times an hour")).count(), 1, "{log}");
+    assert_eq!(
+        log.lines().filter(|line| line.contains("bank may join at most 2 times per hour")).count(),
+        1,
+        "{log}"
+    );
     // Another process counts on, and others are not concerned.
     let (mut coordinator, address) = fixture.coordinator();
     said(fixture.party("bank", &address).fails());
@@ -368,6 +369,8 @@ fn ask(fixture: &Fixture, address: &str, more: &[&str]) -> (bool, String, String
 
 /// Starts the bank, which has come to serve as often as it may: it hears so, and waits.
 fn waits_to_serve(fixture: &Fixture, address: &str) {
+    let heads = || fixture.read("label-ledger.audit/heads/party-bank.jsonl");
+    let kept = heads();
     let mut bank = fixture.party_serves("bank", address);
     let began = Instant::now();
     while !fixture.read("label-ledger.audit/log.jsonl").contains("too-often") {
@@ -378,7 +381,11 @@ fn waits_to_serve(fixture: &Fixture, address: &str) {
     assert!(bank.ended().is_none(), "it waits");
     bank.terminate();
     let log = bank.end().log;
-    assert!(log.contains("bank may serve 1 times an hour, and has: it may again in "), "{log}");
+    assert!(
+        log.contains("bank may serve at most once per hour and has reached that limit: try again in "),
+        "{log}"
+    );
+    assert_eq!(heads(), kept, "of one that is refused nothing is kept");
 }
 
 #[test]
@@ -395,13 +402,13 @@ fn predictions_are_for_clients_and_for_each_what_it_may_have() {
     let mut parties = PARTIES.map(|name| fixture.party_serves(name, &address));
     let (app, bank) = (fixture.path("app").display().to_string(), fixture.path("bank").display().to_string());
     let (good, _, errors) = ask(&fixture, &address, &["--identity", &bank]);
-    assert!(!good && errors.contains("it is that of party/bank"), "{errors}");
+    assert!(!good && errors.contains("is the identity of party/bank"), "{errors}");
     let (good, _, errors) = ask(&fixture, &address, &["--connect-s", "1"]);
     assert!(!good, "without an identity: {errors}");
     let timings = fixture.path("timings.csv").display().to_string();
     let (good, said, errors) = ask(&fixture, &address, &["--identity", &app, "--timings", &timings]);
     assert!(good && said.contains("20 of 20 records predicted"), "{said}{errors}");
-    assert!(said.contains("does not tell this client how long its stages take"), "{said}");
+    assert!(said.contains("does not send this client the times of its stages"), "{said}");
     assert!(fixture.read("timings.csv").lines().nth(1).is_some_and(|line| line.ends_with(",,,,")));
     let answers = fixture.read("answer.csv");
     let probability = answers.lines().nth(1).unwrap().split(',').nth(3).unwrap();
@@ -423,7 +430,7 @@ fn predictions_are_for_clients_and_for_each_what_it_may_have() {
     assert!(!good && said.contains("4 of 20 records predicted"), "{said}{errors}");
     let (good, _, errors) = ask(&fixture, &address, &["--identity", &app]);
     assert!(
-        !good && errors.contains("app may ask for 70 records a day and has asked for 60 today"),
+        !good && errors.contains("app may ask for 70 records per day and has already asked for 60 today"),
         "{errors}"
     );
     fixture.write("permissions.toml", "[clients.desk]\n");
@@ -438,13 +445,13 @@ fn predictions_are_for_clients_and_for_each_what_it_may_have() {
     let config = fixture.path("coordinator.toml").display().to_string();
     let log = done(&["coordinator", "audit", "show", "--config", &config]);
     for expected in [
-        "client/app refused from serving, 1 times: over-its-quota",
-        "client/app refused from serving, 1 times: not-permitted",
-        "counts: 0 certificates are taken back",
-        ", whose lists for clients have 5 ids",
-        ", whose lists for clients have 4 ids",
+        "client/app refused from serving: over-its-quota",
+        "client/app refused from serving: not-permitted",
+        "in force: 0 certificates revoked",
+        ", with 5 record ids listed for clients",
+        ", with 4 record ids listed for clients",
     ] {
         assert_eq!(log.matches(expected).count(), 1, "{expected}: {log}");
     }
-    assert!(log.contains("bank refused from serving, 1 times: too-often"), "{log}");
+    assert!(log.contains("bank refused from serving: too-often"), "{log}");
 }

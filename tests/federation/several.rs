@@ -121,7 +121,7 @@ fn two_runs_at_one_port_learn_what_each_learns_alone() {
     // A run that is none of both is refused in the words of one that has the party.
     let mut stranger = party(&fixture, "winter", "bank", &address);
     let error = stranger.fails();
-    assert!(error.contains("run_id is autumn at the coordinator and winter at the party"), "{error}");
+    assert!(error.contains("run_id is autumn at the coordinator but winter at the party"), "{error}");
     let mut all: Vec<Role> = RUNS.iter().flat_map(|run| parties(&fixture, run, &address)).collect();
     let (good, log) = coordinator.ends();
     assert!(good, "{log}");
@@ -143,7 +143,7 @@ fn two_runs_at_one_port_learn_what_each_learns_alone() {
         assert_eq!(joined, PARTIES.len(), "{run}: {log}");
     }
     let refused = trail(&fixture, "coordinator", "autumn-coordinator.toml");
-    assert!(refused.contains("refused from training, 1 times: other-run"), "{refused}");
+    assert!(refused.contains("refused from training: other-run"), "{refused}");
     assert!(
         !trail(&fixture, "coordinator", "spring-coordinator.toml").contains("refused"),
         "only one heard it"
@@ -167,7 +167,7 @@ fn a_run_that_is_cancelled_leaves_the_other_as_it_is() {
     let error = party(&fixture, "autumn", "bank", &address).fails();
     assert!(error.contains(TOLD), "{error}");
     let (good, line) = cancel(&fixture, "autumn-coordinator.toml", &[]);
-    assert!(!good && line.contains("no coordinator works at run autumn"), "{line}");
+    assert!(!good && line.contains("no coordinator is working on run autumn"), "{line}");
     let mut spring = parties(&fixture, "spring", &address);
     spring.iter_mut().for_each(Role::succeeds);
     let end = coordinator.end();
@@ -217,7 +217,7 @@ fn a_run_that_fails_leaves_the_other_as_it_is_and_all_are_asked_to_end() {
     let end = coordinator.end();
     assert!(end.code == Some(130) && end.errors().is_empty(), "{}", end.log);
     for run in RUNS {
-        let line = format!("run {run}: the run goes on when the same command is started again");
+        let line = format!("run {run}: start the same command again to continue the run");
         assert_eq!(end.log.matches(&line).count(), 1, "{}", end.log);
     }
     for mut one in spring.into_iter().chain([bank]) {
@@ -297,12 +297,12 @@ fn at_one_port_over_tls_each_run_takes_its_own_parties_alone() {
     let refused = || {
         let error = start("winter", "bank").fails();
         assert!(!error.contains("autumn"), "{error}");
-        error.contains("do not fit")
+        error.contains("do not match the coordinator's")
     };
     assert!((0..20).any(|_| refused()), "the run that is over is still told of");
     start("autumn", "telecom").succeeds();
     let (good, log) = coordinator.ends();
-    assert!(good && log.contains("bank asks for run winter, which is none of this process's runs"), "{log}");
+    assert!(good && log.contains("bank asks for run winter, but this process holds no such run"), "{log}");
     RUNS.iter().for_each(|run| drop(test_of(&fixture, run)));
     let autumn = trail(&fixture, "coordinator", "autumn-coordinator.toml");
     assert!(!autumn.contains("refused"), "it is not the business of those of autumn: {autumn}");

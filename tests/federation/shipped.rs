@@ -5,8 +5,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::fixture::command;
-use crate::secured::{done, last_word};
+use crate::fixture::{command, done};
+use crate::secured::last_word;
 
 /// Roles with their configs.
 const CONFIGS: [(&str, &str); 6] = [

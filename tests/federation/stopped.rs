@@ -4,38 +4,42 @@ use std::process::Command;
 
 use crate::fixture::{Fixture, Role};
 
-fn long_run() -> Fixture {
-    let mut fixture = Fixture::new();
-    fixture.settings.epochs = 100_000;
-    fixture
-}
-
 #[test]
 fn a_party_that_is_asked_to_end_ends_the_run_and_is_named() {
-    let fixture = long_run();
+    let fixture = Fixture::that_never_ends();
     let (mut coordinator, address) = fixture.coordinator();
     let mut bank = fixture.party("bank", &address);
     let mut telecom = fixture.party("telecom", &address);
     coordinator.wait_for("\"epoch\":2");
     telecom.terminate();
     let line = telecom.was_asked();
-    assert!(line.contains("goes on when the same command") && line.contains("asked to end"), "{line}");
+    assert!(
+        line.contains("start the same command again to continue the run") && line.contains("asked to end"),
+        "{line}"
+    );
     let error = coordinator.fails();
-    assert!(error.contains("telecom was asked to end"), "{error}");
+    assert!(error.contains("telecom left, because its process was asked to end"), "{error}");
     let error = bank.fails();
-    assert!(error.contains("the run has ended") && error.contains("telecom was asked to end"), "{error}");
+    assert!(
+        error.contains("the run has ended")
+            && error.contains("telecom left, because its process was asked to end"),
+        "{error}"
+    );
     assert_eq!(fixture.unfinished(), Vec::<String>::new(), "nothing of a run that did not finish");
 }
 
 #[test]
 fn a_coordinator_that_is_asked_to_end_tells_the_parties() {
-    let fixture = long_run();
+    let fixture = Fixture::that_never_ends();
     let (mut coordinator, address) = fixture.coordinator();
     let mut parties = [fixture.party("bank", &address), fixture.party("telecom", &address)];
     coordinator.wait_for("\"epoch\":2");
     coordinator.terminate();
     let line = coordinator.was_asked();
-    assert!(line.contains("goes on when the same command") && line.contains("asked to end"), "{line}");
+    assert!(
+        line.contains("start the same command again to continue the run") && line.contains("asked to end"),
+        "{line}"
+    );
     for party in &mut parties {
         let error = party.fails();
         assert!(
@@ -59,7 +63,7 @@ fn whoever_waits_for_others_ends_when_it_is_asked() {
     assert!(error.contains("the coordinator was asked to end"), "{error}");
     // Nobody listens there now.
     let mut telecom = Role::start(&["party", "--config"], &fixture.party_config("telecom", &address), "warn");
-    std::thread::sleep(std::time::Duration::from_secs(2));
+    telecom.wait_for_log("no coordinator at");
     telecom.terminate();
     assert!(telecom.was_asked().ends_with("this process was asked to end"));
 }

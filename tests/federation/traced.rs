@@ -19,6 +19,7 @@ use tonic::transport::{Identity, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status};
 
 use crate::fixture::{Fixture, PARTIES, Role};
+use crate::ports::free_address;
 use crate::predict::{predict_command, serving};
 use crate::reference::weights;
 
@@ -252,7 +253,7 @@ fn about_spans(log: &str) -> Vec<&str> {
 fn a_collector_that_is_away_or_silent_holds_nothing_up() {
     let plain = Fixture::new();
     plain.run();
-    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let gone = free_address();
     // It takes connections and never answers.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     for address in [gone, silent.local_addr().unwrap()] {
@@ -267,8 +268,8 @@ fn a_collector_that_is_away_or_silent_holds_nothing_up() {
             let (good, log) = role.ends();
             assert!(good, "{log}");
             let said = about_spans(&log);
-            assert!(said.iter().any(|line| line.contains("have not reached the collector")), "{log}");
-            let refusals = said.iter().filter(|line| line.contains("takes no spans")).count();
+            assert!(said.iter().any(|line| line.contains("did not reach the collector")), "{log}");
+            let refusals = said.iter().filter(|line| line.contains("does not accept spans")).count();
             assert!(refusals <= 1 && said.len() == refusals + 1, "each is said once: {log}");
         }
         assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
@@ -282,7 +283,7 @@ fn a_collector_that_is_away_or_silent_holds_nothing_up() {
 fn spans_that_cannot_leave_are_told_of_and_end_nothing() {
     let address = "127.0.0.1:4317".parse().unwrap();
     for (variable, value, why) in [
-        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf", "is http/protobuf, and spans leave by gRPC alone"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf", "is http/protobuf, but spans are sent only by gRPC"),
         (
             "OTEL_EXPORTER_OTLP_ENDPOINT",
             "https://127.0.0.1:4317",

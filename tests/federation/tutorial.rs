@@ -1,13 +1,15 @@
 //! The tutorial, followed to the letter: its commands are run and its files are written as the page shows them.
 
 use std::fs::{self, File};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+
+use crate::ports::free_address;
 
 const PAGE: &str = include_str!("../../docs/tutorial/two-organisations.md");
 
@@ -184,8 +186,7 @@ impl Reader {
             let table = table.unwrap();
             fs::copy(table.path(), to.join(table.file_name())).unwrap();
         }
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = free.local_addr().unwrap().to_string();
+        let address = free_address().to_string();
         Self { folder, address, terminals: Vec::new(), commands: 0, authority: String::new() }
     }
 

@@ -8,10 +8,10 @@ use hashvfl_data::Matrix;
 use hashvfl_learning::bottom::InputShape;
 use hashvfl_learning::device::Device;
 use hashvfl_learning::encoder::CutLayer;
+use hashvfl_learning::schedule::Rates;
 use hashvfl_learning::top::loss::{ClassWeights, Labels, LossConfig};
 use hashvfl_learning::training::backend::{Embedding, PartyBackend};
 use hashvfl_learning::training::in_process::{InProcessParties, InProcessParty};
-use hashvfl_learning::training::schedule::Rates;
 use hashvfl_learning::{Classifier, Encoder, EncoderConfig, TopConfig};
 
 use crate::fixture::{Fixture, PARTIES, RECORDS};
@@ -113,7 +113,7 @@ fn alarm(
         let sent: Vec<Gradient> = gradients.into_iter().map(encode).collect();
         for (party, monitor) in monitors.iter_mut().enumerate() {
             let found = monitor.observe(&SeenBatch {
-                begins_cycle: settings.begins_cycle(rows),
+                begins_cycle: rows.begins_cycle(settings),
                 rows: &numbers,
                 codes: &parts[party],
                 expected: &parties.expected_codes(party),

@@ -7,8 +7,8 @@ use crate::fixture::{Fixture, PARTIES, RECORDS, command};
 /// Sum of the columns that a label depends on above which a record is of class 1: one in twelve.
 const RARE: f64 = 0.8;
 
-/// A fixture with few records of class 1, and the first seed under which its validation part has none of them.
-fn rare() -> Fixture {
+/// A fixture with few records of class 1, and the first seed under which its `part` has none of them.
+fn rare(part: Part) -> Fixture {
     let mut fixture = Fixture::new();
     fixture.settings.epochs = 8;
     let mut sums = [0.0; RECORDS];
@@ -22,20 +22,20 @@ fn rare() -> Fixture {
         labels += &format!("r{record},{}\n", u8::from(*sum > RARE));
     }
     fixture.write("labels.csv", &labels);
-    while has_rare(&fixture, &sums) {
+    while has_rare(&fixture, part, &sums) {
         fixture.settings.seed += 1;
     }
     fixture
 }
 
-fn has_rare(fixture: &Fixture, sums: &[f64]) -> bool {
+fn has_rare(fixture: &Fixture, part: Part, sums: &[f64]) -> bool {
     let plan = Plan::new(&fixture.settings, RECORDS).unwrap();
-    plan.part(Part::Validation).iter().any(|row| sums[*row as usize] > RARE)
+    plan.part(part).iter().any(|row| sums[*row as usize] > RARE)
 }
 
 #[test]
 fn a_validation_part_of_one_class_has_no_auc_and_the_least_loss_is_kept() {
-    let fixture = rare();
+    let fixture = rare(Part::Validation);
     let config = fixture.coordinator_config().display().to_string();
     let (good, said, errors) = command(&["coordinator", "--check", "--config", &config]);
     assert!(good && said.contains("note: the 32 validation records are all of one class"), "{said}{errors}");
@@ -55,12 +55,23 @@ fn a_validation_part_of_one_class_has_no_auc_and_the_least_loss_is_kept() {
 }
 
 #[test]
+fn a_test_part_of_one_class_has_no_auc_and_evaluate_says_so() {
+    let fixture = rare(Part::Test);
+    fixture.run();
+    let config = fixture.path("coordinator.toml").display().to_string();
+    let (good, said, errors) = command(&["coordinator", "evaluate", "--config", &config]);
+    assert!(good && errors.contains("AUC is undefined, and left out"), "{said}{errors}");
+    let test: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert!(test.get("auc").is_none() && test["loss"].is_f64(), "{said}");
+}
+
+#[test]
 fn the_seed_that_a_check_names_brings_every_class_into_every_part() {
-    let mut fixture = rare();
+    let mut fixture = rare(Part::Validation);
     let config = fixture.coordinator_config().display().to_string();
     let (good, said, errors) = command(&["coordinator", "--check", "--config", &config]);
     let (_, named) = said.split_once("with run.seed = ").unwrap_or_else(|| panic!("{said}{errors}"));
-    assert!(good && named.contains("at all sides no part lacks a class"), "{said}");
+    assert!(good && named.contains("at all sides, no part lacks a class"), "{said}");
     fixture.settings.seed = named.split(' ').next().unwrap().parse().unwrap();
     let config = fixture.coordinator_config().display().to_string();
     let (good, said, errors) = command(&["coordinator", "--check", "--config", &config]);

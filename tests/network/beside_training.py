@@ -44,9 +44,9 @@ def serve(federation):
 
 
 def a_partys_cable_is_pulled_while_predictions_are_served(test):
-    """Clients hear within `serve.silent_s` that it is away; when it is back, predictions have the bits of others."""
+    """Clients hear within `serve.absent_timeout_s` that it is away; when it is back, predictions have the bits of others."""
     federation = test.federation(epochs=5, timeouts={"keep_alive_s": 2},
-                                 lines={"coordinator": 'serve = { absent = "refuse", silent_s = 3 }\n'})
+                                 lines={"coordinator": 'serve = { absent = "refuse", absent_timeout_s = 3 }\n'})
     for process in federation.start_all():
         process.ends(federation.RUN_S)
     federation.command("coordinator", "identity", "issue", "client/desk", "--config", "coordinator.toml", "--into", "desk")
@@ -130,7 +130,7 @@ def a_cable_is_pulled_in_an_alignment(test):
     federation = alignment(test, 20_000, {"keep_alive_s": 2})
     processes = align(federation)
     for party in PARTIES:
-        processes[0].has_said(60, f"is there holder={party}")
+        processes[0].has_said(60, f"has connected holder={party}")
     test.network.cable("bank", plugged=False)
     time.sleep(15)
     if not all(process.runs() for process in processes):

@@ -85,6 +85,6 @@ class Disturbed:
             if back != (party.name in returned):
                 fail(f"{party.name} {'came' if back else 'did not come'} back: {party.last()}")
         for process in self.processes:
-            if ("the run goes on from a checkpoint" in process.log()) != checkpoint:
+            if ("the run continues from a checkpoint" in process.log()) != checkpoint:
                 fail(f"{process.name} went on from a checkpoint, or from none: {process.last()}")
         same(self.federation.outcome(), self.expected)

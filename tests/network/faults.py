@@ -193,6 +193,6 @@ def the_coordinators_machine_is_gone(test):
     test.network.heal()
     run.coordinator = run.processes[0] = run.federation.start("coordinator", tag="-again")
     began = time.monotonic()
-    run.coordinator.has_said(60, "the run goes on from a checkpoint")
+    run.coordinator.has_said(60, "the run continues from a checkpoint")
     print(f"   goes on {time.monotonic() - began:.1f} s after its start")
     run.finishes(checkpoint=True)

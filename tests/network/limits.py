@@ -13,7 +13,7 @@ def a_cut_longer_than_the_limit_ends_all(test):
     limit_s = 2 * 2 + 5
     run.coordinator.fails(limit_s, "lost bank", r"within 5 s \(timeouts.reconnect_s\)", "start again every side that has ended")
     run.telecom.fails(limit_s, "the run has ended", "lost bank", "start again every side that has ended")
-    run.bank.fails(limit_s, r"no way back within 5 s \(timeouts.reconnect_s", "is the coordinator still up")
+    run.bank.fails(limit_s, r"could not reconnect within 5 s \(timeouts.reconnect_s", "is the coordinator still running")
 
 
 def a_one_way_partition_longer_than_the_limit_ends_all(test):
@@ -22,7 +22,7 @@ def a_one_way_partition_longer_than_the_limit_ends_all(test):
     limit_s = 2 * 2 + 5
     run.coordinator.fails(limit_s, "lost bank", r"within 5 s \(timeouts.reconnect_s\)", "start again every side that has ended")
     run.telecom.fails(limit_s, "the run has ended", "lost bank", "start again every side that has ended")
-    run.bank.fails(limit_s, r"no way back within 5 s \(timeouts.reconnect_s", "is the coordinator still up")
+    run.bank.fails(limit_s, r"could not reconnect within 5 s \(timeouts.reconnect_s", "is the coordinator still running")
 
 
 def the_coordinators_cut_longer_than_the_limit_ends_all(test):
@@ -31,7 +31,7 @@ def the_coordinators_cut_longer_than_the_limit_ends_all(test):
     limit_s = 2 * 2 + 5
     run.coordinator.fails(limit_s, "lost (bank|telecom)", r"within 5 s \(timeouts.reconnect_s\)", "start again every side that has ended")
     for party in (run.bank, run.telecom):
-        party.fails(limit_s, r"no way back within 5 s \(timeouts.reconnect_s", "is the coordinator still up")
+        party.fails(limit_s, r"could not reconnect within 5 s \(timeouts.reconnect_s", "is the coordinator still running")
 
 
 def large_packets_that_stay_lost_end_all(test):
@@ -41,7 +41,7 @@ def large_packets_that_stay_lost_end_all(test):
     limit_s = 2 * 2 + 5
     run.coordinator.fails(limit_s, "lost bank", r"within 5 s \(timeouts.reconnect_s\)", "start again every side that has ended")
     run.telecom.fails(limit_s, "the run has ended", "lost bank", "start again every side that has ended")
-    run.bank.fails(limit_s, r"no way back within 5 s \(timeouts.reconnect_s", "is the coordinator still up")
+    run.bank.fails(limit_s, r"could not reconnect within 5 s \(timeouts.reconnect_s", "is the coordinator still running")
 
 
 def a_coordinator_that_does_not_come_back_is_waited_for_up_to_the_limit(test):
@@ -50,7 +50,7 @@ def a_coordinator_that_does_not_come_back_is_waited_for_up_to_the_limit(test):
     run.coordinator.kill()
     test.network.cable("coordinator", plugged=False)
     for party in (run.bank, run.telecom):
-        party.fails(2 * 1 + 3 + 10, f"no coordinator at http://{HOST}:{PORT} within 10 s", "is it up")
+        party.fails(2 * 1 + 3 + 10, f"no coordinator at http://{HOST}:{PORT} within 10 s", "is it running")
 
 
 def first_contact(test, limit_s, *words):
@@ -60,23 +60,23 @@ def first_contact(test, limit_s, *words):
 
 
 def nobody_listens(test):
-    first_contact(test, 5, f"no coordinator at http://{HOST}:{PORT} within 5 s", "refused", "is it up, and the address right")
+    first_contact(test, 5, f"no coordinator at http://{HOST}:{PORT} within 5 s", "refused", "is it running, and is the address correct")
 
 
 def no_packet_arrives(test):
     test.network.drop("bank", "coordinator")
-    first_contact(test, 5, f"no coordinator at http://{HOST}:{PORT} within 5 s", "is it up, and the address right")
+    first_contact(test, 5, f"no coordinator at http://{HOST}:{PORT} within 5 s", "is it running, and is the address correct")
 
 
 def no_packet_comes_back(test):
     test.network.drop("coordinator", "bank")
-    first_contact(test, 5, f"no coordinator at http://{HOST}:{PORT} within 5 s", "is it up, and the address right")
+    first_contact(test, 5, f"no coordinator at http://{HOST}:{PORT} within 5 s", "is it running, and is the address correct")
 
 
 def no_name_server_answers(test):
     test.network.name(HOST, None)
     try:
-        first_contact(test, 5, f"no coordinator at http://{HOST}:{PORT} within 5 s", "is it up, and the address right")
+        first_contact(test, 5, f"no coordinator at http://{HOST}:{PORT} within 5 s", "is it running, and is the address correct")
     finally:
         test.network.name(HOST, "10.77.0.2")
 

@@ -133,4 +133,4 @@ def nothing_behind_a_proxy_is_waited_for(test):
     """nginx passes TCP on, and the coordinator is not there: its connections are closed again and again."""
     federation = test.federation(timeouts={"connect_s": 5}, dials={"bank": f"{gateway('bank')}:{PORT}"})
     nginx(federation, "nginx", of_the_page("nginx", "proxy_pass"))
-    federation.start("bank").fails(5, f"{gateway('bank')}:{PORT} within 5 s", "is it up")
+    federation.start("bank").fails(5, f"{gateway('bank')}:{PORT} within 5 s", "is it running")

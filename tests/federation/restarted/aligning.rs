@@ -1,7 +1,6 @@
 //! Processes of an alignment that are killed at random moments, or asked to end: the same commands end with the same order.
 //! `HASHVFL_KILLS` says how many kills, and `HASHVFL_KILLS_SEED` which.
 
-use std::thread;
 use std::time::{Duration, Instant};
 
 use hashvfl_core::random::{below, stream, uniform};
@@ -16,8 +15,6 @@ use crate::restarted::supervisor::{ASKED_TO_END, BANK, COORDINATOR, Restart, SID
 const MOST: usize = 3;
 /// Longest time from the signal to the end of the process that gets it.
 const ENDED: Duration = Duration::from_secs(10);
-/// Longest time from there until the others know.
-const KNOWN: Duration = Duration::from_secs(1);
 
 /// An alignment that may be counted often: one that is killed between counting and its first point counts once more.
 fn fixture() -> Fixture {
@@ -70,8 +67,10 @@ fn alignments_whose_processes_are_killed_at_random_end_with_the_same_order() {
 
 #[test]
 fn a_holder_that_is_asked_to_end_is_named_to_the_others_and_the_same_command_goes_on() {
-    let cases =
-        [(BANK, COORDINATOR, "bank has left; waiting"), (COORDINATOR, BANK, "labels has left; waiting")];
+    let cases = [
+        (BANK, COORDINATOR, "bank has disconnected; waiting"),
+        (COORDINATOR, BANK, "labels has disconnected; waiting"),
+    ];
     for (victim, other, line) in cases {
         let fixture = fixture();
         let mut run = aligning(&fixture);
@@ -87,11 +86,8 @@ fn a_holder_that_is_asked_to_end_is_named_to_the_others_and_the_same_command_goe
         run.wait_until("the end", |run| !run.runs(victim));
         assert!(asked.elapsed() < ENDED, "{:?} after the signal", asked.elapsed());
         assert_eq!(run.last_end(victim).code, Some(ASKED_TO_END), "{}", run.told());
-        thread::sleep(KNOWN);
-        let mut waiting = run.take(other);
-        waiting.kill();
-        let log = waiting.end().log;
-        assert!(log.contains(line), "{log}");
+        run.wait_until(line, |run| run.has_logged(other, line));
+        run.take(other).kill();
 
         run.finish(Restart::AtOnce);
         aligned::check(&fixture);

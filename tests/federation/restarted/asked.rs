@@ -1,7 +1,6 @@
 //! Processes of a run that are asked to end, as service managers and Ctrl+C do: a checkpoint is written, all end within
 //! seconds or wait, nothing is over-counted, and the run goes on to the same bits.
 
-use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::fixture::Fixture;
@@ -14,8 +13,6 @@ use crate::restarted::{Shape, assert_same};
 
 /// Longest time from the signal to the end of the process that gets it.
 const ENDED: Duration = Duration::from_secs(10);
-/// Until a signal has surely arrived.
-const ARRIVED: Duration = Duration::from_millis(300);
 
 /// A run whose checkpoints are those alone that signals lead to.
 fn fixture(on_interruption: &'static str) -> Fixture {
@@ -24,6 +21,19 @@ fn fixture(on_interruption: &'static str) -> Fixture {
     fixture.extra.retain(|(_, line)| !line.starts_with("checkpoint_every_s"));
     fixture.extra.push(("coordinator", "checkpoint_every_s = 1000".into()));
     fixture
+}
+
+/// Asks these sides to end; when that was. All of them know it then, and of bank the coordinator does.
+fn ask_to_end(run: &mut Supervisor<'_, Gate>, victims: &[usize]) -> Instant {
+    victims.iter().for_each(|victim| run.terminate(*victim));
+    let asked = Instant::now();
+    run.wait_until("the signals", |run| {
+        victims.iter().all(|victim| run.has_logged(*victim, "asked to terminate: ending"))
+    });
+    if victims.contains(&BANK) {
+        run.wait_until("bank's word", |run| run.has_logged(COORDINATOR, "it leaves"));
+    }
+    asked
 }
 
 /// Waits until these sides have ended since they were asked to, each with its code and in time.
@@ -40,9 +50,7 @@ fn whoever_is_asked_to_end_in_a_run_lets_all_write_a_checkpoint_first() {
     for victims in [&[COORDINATOR][..], &[BANK], &[COORDINATOR, BANK, TELECOM]] {
         let fixture = fixture("stop");
         let mut run = held_at(&fixture, Point::Batch(3, 1));
-        victims.iter().for_each(|victim| run.terminate(*victim));
-        let asked = Instant::now();
-        thread::sleep(ARRIVED);
+        let asked = ask_to_end(&mut run, victims);
         run.relays[0].open();
         all_ended(&mut run, asked, victims);
         run.all_end();
@@ -63,9 +71,7 @@ fn the_others_wait_for_whoever_was_asked_to_end() {
     for victim in [COORDINATOR, BANK] {
         let fixture = fixture("wait");
         let mut run = held_at(&fixture, Point::Gradient(2, 2));
-        run.terminate(victim);
-        let asked = Instant::now();
-        thread::sleep(ARRIVED);
+        let asked = ask_to_end(&mut run, &[victim]);
         run.relays[0].open();
         all_ended(&mut run, asked, &[victim]);
         run.start(victim);
@@ -95,14 +101,14 @@ fn a_run_that_stands_still_ends_within_seconds_of_the_signal() {
 fn a_second_signal_ends_at_once() {
     let fixture = fixture("stop");
     let mut run = held_at(&fixture, Point::Batch(1, 2));
-    run.terminate(COORDINATOR);
-    thread::sleep(ARRIVED);
+    ask_to_end(&mut run, &[COORDINATOR]);
     assert!(run.runs(COORDINATOR), "it waits for a checkpoint");
     let asked = Instant::now();
     let mut coordinator = run.take(COORDINATOR);
     coordinator.terminate();
     let end = coordinator.end();
-    assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+    // It would wait for that for 6 s.
+    assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
     assert!(end.code == Some(ASKED_TO_END) && end.errors().is_empty(), "{end:?}");
 }
 

@@ -35,12 +35,15 @@ fn the_same_command_on_a_finished_run_says_so_and_ends_well() {
     {
         let (good, _, log) = start_again(&fixture, side, &[]);
         assert!(
-            good && log.contains("the run has finished") && log.contains(model),
+            good && log.contains("the run has already finished") && log.contains(model),
             "{}: {log}",
             SIDES[side]
         );
         let (good, said, log) = start_again(&fixture, side, &["--check"]);
-        assert!(good && said.contains("done: the run has finished") && said.contains(model), "{said}{log}");
+        assert!(
+            good && said.contains("done: the run has already finished") && said.contains(model),
+            "{said}{log}"
+        );
         let (good, _, log) = start_again(&fixture, side, &["--fresh"]);
         assert!(!good && log.contains("from a finished run"), "{log}");
     }
@@ -67,7 +70,7 @@ fn another_config_does_not_pass_for_a_finished_run() {
         for more in [&[][..], &["--check"]] {
             let (good, _, log) = start_again(&fixture, side, more);
             let lines = log.lines().filter(|line| line.starts_with("error: ")).count();
-            assert!(!good && lines == 1 && log.contains("is there from a finished run"), "{file}: {log}");
+            assert!(!good && lines == 1 && log.contains("is from a finished run"), "{file}: {log}");
         }
         fixture.write(file, &original);
     }
@@ -166,10 +169,12 @@ fn silent_streams_keep_no_party_from_hearing_that_its_model_counts() {
     assert!(run.kill(COORDINATOR), "{}", run.told());
     run.relays[0].lose();
     run.all_end();
-    run.edit(COORDINATOR, |text| text.replace("reconnect_s = 1,", "reconnect_s = 60,"));
+    run.edit(COORDINATOR, |text| {
+        text.replace("reconnect_s = 1,", "reconnect_s = 100,").replace("handshake_s = 10", "handshake_s = 60")
+    });
     run.start(COORDINATOR);
     run.wait_until("the address", |run| run.has_said("\"listening\""));
-    // Each is waited for by itself, for timeouts.handshake_s = 10.
+    // Each is waited for by itself, for timeouts.handshake_s = 60.
     let mut silent = Vec::new();
     for _ in 0..3 {
         let mut stream = TcpStream::connect(run.address()).unwrap();
@@ -179,9 +184,33 @@ fn silent_streams_keep_no_party_from_hearing_that_its_model_counts() {
     let began = Instant::now();
     run.start(BANK);
     run.wait_until("the end of bank", |run| run.finished(BANK));
-    assert!(began.elapsed() < Duration::from_secs(9), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
     assert_eq!(final_files(&fixture), [true; 3]);
     drop(silent);
+    if run.runs(COORDINATOR) {
+        run.terminate(COORDINATOR);
+    }
+    run.all_end();
+}
+
+#[test]
+fn a_damaged_summary_keeps_no_party_from_hearing_that_its_model_counts() {
+    let fixture = Shape::Plain.fixture();
+    let mut run = held_at_decision(&fixture);
+    // Before it has added the run to the list of finished ones.
+    assert!(run.kill(COORDINATOR), "{}", run.told());
+    run.relays[0].lose();
+    run.all_end();
+    let summary = fixture.read("coordinator-state/summary.json");
+    let damaged = summary.replacen("test", "tess", 1);
+    assert_ne!(damaged, summary);
+    fixture.write("coordinator-state/summary.json", &damaged);
+    run.edit(COORDINATOR, |text| text.replace("reconnect_s = 1,", "reconnect_s = 60,"));
+    run.start(COORDINATOR);
+    run.wait_until("the address", |run| run.has_said("\"listening\""));
+    run.start(BANK);
+    run.wait_until("the end of bank", |run| run.finished(BANK));
+    assert_eq!(final_files(&fixture), [true; 3]);
     if run.runs(COORDINATOR) {
         run.terminate(COORDINATOR);
     }

@@ -202,7 +202,7 @@ fn gradients(fixture: &Fixture) -> BTreeMap<&'static str, u64> {
         let begin = format!("gradients to {party}: ");
         let line = said.lines().find_map(|line| line.trim().split_once(begin.as_str()));
         let (_, rest) = line.unwrap_or_else(|| panic!("no gradients to {party}: {said}"));
-        (party, rest.split(' ').next().unwrap().parse().unwrap())
+        (party, rest.split([' ', ',']).next().unwrap().parse().unwrap())
     };
     PARTIES.map(count).into()
 }

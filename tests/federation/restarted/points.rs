@@ -13,6 +13,8 @@ use crate::restarted::{Shape, assert_same};
 pub enum Point {
     /// The request for this batch of an epoch, both from 0.
     Batch(u32, u32),
+    /// The answer to it.
+    Answer(u32, u32),
     /// The gradient of this batch.
     Gradient(u32, u32),
     /// The request to save where the run is, this often from 1.
@@ -44,11 +46,9 @@ impl Point {
                 };
             }
             match (self, message) {
-                (Self::Batch(..), Passing::Down(Down::Encode(_)))
-                | (Self::Gradient(..), Passing::Down(Down::Gradient(_))) => {
-                    let (Self::Batch(epoch, number) | Self::Gradient(epoch, number)) = self else {
-                        return false;
-                    };
+                (Self::Batch(epoch, number), Passing::Down(Down::Encode(_)))
+                | (Self::Answer(epoch, number), Passing::Up(Up::Codes(_)))
+                | (Self::Gradient(epoch, number), Passing::Down(Down::Gradient(_))) => {
                     batch == Some((epoch, number))
                 }
                 (Self::Save(count), Passing::Down(Down::Save(_)))

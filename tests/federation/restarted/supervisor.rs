@@ -134,6 +134,11 @@ impl<'a, R: Relay> Supervisor<'a, R> {
         self.sides[COORDINATOR].lines.iter().any(|line| line.contains(text))
     }
 
+    /// Whether a side's present process has logged `text`.
+    pub fn has_logged(&self, side: usize, text: &str) -> bool {
+        self.sides[side].role.as_ref().is_some_and(|role| role.logged().contains(text))
+    }
+
     /// Where the coordinator's present process listens.
     pub fn address(&self) -> String {
         let said = &self.sides[COORDINATOR].lines;
@@ -209,7 +214,7 @@ impl<'a, R: Relay> Supervisor<'a, R> {
             Some(1 | IN_DOUBT) => assert_eq!(end.errors().len(), 1, "{name}, one clear line: {}", end.log),
             Some(ASKED_TO_END) => {
                 assert_eq!(end.errors().len(), 0, "{name}, no error: {}", end.log);
-                assert!(end.log.contains("when the same command is started again"), "{name}: {}", end.log);
+                assert!(end.log.contains("start the same command again"), "{name}: {}", end.log);
             }
             code => panic!("{name} ended with {code:?}: {}", end.log),
         }

@@ -131,7 +131,7 @@ fn a_run_that_is_begun_afresh_says_what_it_throws_away() {
         assert!(run.has_said("\"epoch\":1,"), "{sides:?}: from the beginning: {}", run.told());
         for side in sides {
             let log = &run.last_end(*side).log;
-            assert!(log.contains("files of an unfinished run away"), "{sides:?}, {}: {log}", SIDES[*side]);
+            assert!(log.contains("of an unfinished run; the ledger"), "{sides:?}, {}: {log}", SIDES[*side]);
         }
         // With given seeds it learns the same; what was sent before still counts.
         let outcome = Outcome::of(&fixture);
@@ -223,7 +223,7 @@ fn a_run_that_leaves_records_out_goes_on_with_those_that_it_began_with() {
         within(fixture, "bits_per_record = 56\n")
     };
     let log = killed_and_gone_on(&fixture(), Point::Batch(3, 1), &undisturbed(&fixture()));
-    assert!(log.contains("the run goes on from a checkpoint"), "{log}");
+    assert!(log.contains("the run continues from a checkpoint"), "{log}");
 }
 
 #[test]
@@ -253,9 +253,6 @@ fn all_parties_hear_at_once_of_a_coordinator_that_cannot_go_on() {
     assert!(error.contains("transcript.unfinished"), "{error}");
     for party in [BANK, TELECOM] {
         let error = run.last_end(party).errors()[0];
-        assert!(
-            error.contains("the run has ended: the coordinator stopped, its own log says why"),
-            "{error}"
-        );
+        assert!(error.contains("the run has ended: the coordinator stopped; see its log"), "{error}");
     }
 }
