@@ -47,9 +47,9 @@ def figures(driver, section):
 
 def follows_the_process(driver):
     driver.execute_script("window.untouched = true")
-    before, steps = text(driver, "#progress-text"), figures(driver, "figures")["steps"]
+    before, steps = text(driver, "#progress-text"), figures(driver, "figures")["steps of the run"]
     wait_for(lambda: text(driver, "#progress-text") != before, "the page follows the training")
-    wait_for(lambda: figures(driver, "figures")["steps"] != steps, "its figures follow, too")
+    wait_for(lambda: figures(driver, "figures")["steps of the run"] != steps, "its figures follow, too")
     line = driver.find_element(By.CSS_SELECTOR, "#loss polyline.first").get_attribute("points")
     wait_for(
         lambda: driver.find_element(By.CSS_SELECTOR, "#loss polyline.first").get_attribute("points") != line,
@@ -105,18 +105,19 @@ def tells_the_truth(driver, federation):
     status = federation.status()
     time.sleep(2.5)
     shown = figures(driver, "figures")
-    check(shown["steps"] == f"{status['steps']:,}", "steps are those of the status")
-    for name, key in [("bytes from parties", "received_bytes"), ("bytes to parties", "sent_bytes")]:
-        check(shown[name] == f"{status['traffic'][key]:,}", f"{name} are those of the status")
+    for name, key in [
+        ("steps of the run", "steps"), ("bytes from parties in the run", "received_bytes"), ("bytes to parties in the run", "sent_bytes")
+    ]:
+        check(shown[name] == f"{status['run'][key]:,}", f"{name} are those of the status")
     rows = driver.execute_script(
         "return [...document.querySelectorAll('#parties tbody tr')].map((row) => [...row.children].map((cell) => cell.textContent))"
     )
     check(len(rows) == len(federation.names), "each party has a row")
     for cells in rows:
         party = status["parties"][cells[0]]
-        check(cells[1] == "there" and cells[2] == party["address"], f"{cells[0]} is there, at {cells[2]}")
-        planned = "" if party["planned_bits"] is None else f" of {party['planned_bits']:,}"
-        check(cells[8] == f"{party['released_bits']:,}{planned}", f"{cells[0]} has released {cells[8]} bits")
+        check(cells[1] == "connected" and cells[2] == party["address"], f"{cells[0]} is there, at {cells[2]}")
+        planned = f"{party['run_released_bits']:,} of {party['planned_bits']:,}"
+        check(cells[8] == planned, f"{cells[0]} has released {cells[8]} bits")
         share = 100 * party["answer_seconds"] / status["step_seconds"]
         check(f"({share:.0f} %)" in cells[4], f"all wait for {cells[0]}: {cells[4]}")
     loss = status["epochs"]["train_loss"]
@@ -143,8 +144,8 @@ def serves(driver):
         federation.drain()
         flagged = predict(federation, 300)
         driver.get(federation.url())
-        wait_for(lambda: text(driver, "#phase") == "serving, all are there", "the page says that all are there")
-        wait_for(lambda: text(driver, "#flags-text").startswith(f"{flagged} of 300 judged"), f"it shows {flagged} flags")
+        wait_for(lambda: text(driver, "#phase") == "serving, all parties are connected", "the page says that all are connected")
+        wait_for(lambda: text(driver, "#flags-text").startswith(f"{flagged} of 300 checked"), f"it shows {flagged} flags")
         check(figures(driver, "figures")["records flagged"] == str(flagged), "so do its figures")
         summary = json.loads((federation.folder / "coordinator-state/summary.json").read_text(encoding="utf-8"))
         row = text(driver, "#runs tbody tr")
@@ -167,14 +168,14 @@ def main():
             wait_for(lambda: driver.find_elements(By.CSS_SELECTOR, "#runs tbody tr"), "finished runs are listed")
             check(len(driver.find_elements(By.CSS_SELECTOR, "#runs tbody tr")) == 12, "all of them")
             check(len(driver.find_elements(By.CSS_SELECTOR, "#balance figure")) == 3, "a picture of each party's bits")
-            check("run begun" in text(driver, "#audit"), "the audit trail's end is there")
+            check("run started" in text(driver, "#audit"), "the audit trail's end is there")
             follows_the_process(driver)
             tells_the_truth(driver, federation)
             keyboard_reaches_all(driver)
             look(driver, "coordinator", pictures)
             driver.get(federation.url("bank"))
             wait_for(lambda: text(driver, "#side") == "bank", "a party's page is its own")
-            wait_for(lambda: figures(driver, "released").get("codes that left"), "it says what left")
+            wait_for(lambda: figures(driver, "released").get("codes released"), "it says what left")
             check("of 20,000,000 bits" in text(driver, "#budget"), "and what is left of the budget")
             check("Encode" in figures(driver, "requests"), "and what the coordinator asked for")
             check("No alarm" in text(driver, "#gradients-text"), "and what its gradient monitor has seen")
