@@ -10,7 +10,7 @@ use hashvfl_learning::{EncoderConfig, TopConfig};
 use toml::{Table, Value};
 
 const PRESETS: [&str; 5] =
-    ["tabular", "tabular-private", "tabular-multiclass", "tabular-regression", "image"];
+    ["tabular", "tabular-short", "tabular-multiclass", "tabular-regression", "image"];
 
 /// Values by key and preset, as TOML writes them; a key's tables are joined by dots.
 type Values = BTreeMap<(String, &'static str), String>;
@@ -64,8 +64,8 @@ fn own_defaults() -> Values {
     // Left out where codes are signs, validation follows every epoch and noise stays, as without these keys.
     values.insert(("run.bits_per_latent".to_string(), NONE), "1".to_string());
     values.insert(("top.validate".to_string(), NONE), "\"every-epoch\"".to_string());
-    values.insert(("encoder.hash.first_noise".to_string(), NONE), "absent".to_string());
-    values.insert(("encoder.hash.first_noise_fraction".to_string(), NONE), "0.1".to_string());
+    values.insert(("encoder.hash.initial_noise".to_string(), NONE), "absent".to_string());
+    values.insert(("encoder.hash.noise_decay_fraction".to_string(), NONE), "0.1".to_string());
     values
 }
 

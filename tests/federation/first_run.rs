@@ -244,7 +244,7 @@ fn write_tables_in_order(both: &Organisations) {
 fn what_the_coordinator_prints_leads_to_a_run_of_short_codes() {
     let mut both = Organisations::new();
     write_tables_in_order(&both);
-    let line = "coordinator init --from bank.csv --label defaulted --private --own bank";
+    let line = "coordinator init --from bank.csv --label defaulted --short-codes --own bank";
     let (good, said) = both.run(&format!("{line} --listen 127.0.0.1:{}", both.port));
     assert!(good, "{said}");
     let printed = said.split_once("at each party: `party init --from TABLE --name NAME ").unwrap().1;
@@ -259,7 +259,7 @@ fn what_the_coordinator_prints_leads_to_a_run_of_short_codes() {
         let config = PartyConfig::read(&both.folder.path().join(format!("{party}.toml"))).unwrap();
         assert_eq!(config.run, run);
         assert_eq!((config.code_form(), config.encoder.hash.noise), (form, noise));
-        assert_eq!(config.encoder.hash.first_noise, Some(3.0), "the preset's, beside each noise");
+        assert_eq!(config.encoder.hash.initial_noise, Some(3.0), "the preset's, beside each noise");
     }
 
     for side in ["coordinator", "bank", "telecom"] {

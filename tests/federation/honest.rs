@@ -130,12 +130,12 @@ fn later_cycles_learn_from_what_earlier_ones_said() {
 #[test]
 fn little_noise_is_the_same_in_one_process() {
     let mut fixture = Fixture::new();
-    let hash = "encoder = { hash = { noise = 0.1, first_noise = 2.0, first_noise_fraction = 0.3 } }";
+    let hash = "encoder = { hash = { noise = 0.1, initial_noise = 2.0, noise_decay_fraction = 0.3 } }";
     PARTIES.iter().for_each(|name| fixture.extra.push((name, hash.into())));
     fixture.run();
     let mut encoder = EncoderConfig::default();
     encoder.hash.noise = 0.1;
-    (encoder.hash.first_noise, encoder.hash.first_noise_fraction) = (Some(2.0), Some(0.3));
+    (encoder.hash.initial_noise, encoder.hash.noise_decay_fraction) = (Some(2.0), Some(0.3));
     let local = in_one_process_with(&fixture, &TopConfig::default(), &encoder);
     assert_eq!(fixture.summary()["test"], serde_json::to_value(local.test).unwrap(), "bit for bit");
 }

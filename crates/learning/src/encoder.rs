@@ -47,8 +47,8 @@ impl EncoderConfig {
         let hash = &self.hash;
         fraction("dropout", self.dropout)?;
         at_least_zero("hash.noise", hash.noise)?;
-        at_least_zero("hash.first_noise", hash.first_noise.unwrap_or(0.0))?;
-        positive_fraction("hash.first_noise_fraction", hash.first_noise_fraction.unwrap_or(1.0))?;
+        at_least_zero("hash.initial_noise", hash.initial_noise.unwrap_or(0.0))?;
+        positive_fraction("hash.noise_decay_fraction", hash.noise_decay_fraction.unwrap_or(1.0))?;
         at_least_zero("hash.clip", hash.clip)?;
         self.adam.check()
     }

@@ -39,10 +39,10 @@ pub struct HashConfig {
     pub noise: f32,
     /// The deviation that it begins with, from where it falls to [`Self::noise`]; absent: it is that throughout.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub first_noise: Option<f32>,
+    pub initial_noise: Option<f32>,
     /// Fraction of the run's updates over which it falls; absent: a tenth.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub first_noise_fraction: Option<f32>,
+    pub noise_decay_fraction: Option<f32>,
     /// Distance from the threshold beyond which no gradient passes, or the width of the bell; 0 for no limit.
     pub clip: f32,
     /// What the sign's gradient is taken to be.
@@ -51,20 +51,20 @@ pub struct HashConfig {
 
 impl Default for HashConfig {
     fn default() -> Self {
-        let (first_noise, first_noise_fraction) = (None, None);
-        Self { noise: 0.5, first_noise, first_noise_fraction, clip: 0.5, surrogate: Surrogate::Bell }
+        let (initial_noise, noise_decay_fraction) = (None, None);
+        Self { noise: 0.5, initial_noise, noise_decay_fraction, clip: 0.5, surrogate: Surrogate::Bell }
     }
 }
 
 /// Fraction of the updates over which noise falls, where a config does not say it.
-const FIRST_NOISE_FRACTION: f32 = 0.1;
+const NOISE_DECAY_FRACTION: f32 = 0.1;
 
 impl HashConfig {
     /// The same with the noise that it has where so much of a run, from 0 to 1, is behind: it falls in a straight line. Under
     /// wide noise codes tell little, and a bottom model learns from their gradients where the label is all the same.
     pub fn at(&self, progress: f64) -> Self {
-        let Some(first) = self.first_noise else { return *self };
-        let fraction = self.first_noise_fraction.unwrap_or(FIRST_NOISE_FRACTION);
+        let Some(first) = self.initial_noise else { return *self };
+        let fraction = self.noise_decay_fraction.unwrap_or(NOISE_DECAY_FRACTION);
         let left = (1.0 - progress as f32 / fraction).max(0.0);
         Self { noise: self.noise + (first - self.noise) * left, ..*self }
     }
@@ -343,10 +343,10 @@ mod tests {
     fn noise_falls_from_the_first_to_the_usual_and_stays() {
         let usual = HashConfig { noise: 0.1, ..HashConfig::default() };
         assert_eq!([0.0, 0.5, 1.0].map(|progress| usual.at(progress)), [usual; 3]);
-        let falls = HashConfig { first_noise: Some(2.1), first_noise_fraction: Some(0.5), ..usual };
+        let falls = HashConfig { initial_noise: Some(2.1), noise_decay_fraction: Some(0.5), ..usual };
         let found = [0.0, 0.25, 0.5, 1.0].map(|progress| falls.at(progress).noise);
         assert!(found.iter().zip([2.1, 1.1, 0.1, 0.1]).all(|(a, b): (&f32, f32)| (a - b).abs() < 1e-6));
-        let tenth = HashConfig { first_noise_fraction: None, ..falls };
+        let tenth = HashConfig { noise_decay_fraction: None, ..falls };
         assert!((tenth.at(0.05).noise - 1.1).abs() < 1e-6 && tenth.at(0.1).noise == 0.1);
         // A config without it is named as it was before there was one.
         let text = serde_json::to_string(&usual).unwrap();

@@ -200,10 +200,10 @@ fn levels_of_validation_records_are_drawn_as_those_of_training_records() {
 fn noise_that_falls_is_wide_at_first_and_the_usual_one_later() {
     let input = InputShape { columns: 64, ..InputShape::default() };
     // Of 20 updates, noise falls over the first 4.
-    let run = |first_noise: Option<f32>| {
+    let run = |initial_noise: Option<f32>| {
         let mut config = EncoderConfig::default();
         config.hash.noise = 0.0;
-        (config.hash.first_noise, config.hash.first_noise_fraction) = (first_noise, Some(0.2));
+        (config.hash.initial_noise, config.hash.noise_decay_fraction) = (initial_noise, Some(0.2));
         config.check().unwrap();
         encoder_of(config, input.clone(), 1)
     };
@@ -215,7 +215,7 @@ fn noise_that_falls_is_wide_at_first_and_the_usual_one_later() {
     plain.load(&falling.snapshot()).unwrap();
     assert_eq!(step(&mut plain, 4), step(&mut falling, 4));
     let mut wrong = EncoderConfig::default();
-    wrong.hash.first_noise_fraction = Some(0.0);
+    wrong.hash.noise_decay_fraction = Some(0.0);
     let said = wrong.check().unwrap_err().to_string();
-    assert_eq!(said, "hash.first_noise_fraction must be above 0 and at most 1, not 0");
+    assert_eq!(said, "hash.noise_decay_fraction must be above 0 and at most 1, not 0");
 }

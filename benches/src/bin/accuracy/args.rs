@@ -144,10 +144,10 @@ pub struct Overrides {
     noises: Vec<(PartyName, f32)>,
     /// Deviation that the noise begins with, from where it falls.
     #[arg(long, global = true)]
-    first_noise: Option<f32>,
+    initial_noise: Option<f32>,
     /// Fraction of the updates over which it falls.
     #[arg(long, global = true)]
-    first_noise_fraction: Option<f32>,
+    noise_decay_fraction: Option<f32>,
     /// Distance from the threshold beyond which no gradient passes.
     #[arg(long, global = true)]
     clip: Option<f32>,
@@ -219,9 +219,9 @@ impl Overrides {
         set(&mut recipe.encoder.dropout, &self.dropout);
         set(&mut recipe.encoder.hash.noise, &self.noise);
         recipe.noises = self.noises.iter().cloned().collect();
-        let HashConfig { first_noise, first_noise_fraction, .. } = &mut recipe.encoder.hash;
-        *first_noise = self.first_noise.or(*first_noise);
-        *first_noise_fraction = self.first_noise_fraction.or(*first_noise_fraction);
+        let HashConfig { initial_noise, noise_decay_fraction, .. } = &mut recipe.encoder.hash;
+        *initial_noise = self.initial_noise.or(*initial_noise);
+        *noise_decay_fraction = self.noise_decay_fraction.or(*noise_decay_fraction);
         set(&mut recipe.encoder.hash.clip, &self.clip);
         set(&mut recipe.encoder.hash.surrogate, &self.surrogate);
         set(&mut recipe.encoder.adam.weight_decay, &self.weight_decay);
@@ -291,7 +291,7 @@ mod tests {
     fn overrides_replace_recipe_values() {
         let line = "accuracy credit-default --raw --splits 2 --lr 0.01 --hidden 32,16 --top-hidden 0 \
                     --schedule constant --gradient f32 --cut hash --code 2x3 --codes host=1x5 \
-                    --noise 0.4 --noises host=0.1 --first-noise 5";
+                    --noise 0.4 --noises host=0.1 --initial-noise 5";
         let cli = Cli::try_parse_from(line.split_whitespace()).unwrap();
         assert!(matches!(cli.benchmark, Benchmark::CreditDefault { raw: true, splits: 2 }));
         assert_eq!(cli.how.cut.list(), [CutLayer::Hash]);
@@ -304,7 +304,7 @@ mod tests {
         assert_eq!((recipe.bits_per_latent, cli.overrides.code.unwrap().bits()), (3, 6));
         let hash = |name: &str| recipe.encoder_of(name).hash;
         assert_eq!((hash("host").noise, hash("guest").noise), (0.1, 0.4));
-        assert_eq!((hash("host").first_noise, hash("guest").first_noise), (Some(5.0), Some(5.0)));
+        assert_eq!((hash("host").initial_noise, hash("guest").initial_noise), (Some(5.0), Some(5.0)));
         assert!(Cli::try_parse_from(["accuracy", "vehicle", "--noises", "0.1"]).is_err());
         assert!(Cli::try_parse_from(["accuracy", "vehicle", "--code", "2x9"]).is_err());
         assert!(Cli::try_parse_from(["accuracy", "vehicle", "--schedule", "cosine"]).is_err());

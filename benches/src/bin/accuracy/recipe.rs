@@ -185,15 +185,15 @@ mod tests {
         let tabular = Recipe { preprocessing: Preprocessing::Auto, ..Recipe::credit_default(CutLayer::Hash) };
         check("tabular", &tabular, Task::Binary, 16);
         // The same with what a short code needs.
-        let mut private = Recipe { bits_per_latent: 5, ..tabular };
-        private.encoder.hash = HashConfig {
+        let mut short = Recipe { bits_per_latent: 5, ..tabular };
+        short.encoder.hash = HashConfig {
             noise: 0.1,
-            first_noise: Some(3.0),
-            first_noise_fraction: Some(0.15),
-            ..private.encoder.hash
+            initial_noise: Some(3.0),
+            noise_decay_fraction: Some(0.15),
+            ..short.encoder.hash
         };
-        private.top.validate = Validate::LastCycle;
-        check("tabular-private", &private, Task::Binary, 5);
+        short.top.validate = Validate::LastCycle;
+        check("tabular-short", &short, Task::Binary, 5);
         check("image", &Recipe::mnist(CutLayer::Hash), Task::Multiclass, 32);
     }
 }

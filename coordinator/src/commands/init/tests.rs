@@ -65,7 +65,7 @@ fn the_labels_tell_the_task() {
 #[test]
 fn a_private_config_has_short_codes_and_parties_hear_what_to_pass() {
     let case = Case::new(&table("id,y", 60, |row| format!("k{row},{}", row % 2)));
-    let local = ["--private", "--listen", "127.0.0.1:0"];
+    let local = ["--short-codes", "--listen", "127.0.0.1:0"];
     let config = case.init("short.toml", &local).unwrap();
     assert_eq!(config.run.code_forms().collect::<Vec<_>>(), [CodeForm::new(1, 5); 2]);
     let run = &config.run;
@@ -80,18 +80,18 @@ fn a_private_config_has_short_codes_and_parties_hear_what_to_pass() {
     assert_eq!(own.run.code_forms().collect::<Vec<_>>(), [CodeForm::new(16, 4), CodeForm::new(1, 5)]);
     check::check(&own, &case.path("own.toml")).unwrap();
 
-    let line = ["init", "--from", "labels.csv", "--private", "--own", "bank", "--align"];
+    let line = ["init", "--from", "labels.csv", "--short-codes", "--own", "bank", "--align"];
     let said = at_parties(&Line::try_parse_from(line).unwrap().arguments, Task::Binary);
-    assert!(said.ends_with("http://HOST:7433 --align --labels labels --private --own bank"), "{said}");
+    assert!(said.ends_with("http://HOST:7433 --align --labels labels --short-codes --own bank"), "{said}");
     let usual = ["init", "--from", "labels.csv"];
     let said = at_parties(&Line::try_parse_from(usual).unwrap().arguments, Task::Binary);
     assert!(said.ends_with("http://HOST:7433"), "{said}");
 
     let values = Case::new(&table("id,y", 60, |row| format!("k{row},{row}.5")));
     for (case, more, expected) in [
-        (&values, &["--private"][..], "--private is for two classes, and the task is regression"),
-        (&case, &["--private", "--own", "shop"], "--own names shop"),
-        (&case, &["--own", "bank"], "--private"),
+        (&values, &["--short-codes"][..], "--short-codes is for two classes, and the task is regression"),
+        (&case, &["--short-codes", "--own", "shop"], "--own names shop"),
+        (&case, &["--own", "bank"], "--short-codes"),
     ] {
         let error = case.init("refused.toml", more).unwrap_err();
         assert!(error.contains(expected) && !case.path("refused.toml").exists(), "{error}");

@@ -1,11 +1,11 @@
-//! What `init` writes about codes: nothing beside the preset of the task, or with `--private` the preset of short codes, and
+//! What `init` writes about codes: nothing beside the preset of the task, or with `--short-codes` the preset of short codes, and
 //! a long one for the party that has nothing to hide from the coordinator.
 
 use anyhow::ensure;
 use hashvfl_core::{CodeForm, PartyName, Task};
 
 /// The preset of short codes.
-const PRIVATE: &str = "tabular-private";
+const SHORT: &str = "tabular-short";
 /// The code of the party of the label holder's own organisation, beside short ones.
 const OWN_CODE: CodeForm = CodeForm::new(16, 4);
 /// The noise before that code's levels: `encoder.hash.noise`.
@@ -16,10 +16,10 @@ const OWN_NOISE: f32 = 0.4;
 pub struct FirstCodes {
     /// Send short codes: less of each record leaves. For two classes; all sides must pass it.
     #[arg(long)]
-    private: bool,
-    /// With --private: the party of the organisation that runs the coordinator, if there is one. It has nothing to hide
+    short_codes: bool,
+    /// With --short-codes: the party of the organisation that runs the coordinator, if there is one. It has nothing to hide
     /// there, so its code is long. All sides must pass it.
-    #[arg(long, value_name = "NAME", requires = "private")]
+    #[arg(long, value_name = "NAME", requires = "short_codes")]
     own: Option<PartyName>,
 }
 
@@ -30,9 +30,9 @@ impl FirstCodes {
     /// If short codes have not been measured for the task, or the party with the long code is none of the run's.
     pub fn check(&self, task: Task, parties: &[PartyName]) -> anyhow::Result<()> {
         ensure!(
-            !self.private || task == Task::Binary,
-            "--private is for two classes, and the task is {task}: what short codes cost and hide was not measured for it. \
-             Leave --private out, and set run.bits lower at all sides if codes reveal too much"
+            !self.short_codes || task == Task::Binary,
+            "--short-codes is for two classes, and the task is {task}: what short codes cost and hide was not measured for it. \
+             Leave --short-codes out, and set run.bits lower at all sides if codes reveal too much"
         );
         let Some(own) = &self.own else { return Ok(()) };
         let names: Vec<&str> = parties.iter().map(PartyName::as_str).collect();
@@ -44,14 +44,14 @@ impl FirstCodes {
         Ok(())
     }
 
-    /// The preset, which without `--private` is that of the task.
+    /// The preset, which without `--short-codes` is that of the task.
     pub fn preset<'a>(&self, of_task: &'a str) -> &'a str {
-        if self.private { PRIVATE } else { of_task }
+        if self.short_codes { SHORT } else { of_task }
     }
 
     /// The lines about batches in `[run]`. A short code's batches are those of its preset.
     pub fn batch_rows(&self) -> &'static str {
-        if self.private {
+        if self.short_codes {
             ""
         } else {
             "# Records per batch; \"auto\" chooses 16 to 128 from the number of training records.\n\
@@ -82,9 +82,9 @@ impl FirstCodes {
 
     /// What another side must pass to write a run that fits.
     pub fn flags(&self) -> String {
-        let private = if self.private { " --private" } else { "" };
+        let short = if self.short_codes { " --short-codes" } else { "" };
         let own = self.own.as_ref().map(|own| format!(" --own {own}"));
-        format!("{private}{}", own.unwrap_or_default())
+        format!("{short}{}", own.unwrap_or_default())
     }
 }
 
@@ -98,12 +98,12 @@ mod tests {
         PartyName::new(text).unwrap()
     }
 
-    fn codes(private: bool, own: Option<&str>) -> FirstCodes {
-        FirstCodes { private, own: own.map(name) }
+    fn codes(short_codes: bool, own: Option<&str>) -> FirstCodes {
+        FirstCodes { short_codes, own: own.map(name) }
     }
 
     #[test]
-    fn what_is_not_private_is_what_it_was() {
+    fn without_short_codes_init_writes_what_it_wrote() {
         let usual = codes(false, None);
         assert_eq!((usual.preset("tabular"), usual.flags().as_str()), ("tabular", ""));
         assert!(usual.batch_rows().ends_with("\nbatch_rows = \"auto\"\n"));
@@ -113,14 +113,14 @@ mod tests {
 
     #[test]
     fn only_the_party_that_is_named_has_a_long_code() {
-        let private = codes(true, Some("b.an-k"));
-        assert_eq!(private.flags(), " --private --own b.an-k");
-        assert_eq!((private.preset("tabular"), private.batch_rows()), (PRIVATE, ""));
-        let own: Table = (private.table() + &private.noise_of(&name("b.an-k"))).parse().unwrap();
+        let short = codes(true, Some("b.an-k"));
+        assert_eq!(short.flags(), " --short-codes --own b.an-k");
+        assert_eq!((short.preset("tabular"), short.batch_rows()), (SHORT, ""));
+        let own: Table = (short.table() + &short.noise_of(&name("b.an-k"))).parse().unwrap();
         let code: CodeForm = own["run"]["codes"]["b.an-k"].clone().try_into().unwrap();
         assert_eq!(code, OWN_CODE);
         assert_eq!(own["encoder"]["hash"]["noise"].as_float(), Some(0.4));
-        assert_eq!(private.noise_of(&name("telecom")), "");
+        assert_eq!(short.noise_of(&name("telecom")), "");
         assert_eq!(codes(true, None).table() + &codes(true, None).noise_of(&name("bank")), "");
     }
 

@@ -22,10 +22,10 @@ pub const PARTY_PRESETS: [Preset; 5] = [
         texts: [include_str!("presets/tabular-run.toml"), include_str!("presets/tabular-party.toml")],
     },
     Preset {
-        name: "tabular-private",
+        name: "tabular-short",
         texts: [
-            include_str!("presets/tabular-private-run.toml"),
-            include_str!("presets/tabular-private-party.toml"),
+            include_str!("presets/tabular-short-run.toml"),
+            include_str!("presets/tabular-short-party.toml"),
         ],
     },
     Preset {
@@ -55,10 +55,10 @@ pub const COORDINATOR_PRESETS: [Preset; 5] = [
         texts: [include_str!("presets/tabular-run.toml"), include_str!("presets/tabular-coordinator.toml")],
     },
     Preset {
-        name: "tabular-private",
+        name: "tabular-short",
         texts: [
-            include_str!("presets/tabular-private-run.toml"),
-            include_str!("presets/tabular-private-coordinator.toml"),
+            include_str!("presets/tabular-short-run.toml"),
+            include_str!("presets/tabular-short-coordinator.toml"),
         ],
     },
     Preset {
@@ -181,8 +181,8 @@ mod tests {
             (&COORDINATOR_PRESETS, "tabular-multiclass", PINNED[5]),
             (&COORDINATOR_PRESETS, "tabular-regression", PINNED[6]),
             (&COORDINATOR_PRESETS, "image", PINNED[7]),
-            (&PARTY_PRESETS, "tabular-private", PINNED[8]),
-            (&COORDINATOR_PRESETS, "tabular-private", PINNED[9]),
+            (&PARTY_PRESETS, "tabular-short", PINNED[8]),
+            (&COORDINATOR_PRESETS, "tabular-short", PINNED[9]),
         ] {
             let expected: Table = expected.parse().unwrap();
             assert_eq!(said(presets, name), expected.to_string(), "{name}");
@@ -223,7 +223,7 @@ mod tests {
          [encoder]
          dropout = 0.1
          model = { kind = \"mlp\", hidden = [128] }
-         hash = { noise = 0.1, first_noise = 3.0, first_noise_fraction = 0.15, clip = 0.4, surrogate = \"bell\" }",
+         hash = { noise = 0.1, initial_noise = 3.0, noise_decay_fraction = 0.15, clip = 0.4, surrogate = \"bell\" }",
         "run = { bits = 5, bits_per_latent = 5, epochs = 30, batch_rows = 128, learning_rate = 0.003, cycles = 3 }
          top = { hidden = [64], dropout = 0.3, validate = \"last-cycle\", loss = { distillation = 0.6 } }",
     ];
@@ -249,7 +249,7 @@ mod tests {
         let refused = |text: &str| parse::<Table>(text, &PARTY_PRESETS).unwrap_err().to_string();
         assert_eq!(
             refused("a = 1\npreset = \"sound\""),
-            "line 2: preset must be one of \"tabular\", \"tabular-private\", \"tabular-multiclass\", \"tabular-regression\", \
+            "line 2: preset must be one of \"tabular\", \"tabular-short\", \"tabular-multiclass\", \"tabular-regression\", \
              \"image\""
         );
         assert!(refused("preset = 3").starts_with("line 1: preset must be one of \"tabular\", "));

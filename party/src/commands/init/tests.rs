@@ -104,13 +104,13 @@ fn the_preset_fits_the_task() {
 fn a_private_config_has_the_short_code_except_for_the_party_that_is_named() {
     let case = Case::new(&table("id,age,y", 300, |row| format!("k{row},{},{}", row % 50, row % 2)));
     let of = |out: &str, more: &[&str]| {
-        let text = case.init(out, &[&["--ignore", "y", "--private"][..], more].concat()).unwrap();
+        let text = case.init(out, &[&["--ignore", "y", "--short-codes"][..], more].concat()).unwrap();
         let config = case.config(out);
         check::check(&config, &case.path(out)).unwrap();
         (text, config)
     };
     let (text, config) = of("short.toml", &[]);
-    assert!(text.contains("preset = \"tabular-private\"") && !text.contains("batch_rows"), "{text}");
+    assert!(text.contains("preset = \"tabular-short\"") && !text.contains("batch_rows"), "{text}");
     assert!(!text.contains("[run.codes") && !text.contains("[encoder"), "{text}");
     assert_eq!((config.code_form(), config.encoder.hash.noise), (CodeForm::new(1, 5), 0.1));
     let run = &config.run;
@@ -119,19 +119,19 @@ fn a_private_config_has_the_short_code_except_for_the_party_that_is_named() {
         (BatchRows::Rows(128), 30, 3),
         "those of the preset"
     );
-    assert_eq!(config.encoder.hash.first_noise, Some(3.0));
+    assert_eq!(config.encoder.hash.initial_noise, Some(3.0));
 
     let (_, bank) = of("bank.toml", &["--own", "bank"]);
     assert_eq!((bank.code_form(), bank.encoder.hash.noise), (CodeForm::new(16, 4), 0.4));
-    assert_eq!(bank.encoder.hash.first_noise, Some(3.0), "the preset's, beside a noise of its own");
+    assert_eq!(bank.encoder.hash.initial_noise, Some(3.0), "the preset's, beside a noise of its own");
     let (_, telecom) = of("telecom.toml", &["--own", "bank", "--name", "telecom", "--align"]);
     assert_eq!((telecom.code_form(), telecom.encoder.hash.noise), (CodeForm::new(1, 5), 0.1));
     assert_eq!(telecom.run, bank.run, "all sides have the same table");
 
     for (more, expected) in [
-        (&["--private", "--task", "multiclass"][..], "--private is for two classes"),
-        (&["--private", "--own", "shop"], "--own names shop"),
-        (&["--own", "bank"], "--private"),
+        (&["--short-codes", "--task", "multiclass"][..], "--short-codes is for two classes"),
+        (&["--short-codes", "--own", "shop"], "--own names shop"),
+        (&["--own", "bank"], "--short-codes"),
     ] {
         let error = case.init("refused.toml", more).unwrap_err();
         assert!(error.contains(expected) && !case.path("refused.toml").exists(), "{error}");
