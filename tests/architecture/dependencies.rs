@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-fn manifest(of: &str) -> toml::Table {
+/// The manifest in a folder of the repository.
+pub fn manifest(of: &str) -> toml::Table {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(of).join("Cargo.toml");
     fs::read_to_string(path).unwrap().parse().unwrap()
 }
@@ -21,7 +22,8 @@ fn dependencies(of: &str) -> Vec<String> {
     named(&manifest(of))
 }
 
-fn members() -> Vec<String> {
+/// The folders of the workspace's packages.
+pub fn members() -> Vec<String> {
     let manifest = manifest(".");
     let members = manifest["workspace"]["members"].as_array().unwrap();
     members.iter().map(|member| member.as_str().unwrap().to_string()).collect()
