@@ -27,7 +27,7 @@ POPULATIONS = ["test records", "training records", "validation records"]
 
 
 def rows(report):
-    """The rows that are repeated: of each population the conditional means of what says most."""
+    """The rows that are repeated, with population and adversary: of each population the conditional means of what says most."""
     found = []
     for population in POPULATIONS:
         alike = [
@@ -41,7 +41,7 @@ def rows(report):
         adversaries = [set(row["knowledge"]) for row in alike]
         if population in report["targets"] and not (set() in adversaries and any(LABELS in known for known in adversaries)):
             sys.exit(f"the report has no conditional mean of {population} by who knows nothing, or none by who knows labels")
-        found += [(population, row) for row in alike]
+        found += [(population, ", ".join(row["knowledge"]) or "nothing else", row) for row in alike]
     return found
 
 
@@ -77,8 +77,8 @@ def transcript(path):
         epoch_now = epoch if kind == "batch" else epoch_now
         moment = epoch_now if kind in ("batch", "cohort-validation") else "last"
         kinds.setdefault(record, kind)
-        whole = encoding == "bits"
-        seen[party, moment][record] = decoded(value, *form[party]) if whole else np.frombuffer(value, "<f4").astype(float)
+        floats = encoding != "bits"
+        seen[party, moment][record] = np.frombuffer(value, "<f4").astype(float) if floats else decoded(value, *form[party])
     return header, seen, kinds
 
 
@@ -89,81 +89,72 @@ class Evidence:
         self.seen, self.victim, self.own, self.labels = seen, victim, own, labels
         self.epochs = 1 + max(moment for _, moment in seen if moment != "last")
         self.others = [party for party in header["parties"] if party != victim]
-        self.last = {party: self.last_codes(party) for party in header["parties"]}
-
-    def last_codes(self, party):
         moments = [*range(self.epochs), "last"]
-        return {record: code for moment in moments for record, code in self.seen.get((party, moment), {}).items()}
-
-    def blocks(self, row, targets):
-        """Lookups, each from a record to numbers. Validation records may be encoded from some epoch on."""
-        sent = lambda epoch: all(record in self.seen[self.victim, epoch] for record in targets)
-        epochs = [epoch for epoch in range(self.epochs) if row["releases"] > 1 and sent(epoch)]
-        blocks = [self.seen[self.victim, epoch] for epoch in epochs]
-        if row["releases"] > len(epochs):
-            blocks.append(self.last[self.victim])
-        if LABELS in row["knowledge"]:
-            blocks.append(self.labels)
-        if OTHERS in row["knowledge"]:
-            blocks += [self.last[party] for party in self.others]
-            blocks += [self.seen[party, epoch] for party in self.others for epoch in epochs]
-        if OWN in row["knowledge"]:
-            blocks.append(self.own)
-        return blocks
+        last = lambda party: {r: code for moment in moments for r, code in seen[party, moment].items()}
+        self.last = {party: last(party) for party in header["parties"]}
 
     def known(self, row, records, targets):
-        """Those of `records` of which as much is known as of `targets`, and what it is."""
-        blocks = self.blocks(row, targets)
-        whole = [r for r in records if all(r in block for block in blocks if isinstance(block, dict))]
-        return whole, np.array([np.concatenate([block[r] for block in blocks]) for r in whole])
+        """Those of `records` known as well as `targets`, and what is known. Validation records may be encoded from some epoch on."""
+        sent = lambda epoch: all(record in self.seen[self.victim, epoch] for record in targets)
+        epochs = [epoch for epoch in range(self.epochs) if row["releases"] > 1 and sent(epoch)]
+        lookups = [self.seen[self.victim, epoch] for epoch in epochs]
+        if row["releases"] > len(epochs):
+            lookups.append(self.last[self.victim])
+        if LABELS in row["knowledge"]:
+            lookups.append(self.labels)
+        if OTHERS in row["knowledge"]:
+            lookups += [self.last[party] for party in self.others]
+            lookups += [self.seen[party, epoch] for party in self.others for epoch in epochs]
+        if OWN in row["knowledge"]:
+            lookups.append(self.own)
+        whole = [r for r in records if all(r in lookup for lookup in lookups if isinstance(lookup, dict))]
+        return whole, np.array([np.concatenate([lookup[r] for lookup in lookups]) for r in whole])
 
 
 def learners(rows, width):
     """Regressions of several kinds."""
-    scaled = lambda model: make_pipeline(StandardScaler(), model)
-    yield scaled(RidgeCV(np.logspace(-1, 5, 13)))
+    scaled = lambda model: pipeline.make_pipeline(preprocessing.StandardScaler(), model)
+    yield scaled(linear_model.RidgeCV(np.logspace(-1, 5, 13)))
     for reach in [0.5, 1.0, 2.0] if rows <= MOST_IN_KERNEL else []:
-        yield scaled(KernelRidge(alpha=0.3, kernel="rbf", gamma=1 / (2 * width * reach**2)))
-    yield ExtraTreesRegressor(200, min_samples_leaf=3, max_features=0.3, n_jobs=2, random_state=1)
+        yield scaled(kernel_ridge.KernelRidge(alpha=0.3, kernel="rbf", gamma=1 / (2 * width * reach**2)))
+    yield ensemble.ExtraTreesRegressor(200, min_samples_leaf=3, max_features=0.3, n_jobs=2, random_state=1)
     if rows >= 400:
-        yield scaled(MLPRegressor((128,), alpha=1.0, early_stopping=True, max_iter=200, random_state=1))
+        yield scaled(neural_network.MLPRegressor((128,), alpha=1.0, early_stopping=True, max_iter=200, random_state=1))
 
 
 def guess(x, y, asked):
     """The mean of the two regressions that do best in cross-validation, at `asked`."""
-    middle, tried = y.mean(0), []
+    middle, tried, parts = y.mean(0), [], model_selection.KFold(5, shuffle=True, random_state=1)
     for model in learners(len(x), x.shape[1]):
-        out = cross_val_predict(model, x, y - middle, cv=KFold(5, shuffle=True, random_state=1))
+        out = model_selection.cross_val_predict(model, x, y - middle, cv=parts)
         tried.append((((y - middle - out) ** 2).sum(), len(tried), model))
     best = [model.fit(x, y - middle).predict(asked) for _, _, model in sorted(tried)[:2]]
     return middle + np.mean(best, axis=0)
 
 
 def units(columns, like, report):
-    """Columns as they are scored, and how many they are: pixels as they are, numbers in standard deviations of the records `like`,
-    and of positions of categories indicators of the most common ones and of all others, whose variances together are 1."""
+    """Columns as they are scored, and how many they are: pixels as they are, numbers in standard deviations of the records
+    `like`, and of positions of categories indicators of the most common ones and of all others, whose variances together are 1."""
     if report["pixels"]:
         return columns, columns.shape[1]
-    positions = report.get("positions", [])
-    numbers = [at for at in range(columns.shape[1]) if at not in positions and columns[like, at].std() > 1e-6]
-    blocks, counted = [columns[:, numbers] / columns[like][:, numbers].std(0)], len(numbers)
-    for at in positions:
-        values, counts = np.unique(columns[like, at], return_counts=True)
-        if len(values) > 1:
-            common = values[np.argsort(-counts, kind="stable")[:MOST_BY_THEMSELVES]]
-            indicators = (columns[:, [at]] == common).astype(float)
-            indicators = np.hstack([indicators, 1 - indicators.sum(1, keepdims=True)])
-            blocks.append(indicators / np.sqrt(indicators[like].var(0).sum()))
-            counted += 1
-    return np.hstack(blocks), counted
+    blocks, positions = [], report.get("positions", [])
+    for at in [*(at for at in range(columns.shape[1]) if at not in positions), *positions]:
+        block = columns[:, [at]]
+        if at in positions:
+            values, counts = np.unique(block[like], return_counts=True)
+            block = (block == values[np.argsort(-counts, kind="stable")[:MOST_BY_THEMSELVES]]).astype(float)
+            block = np.hstack([block, 1 - block.sum(1, keepdims=True)])
+        spread = np.sqrt(block[like].var(0).sum())
+        if spread > 1e-6:
+            blocks.append(block / spread)
+    return np.hstack(blocks), len(blocks)
 
 
 def skill_gain(ours, theirs, reference):
     """What `ours` gains over `theirs` in skill, with a 95 % interval over records."""
     draws = np.random.default_rng(1).integers(0, len(ours), (RESAMPLES, len(ours)))
     gain = (theirs - ours)[draws].sum(1) / reference[draws].sum(1)
-    low, high = np.percentile(gain, [2.5, 97.5])
-    return (theirs - ours).sum() / reference.sum(), low, high
+    return (theirs - ours).sum() / reference.sum(), *np.percentile(gain, [2.5, 97.5])
 
 
 def repeat(path, folder, report):
@@ -171,9 +162,10 @@ def repeat(path, folder, report):
     columns, labels = (np.load(folder / f"{name}.npy").astype(float) for name in ["victim", "labels"])
     own = np.load(folder / "own.npy").astype(float) if (folder / "own.npy").exists() else None
     repeated, owned, fell = rows(report), sorted(report["owned"]), False
-    evidence = Evidence(header, seen, repeated[0][1]["victim"].split("'s columns")[0], own, labels)
+    percent = lambda value, low, high, sign="": f"{100 * value:{sign}.1f} ({100 * low:{sign}.1f} to {100 * high:{sign}.1f})"
+    evidence = Evidence(header, seen, repeated[0][-1]["victim"].split("'s columns")[0], own, labels)
     print("| records | saw | knows | report | again | again above |\n|---|---|---|---|---|---|")
-    for population, row in repeated:
+    for population, adversary, row in repeated:
         targets = report["targets"][population]
         like = [r for r in owned if kinds.get(r) == kinds[targets[0]]]
         y, counted = units(columns, like, report)
@@ -185,14 +177,11 @@ def repeat(path, folder, report):
         factor = reference.sum() / theirs.sum() * (1 - value["value"])
         if not report["pixels"] and abs(factor - 1) > 0.01:
             sys.exit(f"{population}: the report's errors are {1 / factor:.3f} times as large as its skill says")
-        gain, low, high = skill_gain(ours, theirs * factor, reference)
-        fell |= low > 0
-        print(
-            f"| {population} | {row['releases']} codes | {', '.join(row['knowledge']) or 'nothing else'} "
-            f"| {100 * value['value']:.1f} ({100 * value['low']:.1f} to {100 * value['high']:.1f}) "
-            f"| {100 * (1 - ours.sum() / reference.sum()):.1f} | {100 * gain:+.1f} ({100 * low:+.1f} to {100 * high:+.1f}) |",
-            flush=True,
-        )
+        gained = skill_gain(ours, theirs * factor, reference)
+        fell |= gained[1] > 0
+        again = f"{100 * (1 - ours.sum() / reference.sum()):.1f}"
+        cells = [population, f"{row['releases']} codes", adversary, percent(**value), again, percent(*gained, sign="+")]
+        print(f"| {' | '.join(cells)} |", flush=True)
     return int(fell)
 
 
@@ -202,16 +191,10 @@ if __name__ == "__main__":
     folder = Path(sys.argv[2])
     report = json.loads((folder / "report.json").read_text())
     if sys.argv[1] == "--rows":
-        for population, row in rows(report):
-            print(f"{population}: {row['releases']} codes, knowing {', '.join(row['knowledge']) or 'nothing else'}")
+        for population, adversary, row in rows(report):
+            print(f"{population}: {row['releases']} codes, knowing {adversary}")
         sys.exit(0)
     import numpy as np
     import pyarrow.parquet as parquet
-    from sklearn.ensemble import ExtraTreesRegressor
-    from sklearn.kernel_ridge import KernelRidge
-    from sklearn.linear_model import RidgeCV
-    from sklearn.model_selection import KFold, cross_val_predict
-    from sklearn.neural_network import MLPRegressor
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
+    from sklearn import ensemble, kernel_ridge, linear_model, model_selection, neural_network, pipeline, preprocessing
     sys.exit(repeat(sys.argv[1], folder, report))

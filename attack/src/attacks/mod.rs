@@ -61,6 +61,7 @@ pub mod active {
     pub mod contrastive;
     pub mod dac;
     pub mod fsha;
+    pub mod hijacker;
     pub(crate) mod hijacks;
     pub(crate) mod steering;
     pub(crate) mod steering_server;

@@ -262,8 +262,8 @@ fn most_right(fractions: &[f64], rate: f64, steps: usize) -> f64 {
 /// Rate in bits at one slope of the curve of rate and distortion, where a wrong value costs one, and the fraction guessed right that
 /// nobody exceeds with `rate` bits (Blahut 1972).
 fn at_slope(fractions: &[f64], rate: f64, slope: f64, steps: usize) -> (f64, f64) {
-    let count = fractions.len();
-    let kernel = |value: usize, guess: usize| if value == guess { 1.0 } else { (-slope).exp() };
+    let (count, wrong) = (fractions.len(), (-slope).exp());
+    let kernel = |value: usize, guess: usize| if value == guess { 1.0 } else { wrong };
     let weighed = |guesses: &[f64]| -> Vec<f64> {
         let of =
             |value: usize| -> f64 { (0..count).map(|guess| guesses[guess] * kernel(value, guess)).sum() };

@@ -67,10 +67,9 @@ impl Attempt {
     }
 }
 
-/// Values of an encoder as they cross `cut`.
-pub fn at_cut(cut: CutKind, values: Vec<f32>) -> Vec<f32> {
-    let sign = |value: f32| if value >= 0.0 { 1.0 } else { -1.0 };
-    if cut == CutKind::SimulatedFloats { values } else { values.into_iter().map(sign).collect() }
+/// The signs of `values`: what crosses a cut of codes.
+pub fn signs(values: Vec<f32>) -> Vec<f32> {
+    values.into_iter().map(|value| if value >= 0.0 { 1.0 } else { -1.0 }).collect()
 }
 
 /// Most images that searches are for: through convolutions they take long.
@@ -141,7 +140,7 @@ impl AttackContext<'_> {
 
     /// Values of an encoder as they cross this cut.
     pub fn at_cut(&self, values: Vec<f32>) -> Vec<f32> {
-        at_cut(self.cut, values)
+        if self.cut == CutKind::SimulatedFloats { values } else { signs(values) }
     }
 
     /// Whose columns are attacked.

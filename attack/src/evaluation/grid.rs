@@ -120,6 +120,20 @@ impl<'a> AdversaryGrid<'a> {
         Self { given, ..self }
     }
 
+    /// The same, with what `other` has found from these releases, which is the same here: both are about the same victim, and what is
+    /// seen of others is the same. Without effect where an adversary has other records or others are scored.
+    pub fn filled_from(self, other: &AdversaryGrid, releases: &[Release]) -> Self {
+        let (own, its) = (&self.context, &other.context);
+        let is_same = self.here == other.here
+            && [own.auxiliary, own.elsewhere, own.targets] == [its.auxiliary, its.elsewhere, its.targets];
+        let mut cells = self.cells;
+        if is_same {
+            let found = other.cells.iter().filter(|((_, release), _)| releases.contains(release));
+            cells.extend(found.map(|(cell, guess)| (*cell, guess.clone())));
+        }
+        Self { cells, ..self }
+    }
+
     /// The same by adversaries whose auxiliary records may mislead, and who trust them no further than `trust`.
     pub fn trusted(self, trust: f64) -> Self {
         Self { trust, ..self }

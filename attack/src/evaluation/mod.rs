@@ -83,7 +83,7 @@ pub struct PrivacyEvaluation<'a> {
     pub findings: Findings,
     /// Why some attacks were not tried.
     pub not_tried: Vec<String>,
-    /// Grids of one code of test records, by cut, for who knows more and is handed what they found.
+    /// Grids of one code of test records, by cut, for who needs what they found: none of it is made twice.
     pub grids: BTreeMap<CutKind, AdversaryGrid<'a>>,
 }
 

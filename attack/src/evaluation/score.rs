@@ -51,6 +51,14 @@ pub fn moments(matrix: &Matrix, records: &[u32]) -> (Vec<f32>, Vec<f32>) {
     (mean, deviation.into_iter().map(f32::sqrt).collect())
 }
 
+/// Mean of each column over `records`, and by what it is divided to be in standard deviations: one that is the same everywhere stays
+/// as it is.
+pub fn scales(matrix: &Matrix, records: &[u32]) -> (Vec<f32>, Vec<f32>) {
+    let (mean, mut deviation) = moments(matrix, records);
+    deviation.iter_mut().filter(|deviation| **deviation < 1e-6).for_each(|deviation| *deviation = 1.0);
+    (mean, deviation)
+}
+
 /// Least value and range.
 fn span(values: &[f32]) -> (f32, f32) {
     let low = values.iter().copied().fold(f32::INFINITY, f32::min);

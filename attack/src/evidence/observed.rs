@@ -109,8 +109,14 @@ impl Observed {
 
     /// When the last code of a record of a party was seen: after the freeze, or in the last epoch.
     pub fn last_seen(&self, party: usize, record: u32) -> Option<ObservedAt> {
-        let epochs = (0..self.epochs()).rev().map(ObservedAt::Epoch);
-        [ObservedAt::Frozen].into_iter().chain(epochs).find(|moment| self.saw(party, *moment, record))
+        self.last_first(party).find(|(_, sheet)| sheet.place.contains_key(&record)).map(|(moment, _)| moment)
+    }
+
+    /// What was seen of a party at each moment but gradients, the last one first.
+    fn last_first(&self, party: usize) -> impl Iterator<Item = (ObservedAt, &Sheet)> {
+        let moments = (party, ObservedAt::Epoch(0))..=(party, ObservedAt::Frozen);
+        let sheets = self.sheets.range(moments).rev().map(|((_, moment), sheet)| (*moment, sheet));
+        sheets.filter(|(moment, _)| !matches!(moment, ObservedAt::Gradient(_)))
     }
 
     /// The last code of each of `records`: [records, width].
@@ -118,12 +124,15 @@ impl Observed {
     /// # Errors
     /// If one was never seen.
     pub fn gather_last(&self, party: usize, records: &[u32]) -> anyhow::Result<Vec<f32>> {
-        let mut values = Vec::with_capacity(records.len() * self.width(party));
+        let width = self.width(party);
+        let sheets: Vec<&Sheet> = self.last_first(party).map(|(_, sheet)| sheet).collect();
+        let mut values = Vec::with_capacity(records.len() * width);
         for record in records {
-            let moment = self.last_seen(party, *record).with_context(|| {
+            let row = sheets.iter().find_map(|sheet| sheet.place.get(record).map(|place| (sheet, place)));
+            let (sheet, place) = row.with_context(|| {
                 format!("the transcript holds no code of a record of {}", self.parties[party])
             })?;
-            values.extend(self.gather(party, moment, &[*record])?);
+            values.extend_from_slice(&sheet.values[place * width..][..width]);
         }
         Ok(values)
     }

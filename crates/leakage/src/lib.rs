@@ -6,5 +6,6 @@
 pub mod categories;
 pub mod check;
 pub mod copied;
+pub mod cores;
 pub mod metrics;
 pub mod regression;

@@ -13,7 +13,7 @@ use crate::evaluation::findings::AttackOutcome;
 use crate::evaluation::grid::AdversaryGrid;
 use crate::evaluation::victim::{AttackSurface, Records, VictimContext};
 use crate::evidence::simulation::{RunVariant, Simulated, steered};
-use crate::report::{Defence, Knowledge, Metric, MonitorAlarm};
+use crate::report::{Defence, Knowledge, Metric, MonitorAlarm, Population};
 
 /// How a coordinator cheats.
 pub struct Cheating<'g> {
@@ -57,8 +57,7 @@ impl CheatedRun {
         let mut steer = steer.keeping(honest);
         let variant = RunVariant { keep_last, ..RunVariant::new(run, cut) };
         let simulated = steered(victim.evidence, &variant, &mut steer, &evaluation.out.join(file))?;
-        // As the party's config names it.
-        let on_alarm = format!("{:?}", victim.owner.config.on_alarm).to_lowercase();
+        let on_alarm = victim.owner.config.on_alarm.to_string();
         let alarm = steer.alarm.map(|Alarm { cause, steps, .. }| MonitorAlarm {
             steps,
             cause: in_words(cause).to_string(),
@@ -102,6 +101,26 @@ impl CheatedRun {
             evaluation.findings.attacked.push(self.noted(attacked));
         }
         Ok(most)
+    }
+
+    /// The same of one code of each test record, which adds a point to the trade-off: `priced` is what stands at it, with its
+    /// `setting`.
+    ///
+    /// # Errors
+    /// As [`attack`](Self::attack).
+    pub fn attack_one_code(
+        &self,
+        evaluation: &mut PrivacyEvaluation,
+        defence: &Defence,
+        priced: &str,
+        setting: String,
+    ) -> anyhow::Result<f64> {
+        let (victim, surfaces) = (evaluation.victim, evaluation.surfaces);
+        let surface = AttackSurface::repeated(&self.simulated, &surfaces.codes, defence.clone());
+        let reached = self.attack(evaluation, &surface, &victim.test, &[Release::OneCode])?;
+        let point = evaluation.price(priced, setting, &surface, Population::Test);
+        evaluation.findings.utility.extend(point);
+        Ok(reached)
     }
 
     /// The same of everything that training records sent, and validation records where it is not to be quick: whoever cheats

@@ -8,6 +8,8 @@ use hashvfl_learning::bottom::{Dropout, Mlp, MlpConfig};
 use hashvfl_learning::init::Init;
 use hashvfl_learning::snapshot::to_host;
 
+use crate::attacks::reconstruction::predictions::probabilities;
+
 /// Codes of some records, and their classes.
 #[derive(Debug, Clone, Copy)]
 pub struct Labelled<'a> {
@@ -65,14 +67,10 @@ impl Dac {
     /// The gradient for `logits` [rows, kinds] of the mean cross-entropy to kinds 2y + `side` of `classes` y.
     fn of_entropy(&self, logits: &[f32], classes: &[u32], side: usize) -> Vec<f32> {
         let rows = classes.len() as f32;
-        let mut gradient = Vec::with_capacity(logits.len());
-        for (row, class) in logits.chunks_exact(self.kinds).zip(classes) {
-            let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            let odds: Vec<f32> = row.iter().map(|logit| (logit - most).exp()).collect();
-            let sum: f32 = odds.iter().sum();
-            let start = gradient.len();
-            gradient.extend(odds.iter().map(|odds| odds / sum / rows));
-            gradient[start + 2 * *class as usize + side] -= 1.0 / rows;
+        let mut gradient = probabilities(logits, self.kinds);
+        gradient.iter_mut().for_each(|probability| *probability /= rows);
+        for (row, class) in gradient.chunks_exact_mut(self.kinds).zip(classes) {
+            row[2 * *class as usize + side] -= 1.0 / rows;
         }
         gradient
     }

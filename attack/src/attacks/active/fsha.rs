@@ -20,6 +20,7 @@ use hashvfl_learning::init::Init;
 use hashvfl_learning::snapshot::to_host;
 
 pub use crate::attacks::critic::{Critic, CriticConfig, Objective};
+use crate::evaluation::context::signs;
 
 /// A hijacker's choices.
 #[derive(Debug, Clone)]
@@ -168,7 +169,7 @@ impl Fsha {
     /// The values [rows, latents] of the codes whose bits are the signs of what the pilot gave; floats as they are.
     fn own_codes(&self, encoded: Vec<f32>) -> Vec<f32> {
         match self.pilot.cut() {
-            CutLayer::Hash => self.pilot.form().decode(&signs(&encoded)).into_owned(),
+            CutLayer::Hash => self.pilot.form().decode(&signs(encoded)).into_owned(),
             CutLayer::SimulatedFloat => encoded,
         }
     }
@@ -178,10 +179,6 @@ impl Fsha {
         let data = TensorData::new(values, [rows, width]);
         Tensor::from_inner(Tensor::<2>::from_data(data, &self.device.clone().inner()))
     }
-}
-
-fn signs(values: &[f32]) -> Vec<f32> {
-    values.iter().map(|value| if *value >= 0.0 { 1.0 } else { -1.0 }).collect()
 }
 
 #[cfg(test)]

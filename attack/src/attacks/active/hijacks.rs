@@ -6,17 +6,17 @@ use hashvfl_learning::encoder::CutLayer;
 use crate::attacks::AttackId;
 use crate::attacks::active::cheated_run::{CheatedRun, Cheating, form_at};
 use crate::attacks::active::fsha::{Auxiliary, Fsha, FshaConfig};
+use crate::attacks::active::hijacker::Hijacker;
 use crate::attacks::active::steering_server::Goal;
 use crate::attacks::active::urvfl::{Known, Urvfl, UrvflConfig};
 use crate::attacks::reconstruction::substitute::{BATCH, untrained};
 use crate::evaluation::PrivacyEvaluation;
-use crate::evaluation::adversary::Release;
 use crate::evaluation::attack::{About, Attack, Need};
 use crate::evaluation::context::{AttackContext, Attempt};
-use crate::evaluation::score::moments;
+use crate::evaluation::score::scales;
 use crate::evaluation::victim::{AttackSurface, VictimContext};
 use crate::evidence::knowledge::Fact;
-use crate::report::{Change, CutKind, Defence, Hijack, Knowledge, Population};
+use crate::report::{Change, CutKind, Defence, Hijack, Knowledge};
 
 /// Repeats the run under each hijacker, with none and with half of the honest gradient kept. One code of each test record is read by
 /// the hijacker's own decoder, and by every adversary of the grid; of the hijack that gives these most, so is everything that
@@ -45,21 +45,14 @@ impl Attack for Hijacks {
     }
 
     fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {
-        let (victim, surfaces) = (evaluation.victim, evaluation.surfaces);
-        let bits = victim.code_form().bits();
+        let bits = evaluation.victim.code_form().bits();
         let mut best: Option<(f64, CheatedRun, Defence)> = None;
         for by in HIJACKERS {
             for honest_percent in HONEST {
                 let (run, defence) = hijacked(evaluation, by, CutLayer::Hash, honest_percent)?;
-                let reached = {
-                    let surface = AttackSurface::repeated(&run.simulated, &surfaces.codes, defence.clone());
-                    let reached = run.attack(evaluation, &surface, &victim.test, &[Release::OneCode])?;
-                    let setting = format!("{by}, {honest_percent} % honest, d = {bits}");
-                    let point =
-                        evaluation.price("hijacked by its coordinator", setting, &surface, Population::Test);
-                    evaluation.findings.utility.extend(point);
-                    reached
-                };
+                let setting = format!("{by}, {honest_percent} % honest, d = {bits}");
+                let reached =
+                    run.attack_one_code(evaluation, &defence, "hijacked by its coordinator", setting)?;
                 if best.as_ref().is_none_or(|(most, ..)| reached > *most) {
                     best = Some((reached, run, defence));
                 }
@@ -87,7 +80,7 @@ fn hijacked(
     };
     let attempt = Attempt::begin(AttackId::Hijack(by), &knowledge(by, victim), 1);
     let owned = [&victim.test.auxiliary[..], &victim.test.elsewhere].concat();
-    let mut hijacker = Hijacker::new(by, victim, like.cut, &owned)?;
+    let mut hijacker = hijacker(by, victim, like.cut, &owned)?;
     let name = by.to_string().to_lowercase();
     let cheating = Cheating {
         goal: Goal::Hijacked(Box::new(|rows: &[u32], codes: &[f32]| hijacker.gradient(rows, codes))),
@@ -122,49 +115,32 @@ fn knowledge(by: Hijack, victim: &VictimContext) -> Vec<Knowledge> {
     knows
 }
 
-/// A hijacker at work.
-enum Hijacker<'a> {
-    Urvfl(Box<Urvfl<'a>>),
-    Fsha(Box<Fsha>),
-}
-
-impl<'a> Hijacker<'a> {
-    /// One that owns these rows, with a surrogate of the victim's architecture.
-    fn new(by: Hijack, victim: &VictimContext<'a>, cut: CutKind, owned: &'a [u32]) -> anyhow::Result<Self> {
-        let (evidence, owner, seed) = (victim.evidence, victim.owner, victim.config.seed);
-        let steps = evidence.plan.updates();
-        if by == Hijack::Fsha {
-            let config = FshaConfig { seed, ..FshaConfig::default() };
-            let pilot = untrained(victim, cut, steps + u64::from(config.head_start))?;
-            return Ok(Self::Fsha(Box::new(Fsha::new(config, pilot, auxiliary(victim, owned)))));
-        }
-        let head_start = ((PASSES * owned.len()).div_ceil(BATCH) as u64).clamp(LEAST_UPDATES, MOST_UPDATES);
-        let sync = by == Hijack::UrvflSync;
-        let config = UrvflConfig { sync, head_start, seed, ..UrvflConfig::default() };
-        let surrogate = untrained(victim, cut, config.updates(steps))?;
-        let known = Known {
-            columns: &owner.columns,
-            auxiliary: owned,
-            labels: &evidence.labels,
-            own: victim.own,
-            pixels: owner.image.is_some(),
-        };
-        Ok(Self::Urvfl(Box::new(Urvfl::new(&config, surrogate, known, steps))))
+/// A hijacker that owns these rows, with a surrogate of the victim's architecture.
+fn hijacker<'a>(
+    by: Hijack,
+    victim: &VictimContext<'a>,
+    cut: CutKind,
+    owned: &'a [u32],
+) -> anyhow::Result<Hijacker<'a>> {
+    let (evidence, owner, seed) = (victim.evidence, victim.owner, victim.config.seed);
+    let steps = evidence.plan.updates();
+    if by == Hijack::Fsha {
+        let config = FshaConfig { seed, ..FshaConfig::default() };
+        let pilot = untrained(victim, cut, steps + u64::from(config.head_start))?;
+        return Ok(Hijacker::Fsha(Box::new(Fsha::new(config, pilot, auxiliary(victim, owned)))));
     }
-
-    fn gradient(&mut self, rows: &[u32], codes: &[f32]) -> Vec<f32> {
-        match self {
-            Self::Urvfl(urvfl) => urvfl.gradient(rows, codes),
-            Self::Fsha(fsha) => fsha.gradient(codes),
-        }
-    }
-
-    fn reconstruct(&self, codes: &[f32], rows: &[u32]) -> Vec<f32> {
-        match self {
-            Self::Urvfl(urvfl) => urvfl.reconstruct(codes, rows),
-            Self::Fsha(fsha) => fsha.reconstruct(codes, rows.len()),
-        }
-    }
+    let head_start = ((PASSES * owned.len()).div_ceil(BATCH) as u64).clamp(LEAST_UPDATES, MOST_UPDATES);
+    let sync = by == Hijack::UrvflSync;
+    let config = UrvflConfig { sync, head_start, seed, ..UrvflConfig::default() };
+    let surrogate = untrained(victim, cut, config.updates(steps))?;
+    let known = Known {
+        columns: &owner.columns,
+        auxiliary: owned,
+        labels: &evidence.labels,
+        own: victim.own,
+        pixels: owner.image.is_some(),
+    };
+    Ok(Hijacker::Urvfl(Box::new(Urvfl::new(&config, surrogate, known, steps))))
 }
 
 /// The rows that FSHA owns. Pixels are guessed as they are, other columns in standard deviations.
@@ -173,10 +149,8 @@ fn auxiliary(victim: &VictimContext, owned: &[u32]) -> Auxiliary {
     let scales = match victim.owner.image {
         Some(_) => Vec::new(),
         None => {
-            let (mean, deviation) = moments(columns, owned);
-            // A column that is the same everywhere stays as it is.
-            let spread = deviation.into_iter().map(|of| if of < 1e-6 { 1.0 } else { of });
-            mean.into_iter().zip(spread).collect()
+            let (mean, deviation) = scales(columns, owned);
+            mean.into_iter().zip(deviation).collect()
         }
     };
     Auxiliary { values: columns.gather(owned), columns: columns.cols(), scales }

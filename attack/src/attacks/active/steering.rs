@@ -10,7 +10,7 @@ use crate::evaluation::PrivacyEvaluation;
 use crate::evaluation::adversary::Release;
 use crate::evaluation::attack::{About, Attack, Need};
 use crate::evaluation::victim::AttackSurface;
-use crate::report::{Change, Defence, Knowledge, Population};
+use crate::report::{Change, Defence, Knowledge};
 
 /// Power of the goal's gradient, as multiples of the honest one's.
 const WEIGHTS: [u32; 2] = [1, 10];
@@ -43,6 +43,15 @@ impl Towards {
             Self::OwnEarlierCodes => Change::SteeredContrastive(weight),
         }
     }
+
+    /// What a setting says of it behind the weight.
+    fn in_words(self) -> &'static str {
+        match self {
+            Self::Decoded => "",
+            Self::Apart => ", without any columns",
+            Self::OwnEarlierCodes => ", by own earlier codes",
+        }
+    }
 }
 
 impl Attack for Steering {
@@ -58,20 +67,9 @@ impl Attack for Steering {
             for weight in WEIGHTS {
                 let run = steer(evaluation, CutLayer::Hash, towards, weight)?;
                 let defence = surfaces.codes.defence.changed(towards.change(weight));
-                let reached = {
-                    let surface = AttackSurface::repeated(&run.simulated, &surfaces.codes, defence.clone());
-                    let reached = run.attack(evaluation, &surface, &victim.test, &[Release::OneCode])?;
-                    let how = match towards {
-                        Towards::Decoded => "",
-                        Towards::Apart => ", without any columns",
-                        Towards::OwnEarlierCodes => ", by own earlier codes",
-                    };
-                    let setting = format!("weight {weight}, d = {bits}{how}");
-                    let point =
-                        evaluation.price("steered by its coordinator", setting, &surface, Population::Test);
-                    evaluation.findings.utility.extend(point);
-                    reached
-                };
+                let setting = format!("weight {weight}, d = {bits}{}", towards.in_words());
+                let reached =
+                    run.attack_one_code(evaluation, &defence, "steered by its coordinator", setting)?;
                 if best.as_ref().is_none_or(|(most, ..)| reached > *most) {
                     best = Some((reached, run, defence));
                 }

@@ -12,16 +12,14 @@
 use hashvfl_core::CodeForm;
 use hashvfl_data::Matrix;
 use hashvfl_learning::Encoder;
-use hashvfl_learning::encoder::CutLayer;
 use hashvfl_learning::top::loss::Labels;
 
 use crate::attacks::active::dac::{Dac, Labelled};
 use crate::attacks::reconstruction::batches::Batches;
 use crate::attacks::reconstruction::column_decoder::ColumnDecoder;
 use crate::attacks::reconstruction::substitute::{BATCH, Substitute};
-use crate::evaluation::score::moments;
+use crate::evaluation::score::scales;
 use crate::evidence::knowledge::side_by_side;
-use crate::report::CutKind;
 
 /// Ranges into which labels that are numbers are cut.
 const RANGES: usize = 8;
@@ -92,17 +90,13 @@ impl<'a> Urvfl<'a> {
         let Known { columns, auxiliary, labels, own, pixels } = known;
         let (form, seed) = (surrogate.form(), config.seed);
         let (count, classes) = classed(labels);
-        let cut = match surrogate.cut() {
-            CutLayer::Hash => CutKind::Codes,
-            CutLayer::SimulatedFloat => CutKind::SimulatedFloats,
-        };
         let inputs = form.latents() + own.map_or(0, Matrix::cols);
         let updates = config.updates(steps);
         let mut hijacker = Self {
             sync: config.sync,
             classes,
-            scales: own.map(|own| moments(own, auxiliary)).unwrap_or_default(),
-            surrogate: Substitute::of(surrogate, columns, auxiliary, cut),
+            scales: own.map(|own| scales(own, auxiliary)).unwrap_or_default(),
+            surrogate: Substitute::of(surrogate, columns, auxiliary),
             decoder: ColumnDecoder::new(inputs, columns, auxiliary, pixels, updates, seed),
             dac: Dac::new(form.latents(), count, &config.hidden, config.learning_rate, seed),
             batches: Batches::new(auxiliary, BATCH, seed),
@@ -173,8 +167,7 @@ impl<'a> Urvfl<'a> {
         let mut own = own.gather(rows);
         let (mean, deviation) = &self.scales;
         for (value, (mean, deviation)) in own.iter_mut().zip(mean.iter().zip(deviation).cycle()) {
-            let spread = if *deviation < 1e-6 { 1.0 } else { *deviation };
-            *value = (*value - mean) / spread;
+            *value = (*value - mean) / deviation;
         }
         side_by_side(&[codes.to_vec(), own], rows.len()).1
     }
@@ -201,6 +194,7 @@ mod tests {
     use hashvfl_learning::EncoderConfig;
     use hashvfl_learning::bottom::{BottomConfig, InputShape, MlpConfig};
     use hashvfl_learning::device::Device;
+    use hashvfl_learning::encoder::CutLayer;
     use hashvfl_learning::schedule::Rates;
 
     use super::*;

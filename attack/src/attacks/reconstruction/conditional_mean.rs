@@ -45,9 +45,7 @@ impl Attack for ConditionalMean {
             let mut grid = AdversaryGrid::new(victim, surface, &victim.test, &[Release::OneCode]);
             evaluation.keep_grid(&mut grid)?;
             evaluation.keep_attributes(&mut grid)?;
-            if victim.config.white_box && !surface.encoders.is_empty() {
-                evaluation.grids.insert(surface.cut, grid);
-            }
+            evaluation.grids.insert(surface.cut, grid);
         }
         Ok(())
     }

@@ -18,6 +18,7 @@ use crate::evaluation::findings::AttackOutcome;
 use crate::evaluation::victim::{AttackSurface, VictimContext};
 use crate::evidence::observed::ObservedAt;
 use crate::report::Knowledge;
+use hashvfl_leakage::cores::on_all_cores;
 
 /// Widths of the kernels, as fractions of the mean squared distance of codes.
 const KERNELS: [f32; 5] = [0.125, 0.25, 0.5, 1.0, 2.0];
@@ -38,8 +39,8 @@ impl Attack for Fora {
 
     fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {
         let (victim, surfaces) = (evaluation.victim, evaluation.surfaces);
-        for surface in surfaces.all() {
-            evaluation.keep(attack(victim, surface)?);
+        for attacked in on_all_cores(&surfaces.all(), |surface| attack(victim, surface)) {
+            evaluation.keep(attacked?);
         }
         Ok(())
     }
@@ -123,27 +124,41 @@ fn spread(ours: &[f32], theirs: &[f32], bits: usize) -> f32 {
 /// The gradient for `ours` of its squared maximum mean discrepancy to `theirs` under a sum of Gaussian kernels (Gretton
 /// et al. 2012) as wide as `spread` says, both [rows, bits].
 fn discrepancy(ours: &[f32], theirs: &[f32], bits: usize, spread: f32) -> Vec<f32> {
-    let (ours_rows, theirs_rows) = ((ours.len() / bits) as f32, (theirs.len() / bits) as f32);
+    let (rows, theirs_rows) = (ours.len() / bits, (theirs.len() / bits) as f32);
+    let (among, between) = (2.0 / (rows as f32).powi(2), -2.0 / (rows as f32 * theirs_rows));
+    // As steep from one to the other as back.
+    let mut slopes = vec![0.0; rows * rows];
+    for (i, a) in ours.chunks_exact(bits).enumerate() {
+        for (j, b) in ours.chunks_exact(bits).enumerate().take(i + 1) {
+            let slope = slope(a, b, spread);
+            slopes[i * rows + j] = slope;
+            slopes[j * rows + i] = slope;
+        }
+    }
     let mut gradient = vec![0.0; ours.len()];
-    for (gradient, a) in gradient.chunks_exact_mut(bits).zip(ours.chunks_exact(bits)) {
-        for b in ours.chunks_exact(bits) {
-            add_pull(gradient, a, b, spread, 2.0 / ours_rows.powi(2));
+    for (i, (gradient, a)) in gradient.chunks_exact_mut(bits).zip(ours.chunks_exact(bits)).enumerate() {
+        for (b, slope) in ours.chunks_exact(bits).zip(&slopes[i * rows..]) {
+            add_pull(gradient, a, b, among * slope);
         }
         for b in theirs.chunks_exact(bits) {
-            add_pull(gradient, a, b, spread, -2.0 / (ours_rows * theirs_rows));
+            add_pull(gradient, a, b, between * slope(a, b, spread));
         }
     }
     gradient
 }
 
-/// Adds to `gradient` the slope of the kernels between `a` and `b` at `a`, `weight` times.
-fn add_pull(gradient: &mut [f32], a: &[f32], b: &[f32], spread: f32, weight: f32) {
-    let far = distance(a, b);
-    let slope = |fraction: &f32| {
+/// The slope of the kernels between `a` and `b` at `a`, as a multiple of what is between them.
+fn slope(a: &[f32], b: &[f32], spread: f32) -> f32 {
+    let (far, mut slope) = (distance(a, b), 0.0);
+    for fraction in KERNELS {
         let width = (fraction * spread).max(1e-12);
-        -2.0 / width * (-far / width).exp()
-    };
-    let slope = weight * KERNELS.iter().map(slope).sum::<f32>();
+        slope += -2.0 / width * (-far / width).exp();
+    }
+    slope
+}
+
+/// Adds to `gradient` this `slope` between `a` and `b`.
+fn add_pull(gradient: &mut [f32], a: &[f32], b: &[f32], slope: f32) {
     gradient.iter_mut().zip(a.iter().zip(b)).for_each(|(sum, (a, b))| *sum += slope * (a - b));
 }
 

@@ -18,9 +18,12 @@ use crate::attacks::reconstruction::predictions::{predictions, probabilities, sc
 use crate::evaluation::PrivacyEvaluation;
 use crate::evaluation::attack::{About, Attack, Need};
 use crate::evaluation::context::{AttackContext, Attempt};
+use crate::evaluation::findings::AttackOutcome;
 use crate::evaluation::score::moments;
+use crate::evaluation::victim::{AttackSurface, VictimContext};
 use crate::evidence::observed::ObservedAt;
 use crate::report::Knowledge;
+use hashvfl_leakage::cores::on_all_cores;
 
 /// Values of noise that the generator is given, and its draws whose mean is the guess.
 const NOISE: usize = 8;
@@ -51,26 +54,30 @@ impl Attack for Grna {
 
     fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {
         let (victim, surfaces) = (evaluation.victim, evaluation.surfaces);
-        let Some(own) = victim.own else { return Ok(()) };
-        for surface in surfaces.all() {
-            let (Some(top), Some(encoder)) = (surface.top, surface.encoders.get(victim.place)) else {
-                continue;
-            };
-            let attempt = Attempt::begin(AttackId::Grna, KNOWS, 1);
-            let context = victim.test_context(surface);
-            let targets = context.searched();
-            let seen = predictions(top, surface, targets)?;
-            let parts = surface.observed.gather_all(ObservedAt::Frozen, targets)?;
-            let numbers = seen.len() / targets.len();
-            let mut generator = Generator::new(&context, own, encoder, top, targets)?;
-            generator.learn(&parts, &seen);
-            let note = format!(
-                "{UPDATES} updates of a generator through both models, no auxiliary record but for means"
-            );
-            evaluation.keep(scored(&context, attempt.noted(note), generator.guess(), numbers));
+        for attacked in on_all_cores(&surfaces.all(), |surface| attack(victim, surface)) {
+            if let Some(attacked) = attacked? {
+                evaluation.keep(attacked);
+            }
         }
         Ok(())
     }
+}
+
+/// The attack at one cut, where both models are there.
+fn attack(victim: &VictimContext, surface: &AttackSurface) -> anyhow::Result<Option<AttackOutcome>> {
+    let models = (victim.own, surface.top, surface.encoders.get(victim.place));
+    let (Some(own), Some(top), Some(encoder)) = models else { return Ok(None) };
+    let attempt = Attempt::begin(AttackId::Grna, KNOWS, 1);
+    let context = victim.test_context(surface);
+    let targets = context.searched();
+    let seen = predictions(top, surface, targets)?;
+    let parts = surface.observed.gather_all(ObservedAt::Frozen, targets)?;
+    let numbers = seen.len() / targets.len();
+    let mut generator = Generator::new(&context, own, encoder, top, targets)?;
+    generator.learn(&parts, &seen);
+    let note =
+        format!("{UPDATES} updates of a generator through both models, no auxiliary record but for means");
+    Ok(Some(scored(&context, attempt.noted(note), generator.guess(), numbers)))
 }
 
 /// A generator of the targets' columns.

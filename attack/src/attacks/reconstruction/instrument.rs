@@ -33,6 +33,7 @@ use crate::evaluation::victim::AttackSurface;
 use crate::evidence::knowledge::{Fact, Features};
 use crate::evidence::observed::ObservedAt;
 use crate::report::{CutKind, Knowledge};
+use hashvfl_leakage::cores::on_all_cores;
 use hashvfl_leakage::regression::ensemble::paired;
 use hashvfl_leakage::regression::family::Effort;
 use hashvfl_leakage::regression::{Regression, column_means};
@@ -43,6 +44,8 @@ pub struct Instrument;
 const KNOWS: &[Knowledge] =
     &[Knowledge::Labels, Knowledge::OtherCodes, Knowledge::OwnColumns, Knowledge::NoAuxiliaryCodes];
 
+/// What makes columns of people expected.
+const FACTS: &[Fact] = &[Fact::Label, Fact::OwnColumns];
 /// People and records that are compared at most.
 const MOST_PEOPLE: usize = 4_000;
 const MOST_RECORDS: usize = 12_000;
@@ -75,14 +78,18 @@ impl Attack for Instrument {
         let people = [&victim.test.auxiliary[..], &victim.test.elsewhere].concat();
         let all: Vec<u32> = (0..victim.evidence.labels.len() as u32).collect();
         let records = victim.ownership.never_owned(&all);
-        let facts = [Fact::Label, Fact::OwnColumns];
+        let lookalikes = Lookalikes::new(&victim.test_context(&surfaces.codes), &people)?;
         for surface in [&surfaces.codes, &surfaces.floats] {
             let context = victim.test_context(surface);
-            let models = CodeModels::learn(&context, &people, &records, &facts)?;
+            let models = CodeModels::learn(&context, &lookalikes, &records)?;
             let observed =
                 surface.observed.with(victim.place, ObservedAt::Frozen, &people, &models.draw(&people));
             let surface = AttackSurface { observed: &observed, ..surface.clone() };
-            let grid = AdversaryGrid::new(victim, &surface, &victim.test, &[Release::OneCode]);
+            let mut grid = AdversaryGrid::new(victim, &surface, &victim.test, &[Release::OneCode]);
+            if let Some(usual) = evaluation.grids.get(&surface.cut) {
+                // What is known without codes is the same.
+                grid = grid.filled_from(usual, &[Release::Nothing]);
+            }
             let grid = grid.special(AttackId::Instrument, Some(Knowledge::NoAuxiliaryCodes));
             evaluation.keep_grid(&mut grid.trusted(models.trust))?;
         }
@@ -116,33 +123,30 @@ struct Candidates<'a> {
 }
 
 impl<'a> CodeModels<'a> {
-    /// The models under which the codes of `records` are likeliest, given `people` whose codes nobody knows.
+    /// The models under which the codes of `records` are likeliest, given the people who may have their columns, whose codes nobody
+    /// knows.
     fn learn(
         context: &'a AttackContext<'a>,
-        people: &[u32],
+        lookalikes: &Lookalikes,
         records: &[u32],
-        facts: &[Fact],
     ) -> anyhow::Result<Self> {
-        let people = &people[..people.len().min(MOST_PEOPLE)];
         let mut seen: Vec<u32> = records.to_vec();
         seen.retain(|record| context.sources.knows(&[Fact::Code], *record));
         shuffle(&mut seen, &mut stream(context.seed, "records of an instrument", &[]));
         seen.truncate(MOST_RECORDS);
-        let (mean, deviation) = moments(context.columns, people);
+        let (mean, deviation) = moments(context.columns, &lookalikes.people);
         let device = Device::flex().autodiff();
         let codes = context.sources.features(&[Fact::Code], &seen)?;
         let units = units(&codes, context.cut);
         let mut learned = Self { context, mean, deviation, models: Vec::new(), device, units, trust: 0.0 };
-        let columns = learned.standard(people);
+        let columns = learned.standard(&lookalikes.people);
         let scaled = codes.values.iter().zip(learned.units.iter().cycle());
         let codes = scaled.map(|(value, (mean, deviation))| (value - mean) / deviation).collect();
-        let of_record = of_record(context, people, &seen, facts)?;
+        let of_record = lookalikes.of(context, &seen)?;
         let candidates = Candidates { of_record, codes, columns: &columns, values: learned.units.len() };
         let asked = seen.len() / ASKED;
-        for number in 0..MODELS {
-            let model = learned.fit(&candidates, asked, number);
-            learned.models.push(model);
-        }
+        let numbers: Vec<u64> = (0..MODELS).collect();
+        learned.models = on_all_cores(&numbers, |number| learned.fit(&candidates, asked, *number));
         learned.trust = learned.trust_in(&candidates, asked);
         Ok(learned)
     }
@@ -172,8 +176,9 @@ impl<'a> CodeModels<'a> {
             let (inputs, rows) = candidates.inputs(&of_record, self.mean.len());
             let (outputs, trace) = model.forward(self.tensor(inputs, rows), &mut Dropout::off());
             let outputs = to_host(outputs);
-            let gradient = self.tensor(likelihood.gradient(&outputs, &codes), rows);
-            likelihood.learn(&outputs, &codes);
+            let shares = likelihood.shares(&outputs, &codes);
+            let gradient = self.tensor(likelihood.gradient(&outputs, &codes, &shares), rows);
+            likelihood.learn(&outputs, &codes, &shares);
             let mut gradients = model.backward_weights(trace, gradient);
             model = adam.update(model, &mut gradients, rates.at(update));
         }
@@ -183,20 +188,25 @@ impl<'a> CodeModels<'a> {
     /// By how much the first `asked` records' codes are likelier given the people who may have their columns than given those of
     /// the record after, beside what of that may be chance.
     fn trust_in(&self, candidates: &Candidates, asked: usize) -> f64 {
-        let mut unlikely: [Vec<f64>; 2] = [Vec::new(), Vec::new()];
-        for record in 0..asked {
-            for (of, unlikely) in [record, (record + 1) % asked].into_iter().zip(&mut unlikely) {
-                let (inputs, rows) = candidates.inputs(&[&candidates.of_record[of]], self.mean.len());
-                let mut likely = Vec::new();
-                for (model, likelihood) in &self.models {
-                    let outputs = model.forward(self.tensor(inputs.clone(), rows), &mut Dropout::off()).0;
-                    likely.extend(likelihood.of(&to_host(outputs), candidates.code(record)));
-                }
-                unlikely.push(-of_any(&likely));
-            }
-        }
-        let (gain, error) = paired(&unlikely[1], &unlikely[0]);
+        let records: Vec<usize> = (0..asked).collect();
+        let unlikely = on_all_cores(&records, |record| {
+            [*record, (record + 1) % asked].map(|of| self.unlikely(candidates, *record, of))
+        });
+        let (own, others): (Vec<f64>, Vec<f64>) =
+            unlikely.into_iter().map(|[own, other]| (own, other)).unzip();
+        let (gain, error) = paired(&others, &own);
         if gain > error { 1.0 - (error / gain).powi(2) } else { 0.0 }
+    }
+
+    /// Minus the logarithm of how likely a record's code is, given the people who may have the columns of another.
+    fn unlikely(&self, candidates: &Candidates, record: usize, other: usize) -> f64 {
+        let (inputs, rows) = candidates.inputs(&[&candidates.of_record[other]], self.mean.len());
+        let mut likely = Vec::new();
+        for (model, likelihood) in &self.models {
+            let outputs = model.forward(self.tensor(inputs.clone(), rows), &mut Dropout::off()).0;
+            likely.extend(likelihood.of(&to_host(outputs), candidates.code(record)));
+        }
+        -of_any(&likely)
     }
 
     /// Codes of `people` [people, values], each by one of the models.
@@ -258,22 +268,39 @@ fn of_any(likely: &[f32]) -> f64 {
     f64::from(most) + likely.iter().map(|likely| f64::from(likely - most).exp()).sum::<f64>().ln()
 }
 
-/// For each of the records the places of people who may have its columns: those of whom own columns make nearly the same expected.
-/// What is expected of a person is so without that person, as of a record.
-fn of_record(
-    context: &AttackContext,
-    people: &[u32],
-    records: &[u32],
-    facts: &[Fact],
-) -> anyhow::Result<Vec<Vec<u32>>> {
-    let examples = context.examples(facts, people)?;
-    let (regression, expected) = Regression::out_of_fold(&examples, context.seed, Effort::Check);
-    let (width, (_, deviation)) = (context.columns.cols(), moments(context.columns, people));
-    let scaled = |values: Vec<f32>| -> Vec<f32> {
-        values.iter().zip(deviation.iter().cycle()).map(|(value, scale)| value / scale.max(1e-6)).collect()
-    };
-    let (expected, asked) = (scaled(expected), scaled(context.predict(&regression, facts, records)?));
-    Ok(asked.chunks_exact(width).map(|row| nearest(row, &expected)).collect())
+/// People and what own columns and label make expected of each, without that person, as of a record: who may have the columns of
+/// which record. It looks at no code, so it is the same whatever left the victim.
+struct Lookalikes {
+    people: Vec<u32>,
+    regression: Regression,
+    /// [people, columns], in standard deviations.
+    expected: Vec<f32>,
+    deviation: Vec<f32>,
+}
+
+impl Lookalikes {
+    /// Of the first of `people`.
+    fn new(context: &AttackContext, people: &[u32]) -> anyhow::Result<Self> {
+        let people = people[..people.len().min(MOST_PEOPLE)].to_vec();
+        let examples = context.examples(FACTS, &people)?;
+        let (regression, expected) = Regression::out_of_fold(&examples, context.seed, Effort::Check);
+        let (_, deviation) = moments(context.columns, &people);
+        let expected = scaled(&expected, &deviation);
+        Ok(Self { people, regression, expected, deviation })
+    }
+
+    /// For each of `records` the places of people who may have its columns: those of whom nearly the same is expected.
+    fn of(&self, context: &AttackContext, records: &[u32]) -> anyhow::Result<Vec<Vec<u32>>> {
+        let asked = scaled(&context.predict(&self.regression, FACTS, records)?, &self.deviation);
+        let rows: Vec<&[f32]> = asked.chunks_exact(self.deviation.len()).collect();
+        let expected = &self.expected;
+        Ok(on_all_cores(&rows, |row| nearest(row, expected)))
+    }
+}
+
+/// Rows of `values`, each divided by `deviation`.
+fn scaled(values: &[f32], deviation: &[f32]) -> Vec<f32> {
+    values.iter().zip(deviation.iter().cycle()).map(|(value, scale)| value / scale.max(1e-6)).collect()
 }
 
 impl Candidates<'_> {

@@ -5,7 +5,10 @@ use crate::attacks::AttackId;
 use crate::evaluation::PrivacyEvaluation;
 use crate::evaluation::attack::{About, Attack};
 use crate::evaluation::context::Attempt;
+use crate::evaluation::findings::AttackOutcome;
+use crate::evaluation::victim::{AttackSurface, VictimContext};
 use crate::evidence::knowledge::Fact;
+use hashvfl_leakage::cores::on_all_cores;
 use hashvfl_leakage::regression::Regression;
 
 /// The inverse network.
@@ -18,16 +21,20 @@ impl Attack for InverseNetwork {
 
     fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {
         let (victim, surfaces) = (evaluation.victim, evaluation.surfaces);
-        for surface in surfaces.all() {
-            let mut context = victim.test_context(surface);
-            let known = context.owned_frozen();
-            context.auxiliary = &known;
-            let attempt = Attempt::begin(AttackId::InverseNetwork, &[], 1);
-            let examples = context.examples(&[Fact::Code], context.auxiliary)?;
-            let network = Regression::inverse_network(&examples, context.seed);
-            let guess = context.predict(&network, &[Fact::Code], context.targets)?;
-            evaluation.keep_beside_mean(context.scored(attempt, guess));
+        for attacked in on_all_cores(&surfaces.all(), |surface| attack(victim, surface)) {
+            evaluation.keep_beside_mean(attacked?);
         }
         Ok(())
     }
+}
+
+fn attack(victim: &VictimContext, surface: &AttackSurface) -> anyhow::Result<AttackOutcome> {
+    let mut context = victim.test_context(surface);
+    let known = context.owned_frozen();
+    context.auxiliary = &known;
+    let attempt = Attempt::begin(AttackId::InverseNetwork, &[], 1);
+    let examples = context.examples(&[Fact::Code], context.auxiliary)?;
+    let network = Regression::inverse_network(&examples, context.seed);
+    let guess = context.predict(&network, &[Fact::Code], context.targets)?;
+    Ok(context.scored(attempt, guess))
 }

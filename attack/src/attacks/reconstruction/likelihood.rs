@@ -26,64 +26,62 @@ impl Likelihood {
 
     /// The logarithm of how likely `code` is by each row of `outputs`, but for what is the same for all.
     pub fn of(&self, outputs: &[f32], code: &[f32]) -> Vec<f32> {
-        outputs.chunks_exact(code.len()).map(|outputs| self.of_row(outputs, code)).collect()
-    }
-
-    fn of_row(&self, outputs: &[f32], code: &[f32]) -> f32 {
-        let pairs = outputs.iter().zip(code);
+        let rows = outputs.chunks_exact(code.len());
         match self {
-            Self::Bits => pairs.map(|(odds, bit)| sigmoid(bit * odds).max(1e-12).ln()).sum(),
-            Self::Floats(variances) => pairs
-                .zip(variances)
-                .map(|((output, value), variance)| {
-                    -0.5 * ((value - output).powi(2) / variance + variance.ln())
-                })
-                .sum(),
+            Self::Bits => rows.map(|outputs| of_bits(outputs, code)).collect(),
+            Self::Floats(variances) => {
+                let spreads: Vec<(f32, f32)> = variances.iter().map(|of| (*of, of.ln())).collect();
+                rows.map(|outputs| of_floats(outputs, code, &spreads)).collect()
+            }
         }
     }
 
-    /// The gradient, with respect to `outputs` [records, candidates, values], of minus the mean logarithm of how likely `codes` are
-    /// where each candidate is as likely as another.
-    pub fn gradient(&self, outputs: &[f32], codes: &[&[f32]]) -> Vec<f32> {
-        let mut gradient = Vec::with_capacity(outputs.len());
+    /// How likely each record's code among `codes` is that of each of its candidates, whose `outputs` are [records, candidates,
+    /// values]: [records, candidates].
+    pub fn shares(&self, outputs: &[f32], codes: &[&[f32]]) -> Vec<f32> {
+        let mut shares = Vec::new();
         for (outputs, code) in of_records(outputs, codes) {
-            let shares = self.shares(outputs, code);
-            for (outputs, share) in outputs.chunks_exact(code.len()).zip(shares) {
-                let weight = share / codes.len() as f32;
-                let pairs = outputs.iter().zip(code);
-                match self {
-                    Self::Bits => {
-                        gradient.extend(pairs.map(|(odds, bit)| -weight * bit * sigmoid(-bit * odds)));
-                    }
-                    Self::Floats(variances) => gradient.extend(
-                        pairs
-                            .zip(variances)
-                            .map(|((output, value), variance)| weight * (output - value) / variance),
-                    ),
-                }
+            let mut likely = self.of(outputs, code);
+            let most = likely.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            likely.iter_mut().for_each(|value| *value = (*value - most).exp());
+            let all: f32 = likely.iter().sum();
+            shares.extend(likely.into_iter().map(|value| value / all));
+        }
+        shares
+    }
+
+    /// The gradient, with respect to `outputs` [records, candidates, values], of minus the mean logarithm of how likely `codes` are
+    /// where each candidate is as likely as another, and `shares` are theirs.
+    pub fn gradient(&self, outputs: &[f32], codes: &[&[f32]], shares: &[f32]) -> Vec<f32> {
+        let mut gradient = Vec::with_capacity(outputs.len());
+        for (outputs, code, share) in of_candidates(outputs, codes, shares) {
+            let weight = share / codes.len() as f32;
+            let pairs = outputs.iter().zip(code);
+            match self {
+                Self::Bits => gradient.extend(pairs.map(|(odds, bit)| -weight * bit * sigmoid(-bit * odds))),
+                Self::Floats(variances) => gradient.extend(
+                    pairs
+                        .zip(variances)
+                        .map(|((output, value), variance)| weight * (output - value) / variance),
+                ),
             }
         }
         gradient
     }
 
     /// Learns from a batch how far floats lie from outputs, by the candidates whose they may be.
-    pub fn learn(&mut self, outputs: &[f32], codes: &[&[f32]]) {
-        let Self::Floats(before) = &*self else { return };
-        let mut squares = vec![0.0; before.len()];
-        for (outputs, code) in of_records(outputs, codes) {
-            let shares = self.shares(outputs, code);
-            for (outputs, share) in outputs.chunks_exact(code.len()).zip(shares) {
-                let pairs = outputs.iter().zip(code);
-                squares
-                    .iter_mut()
-                    .zip(pairs)
-                    .for_each(|(sum, (output, value))| *sum += share * (value - output).powi(2));
+    pub fn learn(&mut self, outputs: &[f32], codes: &[&[f32]], shares: &[f32]) {
+        let Self::Floats(variances) = self else { return };
+        let mut squares = vec![0.0; variances.len()];
+        for (outputs, code, share) in of_candidates(outputs, codes, shares) {
+            for (sum, (output, value)) in squares.iter_mut().zip(outputs.iter().zip(code)) {
+                *sum += share * (value - output).powi(2);
             }
         }
-        let renewed = |(before, sum): (&f32, f32)| {
-            ((1.0 - RENEWED) * before + RENEWED * sum / codes.len() as f32).max(LEAST_VARIANCE)
-        };
-        *self = Self::Floats(before.iter().zip(squares).map(renewed).collect());
+        for (variance, sum) in variances.iter_mut().zip(squares) {
+            *variance =
+                ((1.0 - RENEWED) * *variance + RENEWED * sum / codes.len() as f32).max(LEAST_VARIANCE);
+        }
     }
 
     /// Values that may follow from one row of `outputs`.
@@ -101,15 +99,21 @@ impl Likelihood {
             }
         }
     }
+}
 
-    /// How likely `code` is that of each candidate, whose rows `outputs` are.
-    fn shares(&self, outputs: &[f32], code: &[f32]) -> Vec<f32> {
-        let mut likely = self.of(outputs, code);
-        let most = likely.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        likely.iter_mut().for_each(|value| *value = (*value - most).exp());
-        let all: f32 = likely.iter().sum();
-        likely.into_iter().map(|value| value / all).collect()
-    }
+/// The same of bits, by one row of log odds.
+fn of_bits(odds: &[f32], code: &[f32]) -> f32 {
+    odds.iter().zip(code).map(|(odds, bit)| sigmoid(bit * odds).max(1e-12).ln()).sum()
+}
+
+/// The same of floats, by one row of outputs; `spreads` are variances and their logarithms.
+fn of_floats(outputs: &[f32], code: &[f32], spreads: &[(f32, f32)]) -> f32 {
+    let pairs = outputs.iter().zip(code).zip(spreads);
+    pairs
+        .map(|((output, value), (variance, logarithm))| {
+            -0.5 * ((value - output).powi(2) / variance + logarithm)
+        })
+        .sum()
 }
 
 /// The outputs of each record's candidates, and its code.
@@ -118,6 +122,17 @@ fn of_records<'a>(
     codes: &'a [&'a [f32]],
 ) -> impl Iterator<Item = (&'a [f32], &'a [f32])> {
     outputs.chunks_exact(outputs.len() / codes.len().max(1)).zip(codes.iter().copied())
+}
+
+/// The outputs of each candidate of each record, the record's code, and the candidate's share.
+fn of_candidates<'a>(
+    outputs: &'a [f32],
+    codes: &'a [&'a [f32]],
+    shares: &'a [f32],
+) -> impl Iterator<Item = (&'a [f32], &'a [f32], f32)> {
+    let rows = of_records(outputs, codes)
+        .flat_map(|(outputs, code)| outputs.chunks_exact(code.len()).map(move |outputs| (outputs, code)));
+    rows.zip(shares).map(|((outputs, code), share)| (outputs, code, *share))
 }
 
 fn sigmoid(value: f32) -> f32 {
@@ -140,7 +155,9 @@ mod tests {
                 let each = likelihood.of(outputs, &code);
                 -(each.iter().map(|likely| likely.exp()).sum::<f32>() / 3.0).ln()
             };
-            let found = likelihood.gradient(&outputs, &[&code[..]]);
+            let codes = [&code[..]];
+            let shares = likelihood.shares(&outputs, &codes);
+            let found = likelihood.gradient(&outputs, &codes, &shares);
             for (place, found) in found.iter().enumerate() {
                 let mut moved = outputs;
                 moved[place] += 1e-2;
@@ -159,7 +176,8 @@ mod tests {
         let (outputs, codes) = ([0.0_f32, 1.0, 5.0, 1.0], [[0.0_f32, 3.0], [5.0, -1.0]]);
         let codes: Vec<&[f32]> = codes.iter().map(|code| &code[..]).collect();
         for _ in 0..400 {
-            likelihood.learn(&outputs, &codes);
+            let shares = likelihood.shares(&outputs, &codes);
+            likelihood.learn(&outputs, &codes, &shares);
         }
         let Likelihood::Floats(variances) = &likelihood else { panic!("floats") };
         assert!(variances[0] == LEAST_VARIANCE && (variances[1] - 4.0).abs() < 1e-3, "{variances:?}");

@@ -6,9 +6,12 @@
 //! sent. For floats, which nobody sent, the run is repeated in this process; so it is where records were erased from the transcript
 //! since. Unless parties named their seeds, such a repetition of codes has other first weights than the run.
 
+use std::path::Path;
+
 use anyhow::Context;
 use hashvfl_learning::Classifier;
 use hashvfl_learning::encoder::CutLayer;
+use hashvfl_transcript::Recording;
 
 use crate::attacks::AttackId;
 use crate::attacks::reconstruction::moment::{LastSent, Moment};
@@ -19,12 +22,14 @@ use crate::evaluation::PrivacyEvaluation;
 use crate::evaluation::attack::{About, Attack, Need};
 use crate::evaluation::checks::same_top;
 use crate::evaluation::context::{AttackContext, Attempt};
-use crate::evaluation::victim::AttackSurface;
+use crate::evaluation::findings::AttackOutcome;
+use crate::evaluation::victim::{AttackSurface, VictimContext};
 use crate::evidence::knowledge::Fact;
 use crate::evidence::observed::ObservedAt;
 use crate::evidence::replay::{is_whole, replay};
 use crate::evidence::simulation::{RunVariant, observed};
-use crate::report::{Change, Knowledge};
+use crate::report::{Change, Check, Knowledge};
+use hashvfl_leakage::cores::on_all_cores;
 
 /// PCAT and SDAR.
 pub struct PseudoClients;
@@ -41,22 +46,35 @@ impl Attack for PseudoClients {
     }
 
     fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {
-        let surfaces = evaluation.surfaces;
-        for (surface, cut, name) in surfaces.repeated_cuts() {
-            attack(evaluation, surface, cut, name)?;
+        let (victim, recording, out) = (evaluation.victim, evaluation.recording, evaluation.out);
+        let found = on_all_cores(&evaluation.surfaces.repeated_cuts(), |(surface, cut, name)| {
+            let path = out.join(format!("simulated-along-{name}.parquet"));
+            attack(victim, recording, surface, *cut, &path)
+        });
+        for found in found {
+            let Found { attacked, check } = found?;
+            evaluation.findings.checks.extend(check);
+            attacked.into_iter().for_each(|attacked| evaluation.keep(attacked));
         }
         Ok(())
     }
 }
 
-/// Both attacks at one cut.
+/// What both attacks found at one cut.
+struct Found {
+    attacked: Vec<AttackOutcome>,
+    /// Whether the top model that was made again is the run's.
+    check: Option<Check>,
+}
+
+/// Both attacks at one cut; a repetition of the run is recorded at `path`.
 fn attack(
-    evaluation: &mut PrivacyEvaluation,
+    victim: &VictimContext,
+    recording: &Recording,
     surface: &AttackSurface,
     cut: CutLayer,
-    name: &str,
-) -> anyhow::Result<()> {
-    let victim = evaluation.victim;
+    path: &Path,
+) -> anyhow::Result<Found> {
     let (evidence, seed) = (victim.evidence, victim.config.seed);
     let (columns, auxiliary, labels) = (&victim.owner.columns, &victim.training.auxiliary, &evidence.labels);
     let owned = [&victim.test.auxiliary[..], &victim.test.elsewhere].concat();
@@ -68,7 +86,7 @@ fn attack(
     let rounds = UPDATES.div_ceil(steps.max(1));
     let updates = rounds * steps;
     let substitute = || -> anyhow::Result<Substitute> {
-        Ok(Substitute::of(untrained(victim, surface.cut, updates)?, columns, &owned, surface.cut))
+        Ok(Substitute::of(untrained(victim, surface.cut, updates)?, columns, &owned))
     };
     let known = Known { columns, auxiliary, labels, pixels: victim.owner.image.is_some() };
     let mut pcat = Pcat::new(substitute()?, auxiliary, labels, seed);
@@ -85,17 +103,16 @@ fn attack(
             sdar.learn(&moment);
         }
     };
-    let recording = evaluation.recording;
+    let mut check = None;
     let run = if cut == CutLayer::Hash && is_whole(evidence, recording) {
         let again = replay(evidence, recording, &mut observer).context("the top model, step by step")?;
         let tested = &victim.test.targets;
         let parts = surface.observed.gather_all(ObservedAt::Frozen, tested)?;
-        evaluation.findings.checks.push(same_top(&evidence.top, &again, &parts, tested.len()));
+        check = Some(same_top(&evidence.top, &again, &parts, tested.len()));
         None
     } else {
-        let path = evaluation.out.join(format!("simulated-along-{name}.parquet"));
         let variant = RunVariant::new(&evidence.coordinator.run, cut);
-        Some(observed(evidence, &variant, &mut observer, &path)?)
+        Some(observed(evidence, &variant, &mut observer, path)?)
     };
     let repeated = run.as_ref().map(|run| AttackSurface::repeated(run, surface, surface.defence.clone()));
     let seen = repeated.as_ref().unwrap_or(surface);
@@ -115,11 +132,11 @@ fn attack(
     let guess = sdar.read(&codes, context.targets);
     let by_decoder = context.scored(of_decoder.noted(format!("{updates} updates")), guess);
     let by_regressions = sdar.substitute.read(&context, true, of_regressions)?;
-    for mut attacked in [pcat.substitute.read(&context, false, of_pcat)?, by_decoder, by_regressions] {
-        attacked.result.note = attacked.result.note.map(|note| format!("{note}; {whose}"));
-        evaluation.keep(attacked);
+    let mut attacked = vec![pcat.substitute.read(&context, false, of_pcat)?, by_decoder, by_regressions];
+    for attacked in &mut attacked {
+        attacked.result.note = attacked.result.note.take().map(|note| format!("{note}; {whose}"));
     }
-    Ok(())
+    Ok(Found { attacked, check })
 }
 
 #[cfg(test)]
@@ -138,7 +155,6 @@ mod tests {
     use hashvfl_learning::{Encoder, EncoderConfig, TopConfig};
 
     use super::*;
-    use crate::report::CutKind;
 
     const RECORDS: usize = 3000;
     const COLUMNS: usize = 2;
@@ -185,7 +201,7 @@ mod tests {
         }
 
         fn substitute(&self) -> Substitute<'_> {
-            Substitute::of(self.encoder(77), &self.columns[0], &self.owned, CutKind::SimulatedFloats)
+            Substitute::of(self.encoder(77), &self.columns[0], &self.owned)
         }
 
         /// Trains while both look on; returns them, and the victim's floats of the targets.

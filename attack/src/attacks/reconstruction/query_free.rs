@@ -12,6 +12,7 @@ use crate::evaluation::findings::AttackOutcome;
 use crate::evaluation::victim::{AttackSurface, VictimContext};
 use crate::evidence::observed::ObservedAt;
 use crate::report::Knowledge;
+use hashvfl_leakage::cores::on_all_cores;
 
 /// The query-free attack.
 pub struct QueryFree;
@@ -29,8 +30,8 @@ impl Attack for QueryFree {
 
     fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {
         let (victim, surfaces) = (evaluation.victim, evaluation.surfaces);
-        for surface in surfaces.all() {
-            if let Some(attacked) = attack(victim, surface)? {
+        for attacked in on_all_cores(&surfaces.all(), |surface| attack(victim, surface)) {
+            if let Some(attacked) = attacked? {
                 evaluation.keep(attacked);
             }
         }

@@ -2,13 +2,14 @@
 //! the victim's.
 
 use hashvfl_core::random::stream;
+use hashvfl_core::{Plan, RunSettings};
 use hashvfl_data::Matrix;
 use hashvfl_learning::device::Device;
 use hashvfl_learning::encoder::{CutLayer, Encoder};
 use hashvfl_learning::schedule::Rates;
 use rand::Rng;
 
-use crate::evaluation::context::{AttackContext, Attempt, at_cut};
+use crate::evaluation::context::{AttackContext, Attempt, signs};
 use crate::evaluation::findings::AttackOutcome;
 use crate::evaluation::victim::VictimContext;
 use crate::evidence::knowledge::{Fact, label_values, side_by_side};
@@ -27,11 +28,16 @@ pub fn untrained(victim: &VictimContext, cut: CutKind, updates: u64) -> anyhow::
     let cut = if cut == CutKind::SimulatedFloats { CutLayer::SimulatedFloat } else { CutLayer::Hash };
     let owner = victim.owner;
     let input = owner.input.clone();
-    let rates = Rates::of_run(&victim.evidence.coordinator.run, updates);
+    let rates = rates(&victim.evidence.coordinator.run, &victim.evidence.plan, updates);
     // The adversary does not know the victim's seed.
     let seed = stream(victim.config.seed, "substitute", &[]).next_u64();
     let (config, form) = (owner.config.encoder.clone(), owner.config.code_form());
     Ok(Encoder::new(config, cut, input, form, rates, seed, &Device::flex())?)
+}
+
+/// The rates of a run as it was planned, batches of whose size they are, over so many `updates`.
+fn rates(run: &RunSettings, plan: &Plan, updates: u64) -> Rates {
+    Rates::of_plan(run, plan).over(updates)
 }
 
 /// A substitute that learns.
@@ -40,7 +46,6 @@ pub struct Substitute<'a> {
     pub encoder: Encoder,
     columns: &'a Matrix,
     auxiliary: &'a [u32],
-    cut: CutKind,
     updates: u64,
 }
 
@@ -48,12 +53,20 @@ impl<'a> Substitute<'a> {
     /// One that has learned nothing, for the cut of `context`.
     pub fn new(victim: &VictimContext, context: &AttackContext<'a>) -> anyhow::Result<Self> {
         let encoder = untrained(victim, context.cut, UPDATES)?;
-        Ok(Self::of(encoder, context.columns, context.auxiliary, context.cut))
+        Ok(Self::of(encoder, context.columns, context.auxiliary))
     }
 
     /// The same, from an existing model, for the `auxiliary` rows of `columns`.
-    pub fn of(encoder: Encoder, columns: &'a Matrix, auxiliary: &'a [u32], cut: CutKind) -> Self {
-        Self { encoder, columns, auxiliary, cut, updates: 0 }
+    pub fn of(encoder: Encoder, columns: &'a Matrix, auxiliary: &'a [u32]) -> Self {
+        Self { encoder, columns, auxiliary, updates: 0 }
+    }
+
+    /// Values of its encoder as they cross its cut.
+    fn at_cut(&self, values: Vec<f32>) -> Vec<f32> {
+        match self.encoder.cut() {
+            CutLayer::Hash => signs(values),
+            CutLayer::SimulatedFloat => values,
+        }
     }
 
     /// Its codes of auxiliary `rows` [rows, bits], which the next update is about.
@@ -62,7 +75,8 @@ impl<'a> Substitute<'a> {
             self.encoder.calibrate(self.auxiliary, &|rows| self.columns.gather(rows));
         }
         self.updates += 1;
-        at_cut(self.cut, self.encoder.encode_batch(self.columns.gather(rows), rows.len()))
+        let values = self.encoder.encode_batch(self.columns.gather(rows), rows.len());
+        self.at_cut(values)
     }
 
     /// It learns nothing from here on.
@@ -72,18 +86,18 @@ impl<'a> Substitute<'a> {
 
     /// Its codes of `rows` [rows, bits] with statistics as it last measured them.
     pub fn encode(&self, rows: &[u32]) -> Vec<f32> {
-        at_cut(self.cut, self.encoder.encode(self.columns.gather(rows), rows.len()))
+        self.at_cut(self.encoder.encode(self.columns.gather(rows), rows.len()))
     }
 
     /// Once it is frozen, codes of auxiliary `rows` [rows, bits] as a party in training sends them: of signs and levels those under
     /// noise and dropout, which `draw` names.
     pub fn encode_with_noise(&self, rows: &[u32], draw: u32) -> Vec<f32> {
         let columns = self.columns.gather(rows);
-        let values = match self.cut {
-            CutKind::SimulatedFloats => self.encoder.encode(columns, rows.len()),
-            _ => self.encoder.encode_with_noise(columns, rows.len(), draw),
+        let values = match self.encoder.cut() {
+            CutLayer::Hash => self.encoder.encode_with_noise(columns, rows.len(), draw),
+            CutLayer::SimulatedFloat => self.encoder.encode(columns, rows.len()),
         };
-        at_cut(self.cut, values)
+        self.at_cut(values)
     }
 
     /// Regressions from its codes of auxiliary records, and what `beside` [records, values] says of them, to their columns.
@@ -102,7 +116,7 @@ impl<'a> Substitute<'a> {
             inputs: side_by_side(&blocks, rows).1,
             outputs: columns.gather(auxiliary),
             rows,
-            discrete: self.cut != CutKind::SimulatedFloats,
+            discrete: self.encoder.cut() == CutLayer::Hash,
         };
         Regression::fit(&examples, seed)
     }
@@ -127,5 +141,26 @@ impl<'a> Substitute<'a> {
         let note =
             format!("{} updates of a substitute; its codes are read by: {}", self.updates, regression.kind);
         Ok(context.scored(attempt.noted(note), guess))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hashvfl_core::settings::BatchRows;
+    use hashvfl_core::{PartyName, Task};
+
+    use super::*;
+
+    /// Levels vary as in batches of the run: of few records these are small.
+    #[test]
+    fn batches_are_as_large_as_the_run_has_them() {
+        let parties = vec![PartyName::new("a").unwrap()];
+        let run =
+            RunSettings { batch_rows: BatchRows::Auto, ..RunSettings::new(parties, Task::Binary, 4, 3) };
+        let plan = Plan::new(&run, 1_000).unwrap();
+        let rates = rates(&run, &plan, 70);
+        assert_eq!(rates.batch_rows(), plan.batch_rows());
+        assert!(plan.batch_rows() < run.batch_rows.most(), "{}", plan.batch_rows());
+        assert_eq!([35, 70].map(|updates| rates.progress(updates)), [0.5, 1.0]);
     }
 }

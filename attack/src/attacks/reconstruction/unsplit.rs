@@ -15,6 +15,7 @@ use crate::evaluation::findings::AttackOutcome;
 use crate::evaluation::victim::{AttackSurface, VictimContext};
 use crate::evidence::knowledge::Fact;
 use crate::report::{CutKind, Knowledge};
+use hashvfl_leakage::cores::on_all_cores;
 
 /// Turns, and in each the steps on columns and the updates of the clone. The authors take 1,000 turns of 100 and 100.
 const TURNS: u64 = 30;
@@ -37,8 +38,8 @@ impl Attack for UnSplit {
 
     fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {
         let (victim, surfaces) = (evaluation.victim, evaluation.surfaces);
-        for surface in surfaces.all() {
-            evaluation.keep(attack(victim, surface)?);
+        for attacked in on_all_cores(&surfaces.all(), |surface| attack(victim, surface)) {
+            evaluation.keep(attacked?);
         }
         Ok(())
     }

@@ -31,6 +31,10 @@ impl Attack for OverAuxiliaryFraction {
         for fraction in &victim.config.auxiliary_fractions {
             let records = victim.at_fraction(&victim.test, rows, *fraction);
             let mut grid = AdversaryGrid::new(victim, codes, &records, &[Release::OneCode]);
+            if let Some(usual) = evaluation.grids.get(&codes.cut) {
+                // The largest fraction is the usual one.
+                grid = grid.filled_from(usual, &[Release::Nothing, Release::OneCode]);
+            }
             for adversary in &adversaries {
                 let attacked = grid.outcome(*adversary, Release::OneCode)?;
                 if *adversary == Adversary::Stranger {

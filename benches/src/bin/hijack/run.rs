@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 
 use hashvfl_attack::active::contrastive::Contrastive;
 use hashvfl_attack::active::fsha::FshaConfig;
+use hashvfl_attack::active::hijacker::Hijacker;
 use hashvfl_attack::active::urvfl::{Known, UrvflConfig};
 use hashvfl_core::normal::add_noise;
 use hashvfl_core::random::stream;
@@ -23,7 +24,7 @@ use hashvfl_learning::training::in_process::{InProcessParties, InProcessParty};
 use hashvfl_learning::{Classifier, Encoder};
 
 use crate::dataset::Dataset;
-use crate::hijacker::Hijacker;
+use crate::hijacker::hijacker;
 use crate::recipe::Recipe;
 use crate::sender::{self, Sender};
 
@@ -87,7 +88,7 @@ pub fn run(
         Classifier::of_run(&recipe.top, labels, settings, &plan, settings.seed + 9, &device)?;
     let (owned, updates) = (auxiliary(&plan), plan.updates());
     let known = known(dataset, &columns, &owned);
-    let mut hijacker = Hijacker::new(sender, known, updates, updates.min(steps.into()), |updates| {
+    let mut hijacker = hijacker(sender, known, updates, updates.min(steps.into()), |updates| {
         encoder(VICTIM, settings.seed + 77, updates)
     })?;
     let mut contrastive = match sender {

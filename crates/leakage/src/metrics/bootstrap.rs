@@ -10,7 +10,6 @@ use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 
 use super::Estimate;
-use super::error::mean;
 
 /// How an interval is drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,38 +29,22 @@ impl Bootstrap {
     /// `statistic` of all `records`, with the 2.5 and 97.5 percentiles of it over resamples of their numbers.
     /// Resamples on which it is not a number are left out.
     pub fn estimate(&self, records: usize, mut statistic: impl FnMut(&[usize]) -> f64) -> Estimate {
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         let mut rows: Vec<usize> = (0..records).collect();
         let value = statistic(&rows);
-        let mut draws = self.draws(records);
-        let figures = (0..self.resamples).map(|_| {
-            rows.iter_mut().for_each(|row| *row = draws.next_row());
-            statistic(&rows)
-        });
-        interval(value, figures.collect())
+        let mut figures = Vec::with_capacity(self.resamples);
+        for _ in 0..self.resamples {
+            rows.iter_mut().for_each(|row| *row = below(&mut rng, records));
+            figures.push(statistic(&rows));
+        }
+        interval(value, figures)
     }
 
     /// Mean of `values` `[records]`.
     pub fn mean(&self, values: &[f64]) -> Estimate {
-        let mut draws = self.draws(values.len());
-        let mut drawn = || (0..values.len()).map(|_| values[draws.next_row()]).sum::<f64>();
-        let means = (0..self.resamples).map(|_| drawn() / values.len() as f64).collect();
-        interval(mean(values), means)
-    }
-
-    fn draws(&self, records: usize) -> Draws {
-        Draws { rng: ChaCha8Rng::seed_from_u64(self.seed), records }
-    }
-}
-
-/// Row numbers, each as likely as another up to `records` in 2^32.
-struct Draws {
-    rng: ChaCha8Rng,
-    records: usize,
-}
-
-impl Draws {
-    fn next_row(&mut self) -> usize {
-        below(&mut self.rng, self.records)
+        self.estimate(values.len(), |rows| {
+            rows.iter().map(|row| values[*row]).sum::<f64>() / rows.len() as f64
+        })
     }
 }
 
@@ -99,15 +82,14 @@ mod tests {
     }
 
     #[test]
-    fn the_fast_path_draws_what_the_general_one_draws() {
+    fn a_seed_decides_the_resamples() {
         let mut rng = ChaCha8Rng::seed_from_u64(3);
         let values: Vec<f64> = (0..50).map(|_| uniform(&mut rng)).collect();
-        let bootstrap = Bootstrap::new(9);
-        let slow = bootstrap.estimate(50, |rows| rows.iter().map(|row| values[*row]).sum::<f64>() / 50.0);
-        let fast = bootstrap.mean(&values);
-        assert_eq!(slow, fast);
-        assert!(fast.low < fast.value && fast.value < fast.high);
-        assert_ne!(fast, Bootstrap::new(10).mean(&values));
+        let found = Bootstrap::new(9).mean(&values);
+        assert_eq!(found.value, values.iter().sum::<f64>() / 50.0);
+        assert!(found.low < found.value && found.value < found.high);
+        assert_eq!(found, Bootstrap::new(9).mean(&values));
+        assert_ne!(found, Bootstrap::new(10).mean(&values));
     }
 
     /// 95 % of intervals should cover; with 400 of them three standard errors are 3.3 points.

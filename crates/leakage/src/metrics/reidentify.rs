@@ -3,78 +3,53 @@
 /// Most records among which one is looked for.
 pub const CANDIDATES: usize = 1000;
 
+/// For each record of `seen` [records, width], how likely its own one of `candidates` [records, width] is the one with the best
+/// `score`: `[records]`, 1 if it is, 0 if another is better, `1 / n` if it ties with n - 1 others. A score that is no number hits
+/// nothing.
+fn hits<T, S: PartialOrd>(
+    seen: &[T],
+    candidates: &[T],
+    width: usize,
+    score: impl Fn(&[T], &[T]) -> S,
+) -> Vec<f64> {
+    assert_eq!(seen.len(), candidates.len(), "records and candidates differ in size");
+    assert!(width > 0 && seen.len().is_multiple_of(width), "no whole number of records");
+    let mut found = Vec::with_capacity(seen.len() / width);
+    for (seen, own) in seen.chunks_exact(width).zip(candidates.chunks_exact(width)) {
+        let reach = score(seen, own);
+        let mut tied = 0_u32;
+        for candidate in candidates.chunks_exact(width) {
+            let other = score(seen, candidate);
+            if other > reach {
+                tied = 0;
+                break;
+            }
+            tied += u32::from(other == reach);
+        }
+        found.push(if tied == 0 { 0.0 } else { 1.0 / f64::from(tied) });
+    }
+    found
+}
+
 /// For each guess, how likely its own record is the nearest of all records of `truth` by squared distance:
 /// `[rows]`, 1 if it is, 0 if another is nearer, `1 / n` if it ties with n - 1 others. The mean over records is
 /// top-1 accuracy; an attack that gives every record the same guess has `1 / rows`.
 ///
 /// Time grows with the square of the rows, and the figure falls with their number: say how many there were.
 pub fn top1(truth: &[f32], guess: &[f32], columns: usize) -> Vec<f64> {
-    assert_eq!(truth.len(), guess.len(), "truth and guess differ in size");
-    assert!(columns > 0 && truth.len().is_multiple_of(columns), "no whole number of records");
-    let records = || truth.chunks_exact(columns);
-    records()
-        .zip(guess.chunks_exact(columns))
-        .map(|(own, guess)| {
-            let reach = distance(own, guess);
-            let mut tied = 0_u32;
-            for record in records() {
-                let other = distance(record, guess);
-                if other < reach {
-                    return 0.0;
-                }
-                tied += u32::from(other == reach);
-            }
-            if tied == 0 { 0.0 } else { 1.0 / f64::from(tied) }
-        })
-        .collect()
+    hits(guess, truth, columns, |guess, record| -distance(record, guess))
 }
 
 /// The same by equal numbers: for each record of `seen` [records, width], how likely its own record is the one of `codes` [records,
 /// width] that has most numbers in common with it.
 pub fn most_alike(codes: &[usize], seen: &[usize], width: usize) -> Vec<f64> {
-    assert_eq!(codes.len(), seen.len(), "codes and candidates differ in size");
-    assert!(width > 0 && codes.len().is_multiple_of(width), "no whole number of records");
-    let equal =
-        |seen: &[usize], code: &[usize]| seen.iter().zip(code).filter(|(seen, own)| seen == own).count();
-    let candidates = || codes.chunks_exact(width);
-    seen.chunks_exact(width)
-        .zip(candidates())
-        .map(|(seen, own)| {
-            let reach = equal(seen, own);
-            let mut tied = 0_u32;
-            for candidate in candidates() {
-                let other = equal(seen, candidate);
-                if other > reach {
-                    return 0.0;
-                }
-                tied += u32::from(other == reach);
-            }
-            1.0 / f64::from(tied)
-        })
-        .collect()
+    hits(seen, codes, width, |seen, code| seen.iter().zip(code).filter(|(seen, own)| seen == own).count())
 }
 
 /// The same by likelihood: for each of `seen` [records, terms], how likely its own record is the one of `likelihoods` [records,
 /// terms] with which it has the greatest product.
 pub fn likeliest(seen: &[f32], likelihoods: &[f32], terms: usize) -> Vec<f64> {
-    assert_eq!(seen.len(), likelihoods.len(), "codes and candidates differ in size");
-    assert!(terms > 0 && seen.len().is_multiple_of(terms), "no whole number of records");
-    let candidates = || likelihoods.chunks_exact(terms);
-    seen.chunks_exact(terms)
-        .zip(candidates())
-        .map(|(seen, own)| {
-            let reach = product(seen, own);
-            let mut tied = 0_u32;
-            for candidate in candidates() {
-                let other = product(seen, candidate);
-                if other > reach {
-                    return 0.0;
-                }
-                tied += u32::from(other == reach);
-            }
-            if tied == 0 { 0.0 } else { 1.0 / f64::from(tied) }
-        })
-        .collect()
+    hits(seen, likelihoods, terms, product)
 }
 
 /// Sum of products, in eight sums, which a processor adds at once.

@@ -1,7 +1,6 @@
 //! All kinds of regressions, each cross-validated on the same records.
 
 use std::ops::Range;
-use std::thread;
 
 use super::folds::Folds;
 use super::linear::{Features, cross_fit as cross_fit_linear};
@@ -9,6 +8,7 @@ use super::lookup::Lookup;
 use super::network::MlpRegression;
 use super::trees::BoostedTrees;
 use super::{Constant, Examples, Predictor, draw_back};
+use crate::cores::on_all_cores;
 
 /// One regression: what it makes of each part of the records that judge without that part, and, of any other record, the mean
 /// of those (Krogh and Vedelsby 1995, "Neural network ensembles, cross validation, and active learning").
@@ -91,38 +91,18 @@ impl Learner {
 /// Candidates that know all their examples: where one part alone was left out, what was fitted without it knows a fifth less than
 /// there is. So it is fitted once more, after it has been judged; the judges of one part choose nothing any more.
 pub fn refit(candidates: Vec<(Candidate, &Examples)>, folds: &Folds, seed: u64) -> Vec<Candidate> {
-    let part = match folds.parts() {
-        [part] => part.clone(),
-        _ => return candidates.into_iter().map(|(candidate, _)| candidate).collect(),
+    let [part] = folds.parts() else {
+        return candidates.into_iter().map(|(candidate, _)| candidate).collect();
     };
-    let (trees, others): (Vec<_>, Vec<_>) = candidates
-        .into_iter()
-        .enumerate()
-        .partition(|(_, (candidate, _))| candidate.learner == Some(Learner::Trees));
-    let mut all = thread::scope(|scope| {
-        let trees = scope.spawn(|| refitted(trees, &part, seed));
-        let mut all = refitted(others, &part, seed);
-        // Unwrap safety: a panic of the other thread is passed on.
-        all.extend(trees.join().expect("boosted trees"));
-        all
+    let learners: Vec<(Option<Learner>, &Examples)> =
+        candidates.iter().map(|(candidate, examples)| (candidate.learner, *examples)).collect();
+    let fitted = on_all_cores(&learners, |(learner, examples)| {
+        learner.map(|learner| learner.fit_on_all(part, examples, seed))
     });
-    all.sort_by_key(|(number, _)| *number);
-    all.into_iter().map(|(_, candidate)| candidate).collect()
-}
-
-/// Numbered candidates, fitted on all their examples as they were without `part`.
-fn refitted(
-    numbered: Vec<(usize, (Candidate, &Examples))>,
-    part: &Range<usize>,
-    seed: u64,
-) -> Vec<(usize, Candidate)> {
-    let mut all = Vec::with_capacity(numbered.len());
-    for (number, (candidate, examples)) in numbered {
-        let predictor = match candidate.learner {
-            Some(learner) => learner.fit_on_all(part, examples, seed),
-            None => candidate.predictor,
-        };
-        all.push((number, Candidate { predictor, ..candidate }));
+    let mut all = Vec::with_capacity(candidates.len());
+    for ((candidate, _), fitted) in candidates.into_iter().zip(fitted) {
+        let predictor = fitted.unwrap_or(candidate.predictor);
+        all.push(Candidate { predictor, ..candidate });
     }
     all
 }
@@ -176,29 +156,27 @@ pub fn cross_fit(examples: &Examples, folds: &Folds, seed: u64, effort: Effort) 
     if examples.inputs_width() == 0 || folds.judges() < 2 {
         return candidates;
     }
-    // Both halves take about as long, on a thread each.
-    let learns = examples.rows >= FEWEST_TO_LEARN;
-    let (has_trees, has_network) = (learns && effort != Effort::Quick, learns && effort == Effort::All);
-    let (first, second) = thread::scope(|scope| {
-        let first = scope.spawn(|| {
-            let mut first = kernels(examples, folds, seed, effort);
-            if has_trees {
-                first.push(by_parts(Learner::Trees, examples, folds, seed));
-            }
-            first
-        });
-        let mut second = ridges(examples, folds, seed, effort);
-        if examples.discrete && examples.inputs_width() <= MOST_TABLE_INPUTS {
-            second.push(by_parts(Learner::Table, examples, folds, seed));
-        }
-        if has_network {
-            second.push(by_parts(Learner::Network, examples, folds, seed));
-        }
-        // Unwrap safety: a panic of the other thread is passed on.
-        (first.join().expect("closed forms"), second)
-    });
-    candidates.extend(second);
-    candidates.extend(first);
+    let mut forms = vec![ClosedForm::Ridge];
+    let reaches = if effort == Effort::All { &REACHES[..] } else { &REACHES[1..] };
+    forms.extend(reaches.iter().copied().map(ClosedForm::Kernel));
+    let mut closed = on_all_cores(&forms, |form| form.cross_fit(examples, folds, seed, effort)).into_iter();
+    let (learns, mut learners) = (examples.rows >= FEWEST_TO_LEARN, Vec::new());
+    if examples.discrete && examples.inputs_width() <= MOST_TABLE_INPUTS {
+        learners.push(Learner::Table);
+    }
+    if learns && effort == Effort::All {
+        learners.push(Learner::Network);
+    }
+    if learns && effort != Effort::Quick {
+        learners.push(Learner::Trees);
+    }
+    let learned = by_parts(&learners, examples, folds, seed);
+    let (trees, others): (Vec<Candidate>, Vec<Candidate>) =
+        learned.into_iter().partition(|candidate| candidate.learner == Some(Learner::Trees));
+    candidates.extend(closed.next().into_iter().flatten());
+    candidates.extend(others);
+    candidates.extend(closed.flatten());
+    candidates.extend(trees);
     let ranges = examples.output_ranges();
     candidates.iter_mut().for_each(|candidate| draw_back(&mut candidate.on_judges, &ranges));
     candidates
@@ -213,23 +191,32 @@ fn mean(examples: &Examples, folds: &Folds) -> Candidate {
     Candidate::new("mean", on_judges, Constant(examples.output_means()))
 }
 
-fn ridges(examples: &Examples, folds: &Folds, seed: u64, effort: Effort) -> Vec<Candidate> {
-    let features = Features::inputs(examples, landmarks(folds, effort), seed);
-    let strengths = if effort == Effort::All { RIDGES } else { &RIDGES[1..3] };
-    cross_fit_linear(&features, examples, folds, strengths, "ridge")
+/// Regressions in closed form.
+#[derive(Debug, Clone, Copy)]
+enum ClosedForm {
+    /// On the inputs.
+    Ridge,
+    /// On a kernel of this reach.
+    Kernel(f32),
 }
 
-fn kernels(examples: &Examples, folds: &Folds, seed: u64, effort: Effort) -> Vec<Candidate> {
-    let (reaches, strengths) = match effort {
-        Effort::Quick | Effort::Check => (&REACHES[1..], &KERNEL_STRENGTHS[1..2]),
-        Effort::All => (&REACHES[..], KERNEL_STRENGTHS),
-    };
-    let mut candidates = Vec::new();
-    for reach in reaches {
-        let features = Features::gaussian(examples, *reach, landmarks(folds, effort), seed);
-        candidates.extend(cross_fit_linear(&features, examples, folds, strengths, "kernel ridge"));
+impl ClosedForm {
+    /// One for each strength.
+    fn cross_fit(self, examples: &Examples, folds: &Folds, seed: u64, effort: Effort) -> Vec<Candidate> {
+        let (landmarks, all) = (landmarks(folds, effort), effort == Effort::All);
+        match self {
+            Self::Ridge => {
+                let strengths = if all { RIDGES } else { &RIDGES[1..3] };
+                let features = Features::inputs(examples, landmarks, seed);
+                cross_fit_linear(&features, examples, folds, strengths, "ridge")
+            }
+            Self::Kernel(reach) => {
+                let strengths = if all { KERNEL_STRENGTHS } else { &KERNEL_STRENGTHS[1..2] };
+                let features = Features::gaussian(examples, reach, landmarks, seed);
+                cross_fit_linear(&features, examples, folds, strengths, "kernel ridge")
+            }
+        }
     }
-    candidates
 }
 
 fn landmarks(folds: &Folds, effort: Effort) -> usize {
@@ -240,18 +227,26 @@ fn landmarks(folds: &Folds, effort: Effort) -> usize {
     }
 }
 
-/// What a learner makes without each part.
-fn by_parts(learner: Learner, examples: &Examples, folds: &Folds, seed: u64) -> Candidate {
+/// What each of `learners` makes without each part.
+fn by_parts(learners: &[Learner], examples: &Examples, folds: &Folds, seed: u64) -> Vec<Candidate> {
     let width = examples.inputs_width();
-    let (mut on_judges, mut fitted) = (Vec::new(), Vec::new());
-    for part in folds.parts() {
-        let predictor = learner.fit_without(part, examples, folds, seed);
-        on_judges
-            .extend(predictor.predict(&examples.inputs[part.start * width..part.end * width], part.len()));
-        fitted.push(predictor);
+    let mut pairs: Vec<(Learner, &Range<usize>)> = Vec::new();
+    for learner in learners {
+        pairs.extend(folds.parts().iter().map(|part| (*learner, part)));
     }
-    let committee = Candidate::new(learner.kind(), on_judges, Committee(fitted));
-    Candidate { learner: Some(learner), ..committee }
+    let fitted = on_all_cores(&pairs, |(learner, part)| {
+        let predictor = learner.fit_without(part, examples, folds, seed);
+        let inputs = &examples.inputs[part.start * width..part.end * width];
+        (predictor.predict(inputs, part.len()), predictor)
+    });
+    let (mut fitted, mut candidates) = (fitted.into_iter(), Vec::new());
+    for learner in learners {
+        let (on_judges, members): (Vec<Vec<f32>>, Vec<Box<dyn Predictor>>) =
+            fitted.by_ref().take(folds.parts().len()).unzip();
+        let committee = Candidate::new(learner.kind(), on_judges.concat(), Committee(members));
+        candidates.push(Candidate { learner: Some(*learner), ..committee });
+    }
+    candidates
 }
 
 #[cfg(test)]

@@ -54,6 +54,8 @@ struct BinnedRows {
     count: usize,
     inputs: usize,
     outputs: usize,
+    /// How many bins each input has.
+    widths: Vec<usize>,
     /// [rows, inputs].
     bins: Vec<u8>,
     /// [rows, outputs].
@@ -92,6 +94,7 @@ impl BoostedTrees {
             count: examples.rows,
             inputs: self.ends.len(),
             outputs: self.mean.len(),
+            widths: self.ends.iter().map(|ends| ends.len() + 1).collect(),
             bins: self.bins(&examples.inputs),
             residuals,
         }
@@ -133,16 +136,13 @@ type Sums = [f32; PROJECTIONS + 1];
 
 impl Tree {
     fn grow(rows: &BinnedRows, rng: &mut ChaCha8Rng) -> Self {
-        let sample = drawn(rows.count, MOST_ROWS.min(rows.count.div_ceil(2)), rng);
-        let inputs = drawn(rows.inputs, MOST_INPUTS, rng);
-        let projected = project(rows, &sample, rng);
+        let sample = Sample::draw(rows, rng);
         let mut splits = vec![Split::default(); LEAVES - 1];
-        let mut node = vec![0_usize; sample.len()];
+        let mut node = vec![0_usize; sample.rows.len()];
         for level in 0..DEPTH {
             let first = (1 << level) - 1;
-            let found = best_splits(rows, &sample, &inputs, &projected, &node, first);
-            splits[first..2 * first + 1].copy_from_slice(&found);
-            for (node, row) in node.iter_mut().zip(&sample) {
+            splits[first..2 * first + 1].copy_from_slice(&sample.best_splits(&node, first));
+            for (node, row) in node.iter_mut().zip(&sample.rows) {
                 *node = next(*node, splits[*node], &rows.bins[*row as usize * rows.inputs..]);
             }
         }
@@ -228,34 +228,56 @@ fn project(rows: &BinnedRows, sample: &[u32], rng: &mut ChaCha8Rng) -> Vec<[f32;
     projected
 }
 
-/// The best split of each node of a level, whose first node is `first`. A node without a good one sends all rows left.
-fn best_splits(
-    rows: &BinnedRows,
-    sample: &[u32],
-    inputs: &[u32],
-    projected: &[[f32; PROJECTIONS]],
-    node: &[usize],
-    first: usize,
-) -> Vec<Split> {
-    let nodes = first + 1;
-    let mut best = vec![(0.0_f32, Split { input: 0, bin: u8::MAX }); nodes];
-    let mut sums: Vec<Sums> = vec![[0.0; PROJECTIONS + 1]; nodes * MOST_BINS];
-    for input in inputs {
-        sums.fill([0.0; PROJECTIONS + 1]);
-        for ((row, projected), node) in sample.iter().zip(projected).zip(node) {
-            let bin = rows.bins[*row as usize * rows.inputs + *input as usize] as usize;
-            let sums = &mut sums[(node - first) * MOST_BINS + bin];
-            sums[PROJECTIONS] += 1.0;
-            sums.iter_mut().zip(projected).for_each(|(sum, value)| *sum += value);
+/// The rows and inputs by which the splits of one tree are found.
+struct Sample {
+    rows: Vec<u32>,
+    /// Inputs, and how many bins each has.
+    inputs: Vec<(usize, usize)>,
+    /// [inputs, rows].
+    bins: Vec<u8>,
+    /// Projections of the rows' residuals.
+    projected: Vec<[f32; PROJECTIONS]>,
+}
+
+impl Sample {
+    fn draw(rows: &BinnedRows, rng: &mut ChaCha8Rng) -> Self {
+        let sample = drawn(rows.count, MOST_ROWS.min(rows.count.div_ceil(2)), rng);
+        let (mut inputs, mut bins) = (Vec::new(), Vec::new());
+        for input in drawn(rows.inputs, MOST_INPUTS, rng) {
+            let input = input as usize;
+            inputs.push((input, rows.widths[input]));
+            bins.extend(sample.iter().map(|row| rows.bins[*row as usize * rows.inputs + input]));
         }
-        for (best, sums) in best.iter_mut().zip(sums.chunks_exact(MOST_BINS)) {
-            let (gain, bin) = best_bin(sums);
-            if gain > best.0 {
-                *best = (gain, Split { input: *input as usize, bin });
+        let projected = project(rows, &sample, rng);
+        Self { rows: sample, inputs, bins, projected }
+    }
+
+    /// The best split of each node of a level, whose first node is `first`, where `node` says where each row is. A node without a
+    /// good one sends all rows left.
+    fn best_splits(&self, node: &[usize], first: usize) -> Vec<Split> {
+        let nodes = first + 1;
+        let mut counts = vec![0.0_f32; nodes];
+        node.iter().for_each(|node| counts[node - first] += 1.0);
+        let mut best = vec![(0.0_f32, Split { input: 0, bin: u8::MAX }); nodes];
+        let mut sums: Vec<Sums> = vec![[0.0; PROJECTIONS + 1]; nodes * MOST_BINS];
+        for ((input, width), bins) in self.inputs.iter().zip(self.bins.chunks(self.rows.len().max(1))) {
+            let sums = &mut sums[..nodes * width];
+            sums.fill([0.0; PROJECTIONS + 1]);
+            for ((bin, projected), node) in bins.iter().zip(&self.projected).zip(node) {
+                let sums = &mut sums[(node - first) * width + usize::from(*bin)];
+                sums[PROJECTIONS] += 1.0;
+                sums.iter_mut().zip(projected).for_each(|(sum, value)| *sum += value);
+            }
+            let of_nodes = best.iter_mut().zip(sums.chunks_exact(*width)).zip(&counts);
+            for ((best, sums), _) in of_nodes.filter(|(_, count)| **count >= 2.0 * LEAST_ROWS) {
+                let (gain, bin) = best_bin(sums);
+                if gain > best.0 {
+                    *best = (gain, Split { input: *input, bin });
+                }
             }
         }
+        best.into_iter().map(|(_, split)| split).collect()
     }
-    best.into_iter().map(|(_, split)| split).collect()
 }
 
 /// The bin after which a split explains most, and how much.
@@ -264,13 +286,14 @@ fn best_bin(bins: &[Sums]) -> (f32, u8) {
     for bin in bins {
         all.iter_mut().zip(bin).for_each(|(all, sum)| *all += sum);
     }
+    let together = explained(&all);
     let (mut best, mut left) = ((0.0, 0), [0.0; PROJECTIONS + 1]);
     for (number, bin) in bins.iter().enumerate() {
         left.iter_mut().zip(bin).for_each(|(left, sum)| *left += sum);
         let mut right = all;
         right.iter_mut().zip(&left).for_each(|(right, left)| *right -= left);
         if left[PROJECTIONS] >= LEAST_ROWS && right[PROJECTIONS] >= LEAST_ROWS {
-            let gain = explained(&left) + explained(&right) - explained(&all);
+            let gain = explained(&left) + explained(&right) - together;
             if gain > best.0 {
                 best = (gain, number as u8);
             }
