@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use crate::sources::{root, sources};
+use crate::sources::{is_production, root, sources, without_visibility};
 
 /// Where processes wait for each other.
 const PLACES: [&str; 3] = ["coordinator/src", "party/src", "crates/transport/src"];
@@ -12,9 +12,7 @@ const LEAST_S: u64 = 5;
 
 /// Name and seconds of the wait that a line defines: of several, the longest.
 fn wait(line: &str) -> Option<(&str, u64)> {
-    let visible = ["pub(crate) ", "pub(super) ", "pub "];
-    let after = visible.iter().find_map(|word| line.strip_prefix(word)).unwrap_or(line);
-    let (name, rest) = after.strip_prefix("const ")?.split_once(": ")?;
+    let (name, rest) = without_visibility(line).strip_prefix("const ")?.split_once(": ")?;
     let (kind, value) = rest.split_once(" = ")?;
     if !kind.contains("Duration") {
         return None;
@@ -54,9 +52,9 @@ fn longer_waits_that_are_no_settings_are_in_the_config_reference() {
     let (_, table) = page.split_once("\n## Waits that are no settings\n").expect("a section on waits");
     let mut rows: Vec<&str> = table.lines().filter(|line| line.starts_with("| `")).collect();
     let (mut seen, mut missing) = (0, Vec::new());
-    for (path, text) in sources() {
+    for (path, text) in sources().into_iter().filter(|(path, _)| is_production(path)) {
         let path = path.strip_prefix(root()).unwrap().display().to_string();
-        if path.ends_with("_tests.rs") || !PLACES.iter().any(|place| path.starts_with(place)) {
+        if !PLACES.iter().any(|place| path.starts_with(place)) {
             continue;
         }
         for (name, seconds) in text.lines().filter_map(wait).filter(|(_, seconds)| *seconds >= LEAST_S) {

@@ -8,6 +8,7 @@ mod plain;
 mod presets;
 mod sizes;
 mod sources;
+mod targets;
 mod threat_model;
 mod traits;
 mod words;

@@ -2,8 +2,7 @@
 
 use std::fs;
 
-use crate::sources::{root, sources};
-use crate::words::{is_character, quoted, raw_string};
+use crate::sources::{SourcePart, is_production, parts, production, root, sources};
 
 /// Where messages are.
 const PLACES: [&str; 5] = ["attack", "coordinator", "crates", "party", "proto"];
@@ -31,26 +30,13 @@ const OTHERS: [&str; 15] = [
 /// The texts in a source's string literals, without its unit tests: continued lines are joined, and what `{}` stands for is as
 /// it is written.
 fn literals(source: &str) -> Vec<String> {
-    let (mut found, mut rest) = (Vec::new(), source.split("\n#[cfg(test)]\nmod ").next().unwrap_or(source));
-    while let Some(next) = rest.chars().next() {
-        let taken = if rest.starts_with("//") {
-            rest.find('\n').unwrap_or(rest.len())
-        } else if let Some(hashes) = raw_string(rest) {
-            let open = rest.find('"').unwrap() + 1;
-            let close = format!("\"{}", "#".repeat(hashes));
-            let end = rest[open..].find(&close).unwrap_or(rest.len() - open);
-            found.push(rest[open..open + end].to_string());
-            (open + end + close.len()).min(rest.len())
-        } else if next == '"' {
-            let end = quoted(rest, '"');
-            found.push(unescaped(&rest[1..(end - 1).max(1)]));
-            end
-        } else if is_character(rest) {
-            quoted(rest, '\'')
-        } else {
-            next.len_utf8()
-        };
-        rest = &rest[taken..];
+    let mut found = Vec::new();
+    for part in parts(production(source)) {
+        match part {
+            SourcePart::Raw(text) => found.push(text.to_string()),
+            SourcePart::Quoted(text) => found.push(unescaped(text)),
+            SourcePart::Code(_) | SourcePart::Other => {}
+        }
     }
     found
 }
@@ -144,10 +130,9 @@ fn literals_spans_and_fragments_are_found() {
 #[test]
 fn messages_that_are_explained_are_in_the_sources() {
     let mut texts = Vec::new();
-    for (path, source) in sources() {
-        let path = path.strip_prefix(root()).unwrap().display().to_string();
-        let is_test = path.contains("/tests/") || path.ends_with("tests.rs");
-        if !is_test && PLACES.iter().any(|place| path.starts_with(place)) {
+    for (path, source) in sources().into_iter().filter(|(path, _)| is_production(path)) {
+        let path = path.strip_prefix(root()).unwrap();
+        if PLACES.iter().any(|place| path.starts_with(place)) {
             texts.extend(literals(&source));
         }
     }

@@ -1,26 +1,9 @@
 //! Arguments have names of their own, and named closures stay few: a function, or a loop, can be read by itself.
 
-use std::path::Path;
-
-use crate::sources::{root, sources};
+use crate::sources::{is_production, production, sources};
 
 /// Named closures in 1,000 lines, at most.
 const CLOSURES: f64 = 4.5;
-
-/// Whether a file is part of a program, and of no test.
-fn is_production(path: &Path) -> bool {
-    // The path begins with the folder of these tests.
-    let path = path.strip_prefix(root()).unwrap();
-    let name = path.file_stem().unwrap_or_default().to_string_lossy();
-    let others = ["tests", "fuzz", "generated"];
-    !name.ends_with("tests")
-        && !path.components().any(|part| others.iter().any(|other| part.as_os_str() == *other))
-}
-
-/// A file without the tests at its end.
-fn production(text: &str) -> &str {
-    text.split_once("#[cfg(test)]\nmod tests {").map_or(text, |(before, _)| before)
-}
 
 /// Names of the closures that are bound to one, as `let name = |..|` binds them.
 fn named_closures(text: &str) -> Vec<&str> {

@@ -1,6 +1,6 @@
 //! Traits have no method that an implementor can forget.
 
-use crate::sources::sources;
+use crate::sources::{is_generated, sources, without_visibility};
 
 /// The methods with a body of the traits in a file that rustfmt has formatted: such a trait ends with the first brace that
 /// stands as far in as its first line.
@@ -28,8 +28,7 @@ fn has_body(code: &str) -> bool {
 
 /// Whether a trait begins on a line.
 fn is_trait(code: &str) -> bool {
-    let visible = ["pub(crate) ", "pub(super) ", "pub "];
-    visible.iter().find_map(|word| code.strip_prefix(word)).unwrap_or(code).starts_with("trait ")
+    without_visibility(code).starts_with("trait ")
 }
 
 #[test]
@@ -45,7 +44,7 @@ fn methods_with_a_body_are_found() {
 fn traits_have_no_default_methods() {
     let (mut seen, mut found) = (0, Vec::new());
     for (path, text) in sources() {
-        if path.components().any(|part| part.as_os_str() == "generated") {
+        if is_generated(&path) {
             continue;
         }
         seen += text.lines().filter(|line| is_trait(line)).count();

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::sources::{configs, sources, wire};
+use crate::sources::{SourcePart, configs, is_generated, parts, sources, wire};
 
 /// Identifiers that must not come back, each with the name in use.
 const BANNED: [(&str, &str); 44] = [
@@ -78,9 +78,6 @@ const ONCE: [&str; 11] = [
 /// Names that tell nothing: no type has them.
 const NEVER: [&str; 2] = ["Rows", "Kind"];
 
-/// Where the generated code is, whose types have the names of core's.
-const GENERATED: &str = "proto/src/generated";
-
 /// Sources as code alone.
 fn code() -> Vec<(PathBuf, String)> {
     sources().into_iter().map(|(path, text)| (path, code_of(&text))).collect()
@@ -88,58 +85,14 @@ fn code() -> Vec<(PathBuf, String)> {
 
 /// A source without comments, strings and characters.
 fn code_of(text: &str) -> String {
-    let (mut code, mut rest) = (String::with_capacity(text.len()), text);
-    while let Some(next) = rest.chars().next() {
-        let skipped = if rest.starts_with("//") {
-            rest.find('\n').unwrap_or(rest.len())
-        } else if let Some(hashes) = raw_string(rest) {
-            let open = rest.find('"').unwrap() + 1;
-            let close = format!("\"{}", "#".repeat(hashes));
-            open + rest[open..].find(&close).map_or(rest[open..].len(), |end| end + close.len())
-        } else if next == '"' {
-            quoted(rest, '"')
-        } else if is_character(rest) {
-            quoted(rest, '\'')
-        } else {
-            code.push(next);
-            rest = &rest[next.len_utf8()..];
-            continue;
-        };
-        code.push(' ');
-        rest = &rest[skipped..];
-    }
-    code
-}
-
-/// The number of hashes of a raw string that begins here.
-pub fn raw_string(text: &str) -> Option<usize> {
-    let after = text.strip_prefix("br").or_else(|| text.strip_prefix('r'))?;
-    let hashes = after.len() - after.trim_start_matches('#').len();
-    after[hashes..].starts_with('"').then_some(hashes)
-}
-
-/// Whether a character literal begins here.
-pub fn is_character(text: &str) -> bool {
-    let mut characters = text.chars();
-    match (characters.next(), characters.next(), characters.next()) {
-        (Some('\''), Some('\\'), _) => true,
-        (Some('\''), Some(_), Some(last)) => last == '\'',
-        _ => false,
-    }
-}
-
-/// Bytes of a quoted text, with both quotes.
-pub fn quoted(text: &str, quote: char) -> usize {
-    let mut escaped = false;
-    for (at, character) in text.char_indices().skip(1) {
-        match character {
-            _ if escaped => escaped = false,
-            '\\' => escaped = true,
-            _ if character == quote => return at + 1,
-            _ => {}
+    let mut code = String::with_capacity(text.len());
+    for part in parts(text) {
+        match part {
+            SourcePart::Code(piece) => code.push_str(piece),
+            SourcePart::Quoted(_) | SourcePart::Raw(_) | SourcePart::Other => code.push(' '),
         }
     }
-    text.len()
+    code
 }
 
 /// The identifiers of a code.
@@ -208,14 +161,14 @@ fn functions_say_what_they_are_about() {
     }
 }
 
-/// Files that define a type of this name, generated code aside.
+/// Files that define a type of this name; generated code, whose types have the names of core's, aside.
 fn definitions<'a>(sources: &'a [(PathBuf, String)], name: &str) -> Vec<&'a Path> {
     let mut found = Vec::new();
     for (path, code) in sources {
         let words: Vec<&str> = identifiers(code).collect();
         let defines =
             |pair: &[&str]| matches!(pair[0], "struct" | "enum" | "trait" | "type") && pair[1] == name;
-        if !path.to_string_lossy().contains(GENERATED) && words.windows(2).any(defines) {
+        if !is_generated(path) && words.windows(2).any(defines) {
             found.push(path.as_path());
         }
     }

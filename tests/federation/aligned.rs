@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use hashvfl_data::Order;
 
-use crate::fixture::{Fixture, PARTIES, Role, command};
+use crate::fixture::{Fixture, PARTIES, Role, command, wait_until};
 use crate::predict::{all_by, predict, serving};
 
 /// A fixture whose tables miss different records, in different orders, with keys pinned in policies.
@@ -208,11 +208,8 @@ fn a_holder_whose_policy_cannot_be_read_is_named_to_all_at_once() {
 
 /// Waits until the bank has joined and blinded its own set, with which it begins.
 fn until_bank_is_there(fixture: &Fixture) {
-    let (began, sorted) = (Instant::now(), fixture.path("bank-align/sorted-0"));
-    while !sorted.exists() {
-        assert!(began.elapsed() < Duration::from_secs(60), "the bank does not come");
-        thread::sleep(Duration::from_millis(10));
-    }
+    let sorted = fixture.path("bank-align/sorted-0");
+    wait_until("the bank does not come", || sorted.exists());
 }
 
 #[test]

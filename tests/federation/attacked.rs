@@ -447,6 +447,7 @@ fn bits_are_flipped_as_often_as_the_run_says_and_leak_less() {
     fixture.settings.refit = true;
     fixture.extra.push(("coordinator", "top = { patience = 1 }".into()));
     let (transcript, config) = finished(&mut fixture);
+    let config = AttackConfig { auxiliary_fractions: vec![0.5], trainings: 1, ..config };
     let report = hashvfl_attack::run(&transcript, &config, &fixture.path("attacks"), &mut |_| ()).unwrap();
     // The model and the columns give the codes that were sent, but for so many flips.
     let same = report.checks.iter().find(|check| check.name == CheckId::SameCodes).unwrap();

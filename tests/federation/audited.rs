@@ -144,6 +144,34 @@ fn heads_are_signed_with_the_keys_of_their_sides_and_any_other_key_is_written_do
 }
 
 #[test]
+fn a_head_that_a_peer_has_made_up_accuses_no_log() {
+    let fixture = secured();
+    fixture.run();
+    let file = heads("bank", "telecom");
+    let kept = fixture.read(&file);
+    // Another entry than the one that was signed, in a line without a digest of its own.
+    let line = kept.lines().last().unwrap();
+    let line = format!("{}}}", line.split_once(",\"sha256\":").unwrap().0);
+    let entry = line.split_once("\"entry_sha256\":\"").unwrap().1.split_once('"').unwrap().0;
+    let other = line.replace(entry, &"0".repeat(64));
+    fixture.write(&file, &format!("{kept}{other}\n"));
+    let (good, said) = verified(&fixture, "telecom", "bank");
+    assert!(!good && said.contains("the signature does not match"), "{said}");
+    assert!(!said.contains("was changed or rewritten"), "{said}");
+    // The same without a signature and a key.
+    let signature = other.split_once(",\"signature\":").unwrap().0;
+    fixture.write(&file, &format!("{kept}{signature}}}\n"));
+    let (good, said) = verified(&fixture, "telecom", "bank");
+    assert!(
+        !good && said.contains("no signed head contradicts the log; one that is not signed does"),
+        "{said}"
+    );
+    assert!(said.contains("2 heads signed with the key"), "{said}");
+    fixture.write(&file, &kept);
+    assert!(verified(&fixture, "telecom", "bank").0);
+}
+
+#[test]
 fn a_party_without_an_approval_joins_no_run() {
     let mut fixture = Fixture::new();
     fixture.extra.push(("bank", "policy = \"policy.toml\"".into()));

@@ -4,8 +4,6 @@ use std::fs::{self, File};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use hashvfl_coordinator::CoordinatorConfig;
 use hashvfl_core::CodeForm;
@@ -14,10 +12,9 @@ use hashvfl_data::Order;
 use hashvfl_party::PartyConfig;
 use rand::Rng;
 
+use crate::fixture::{eventually, wait_until};
 use crate::ports::free_address;
 
-/// No step takes longer.
-const LIMIT: Duration = Duration::from_secs(120);
 const CUSTOMERS: usize = 800;
 const NEW_CUSTOMERS: usize = 40;
 
@@ -30,20 +27,12 @@ struct Running {
 
 impl Running {
     fn ends(&mut self) -> (bool, String) {
-        let began = Instant::now();
-        let status = loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                break status;
-            }
-            assert!(
-                began.elapsed() < LIMIT,
-                "`{}` hangs: {}",
-                self.line,
-                fs::read_to_string(&self.log).unwrap()
-            );
-            thread::sleep(Duration::from_millis(20));
-        };
-        (status.success(), fs::read_to_string(&self.log).unwrap())
+        let log = || fs::read_to_string(&self.log).unwrap();
+        let status = eventually(|| {
+            let status = self.child.try_wait().unwrap();
+            status.ok_or_else(|| format!("`{}` hangs: {}", self.line, log()))
+        });
+        (status.success(), log())
     }
 }
 
@@ -147,11 +136,9 @@ impl Organisations {
 
     /// A reader takes longer to change terminals than a coordinator to listen; a test does not.
     fn wait_until_it_listens(&self) {
-        let began = Instant::now();
-        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            assert!(began.elapsed() < LIMIT, "the coordinator does not listen");
-            thread::sleep(Duration::from_millis(20));
-        }
+        wait_until("the coordinator does not listen", || {
+            TcpStream::connect(("127.0.0.1", self.port)).is_ok()
+        });
     }
 
     /// Takes the identity out of a config: here, the sides are processes of one machine.

@@ -167,13 +167,7 @@ impl Fixture {
             Some(handles) => Role::start_limited(arguments, &config, self.log, handles),
             None => self.start(arguments, &config),
         };
-        let address = loop {
-            let line = role.next_line().unwrap_or_else(|| panic!("no address: {}", role.fails()));
-            let event: serde_json::Value = serde_json::from_str(&line).unwrap();
-            if event["event"] == "listening" {
-                break event["address"].as_str().unwrap().to_string();
-            }
-        };
+        let address = role.listens();
         (role, address)
     }
 
@@ -215,6 +209,23 @@ impl Fixture {
     pub fn summary(&self) -> serde_json::Value {
         serde_json::from_str(&self.read("coordinator-state/summary.json")).unwrap()
     }
+}
+
+/// What `look` finds: it looks again and again, and what it said last is told where it finds nothing within [`LIMIT`].
+pub fn eventually<T>(mut look: impl FnMut() -> Result<T, String>) -> T {
+    let began = Instant::now();
+    loop {
+        match look() {
+            Ok(found) => return found,
+            Err(why) => assert!(began.elapsed() < LIMIT, "{why}"),
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Waits until something holds; `otherwise` is told where it does not within [`LIMIT`].
+pub fn wait_until(otherwise: &str, mut holds: impl FnMut() -> bool) {
+    eventually(|| if holds() { Ok(()) } else { Err(otherwise.to_string()) });
 }
 
 /// Runs a command that must end well; its standard output.
@@ -325,6 +336,17 @@ impl Role {
         self.lines.recv_timeout(LIMIT).ok()
     }
 
+    /// Waits until it listens; where.
+    pub fn listens(&mut self) -> String {
+        loop {
+            let line = self.next_line().unwrap_or_else(|| panic!("no address: {}", self.fails()));
+            let event: serde_json::Value = serde_json::from_str(&line).unwrap();
+            if event["event"] == "listening" {
+                return event["address"].as_str().unwrap().to_string();
+            }
+        }
+    }
+
     /// Waits for a line of standard output that holds `text`.
     pub fn wait_for(&self, text: &str) {
         let began = Instant::now();
@@ -395,14 +417,7 @@ impl Role {
 
     /// Waits for its end.
     pub fn end(&mut self) -> End {
-        let start = Instant::now();
-        loop {
-            if let Some(end) = self.ended() {
-                return end;
-            }
-            assert!(start.elapsed() < LIMIT, "the process hangs");
-            thread::sleep(Duration::from_millis(20));
-        }
+        eventually(|| self.ended().ok_or_else(|| "the process hangs".to_string()))
     }
 
     /// Waits for its end: whether it was good, and what it logged.

@@ -1,6 +1,6 @@
 //! A coordinator that trains no model but pulls a party's codes where it wants them: the party stops, if it notices.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hashvfl_attack::active::contrastive::{Contrastive, Memory};
 use hashvfl_attack::active::fsha::{Auxiliary, CriticConfig, Fsha, FshaConfig, Objective};
@@ -19,9 +19,10 @@ use hashvfl_learning::schedule::Rates;
 use hashvfl_learning::top::loss::Labels;
 use hashvfl_learning::{Encoder, EncoderConfig};
 use hashvfl_transport::limits::Limits;
-use hashvfl_transport::listen::{self, Listener, TrainingStream};
+use hashvfl_transport::listen::{self, Arrivals, Listener, TrainingStream};
+use tokio::runtime::Runtime;
 
-use crate::fixture::{Fixture, RECORDS, Role, command};
+use crate::fixture::{Fixture, RECORDS, Role, command, eventually};
 
 /// Longest wait until the network takes a message.
 const SENDING: Duration = Duration::from_secs(60);
@@ -67,6 +68,17 @@ async fn hijack(
     step - 1
 }
 
+/// A coordinator's port: who drives it, where it is, and the streams of parties that come.
+pub fn listening() -> (Runtime, String, Arrivals<TrainingStream>) {
+    let runtime = Runtime::new().unwrap();
+    let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), Limits::default());
+    let listener = runtime.block_on(listener).unwrap();
+    let address = listener.address().unwrap().to_string();
+    let (arrivals, serving) = listen::training(listener);
+    runtime.spawn(serving);
+    (runtime, address, arrivals)
+}
+
 /// What answers the codes of a batch of records.
 type Pull<'a> = Box<dyn FnMut(&[u32], &[f32]) -> Vec<f32> + 'a>;
 
@@ -84,12 +96,7 @@ fn party_of(
 
 /// The same in a fixture.
 fn party_in<'a>(fixture: &Fixture, pull: impl FnOnce(&RunSettings) -> Pull<'a>) -> (String, u32) {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let listener =
-        runtime.block_on(Listener::bind("127.0.0.1:0".parse().unwrap(), Limits::default())).unwrap();
-    let address = listener.address().unwrap().to_string();
-    let (mut arrivals, serving) = listen::training(listener);
-    runtime.spawn(serving);
+    let (runtime, address, mut arrivals) = listening();
     // Before the party waits for it: a hijacker has its head start first.
     let pull = pull(&fixture.settings);
     let mut party = fixture.party("bank", &address);
@@ -120,18 +127,23 @@ fn a_party_stops_when_it_is_hijacked() {
     assert!(answered <= 100, "{answered} batches had been answered");
 }
 
-/// What the running party of a config says of itself, once it says that an alarm was raised.
-fn alarmed(config: &str) -> String {
-    let began = Instant::now();
-    loop {
+/// Returns once the running party of a config says that of itself, and that an alarm was raised.
+fn alarmed(config: &str, line: &str) {
+    eventually(|| {
         let (_, metrics, errors) = command(&["party", "status", "--metrics", "--config", config]);
-        if metrics.contains("\nhashvfl_gradient_alarm 1\n") {
-            return metrics;
+        let says = |line: &str| metrics.contains(&format!("\n{line}\n"));
+        match says(line) && says("hashvfl_gradient_alarm 1") {
+            true => Ok(()),
+            false => Err(format!("no alarm: {metrics}{errors}")),
         }
-        assert!(began.elapsed() < Duration::from_secs(60), "no alarm: {metrics}{errors}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    });
 }
+
+/// What a party says that an alarm has stopped and that is up.
+const HALTED: &str = "hashvfl_phase{phase=\"halted\"} 1";
+/// What the party of `plain_pull` says of its alarm.
+const NOTICED: [&str; 4] =
+    ["a gradient alarm", "party alarm --config", "from this party's own codes", "having released "];
 
 #[test]
 fn an_alarm_lasts_over_restarts_until_somebody_has_dismissed_it() {
@@ -139,36 +151,33 @@ fn an_alarm_lasts_over_restarts_until_somebody_has_dismissed_it() {
     fixture.settings.epochs = 60;
     fixture.settings.gradient = GradientEncoding::F32;
     fixture.extra.push(("bank", "monitor = \"unix:bank.sock\"".into()));
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let listener =
-        runtime.block_on(Listener::bind("127.0.0.1:0".parse().unwrap(), Limits::default())).unwrap();
-    let path = fixture.party_config("bank", &listener.address().unwrap().to_string());
+    let (runtime, address, mut arrivals) = listening();
+    let path = fixture.party_config("bank", &address);
     let config = path.to_str().unwrap();
-    let (mut arrivals, serving) = listen::training(listener);
-    runtime.spawn(serving);
     let start =
         |command: &[&str]| Role::start(&[&["party"][..], command, &["--config"]].concat(), &path, "info");
 
     // A service stays up, so that whoever asks it hears of the alarm.
     let (mut service, settings) = (start(&["train-and-serve"]), fixture.settings.clone());
     let pull = plain_pull(&settings);
-    runtime.block_on(async { hijack(arrivals.next().await.unwrap(), &settings, pull).await });
-    assert!(alarmed(config).contains("\nhashvfl_phase{phase=\"halted\"} 1\n"));
+    let answered = runtime.block_on(async { hijack(arrivals.next().await.unwrap(), &settings, pull).await });
+    alarmed(config, HALTED);
+    // Whoever stops it knows why it ends: no service manager is to call that a failure.
     service.terminate();
-    let ends = [service.end(), start(&[]).end(), start(&["--fresh"]).end()];
-    for end in &ends {
+    let stopped = service.end();
+    assert_eq!((stopped.code, stopped.errors().len()), (Some(130), 0), "{}", stopped.log);
+    let last = stopped.log.trim_end().lines().next_back().unwrap();
+    assert!(last.starts_with("asked to end while an alarm stands: "), "{last}");
+    assert!(NOTICED.iter().all(|part| last.contains(part)), "{last}");
+    for end in [start(&[]).end(), start(&["--fresh"]).end()] {
         assert_eq!(end.code, Some(77), "{}", end.log);
         let [line] = end.errors()[..] else { panic!("one clear line expected: {}", end.log) };
-        for part in
-            ["a gradient alarm", "party alarm --config", "from this party's own codes", "having released "]
-        {
-            assert!(line.contains(part), "{part}: {line}");
-        }
+        assert!(NOTICED.iter().all(|part| line.contains(part)), "{line}");
     }
 
     // So it does when it is started again, and nobody hears from it.
     let mut service = start(&["train-and-serve"]);
-    assert!(alarmed(config).contains("\nhashvfl_phase{phase=\"halted\"} 1\n"));
+    alarmed(config, HALTED);
     let mut dialled = |limit| {
         let stream = runtime.block_on(async { tokio::time::timeout(limit, arrivals.next()).await });
         stream.ok().flatten()
@@ -187,7 +196,12 @@ fn an_alarm_lasts_over_restarts_until_somebody_has_dismissed_it() {
     let mut stream = dialled(SENDING).expect("the service goes on");
     let first = runtime.block_on(async { stream.next().await.unwrap().message });
     assert!(matches!(first, FromParty::Hello(_)), "{first:?}");
-    alarmed(config);
+    // What was dismissed stops it no more, and what comes after does: it is halted again.
+    let later = runtime.block_on(hijack(stream, &settings, plain_pull(&settings)));
+    assert!(later >= answered + 20, "{later} batches after {answered}");
+    alarmed(config, HALTED);
+    let (good, said, errors) = command(&["party", "alarm", "--config", config]);
+    assert!(good && said.contains("this party sends nothing"), "{said}{errors}");
     let (good, trail, errors) = command(&["party", "audit", "show", "--config", config]);
     assert!(
         good && trail.contains(": gradient-alarm") && trail.contains("dismissed by A. Officer"),

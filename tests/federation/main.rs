@@ -24,6 +24,7 @@ mod flipped;
 mod flooded;
 mod hijacked;
 mod honest;
+mod impersonated;
 mod ledger;
 mod levels;
 mod logs;
@@ -36,6 +37,8 @@ mod others_files;
 mod own_check;
 mod own_codes;
 mod own_detectors;
+mod permitted;
+#[path = "../../crates/transport/tests/ports/mod.rs"]
 mod ports;
 mod predict;
 mod proxy;

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 
-use crate::fixture::{Fixture, PARTIES, Role, command, command_with};
+use crate::fixture::{Fixture, PARTIES, Role, command, command_with, wait_until};
 use crate::ports::free_address;
 
 /// A fixture whose processes can be asked how they are.
@@ -156,11 +156,7 @@ fn a_federation_trains_and_then_serves_without_anybody_s_help() {
     for name in PARTIES {
         sides.push(train_and_serve("party", &fixture.party_config(name, &free)));
     }
-    let started = std::time::Instant::now();
-    while health(&fixture, "coordinator", "coordinator", true).is_err() {
-        assert!(started.elapsed().as_secs() < 60, "it does not serve");
-        std::thread::sleep(std::time::Duration::from_millis(100));
-    }
+    wait_until("it does not serve", || health(&fixture, "coordinator", "coordinator", true).is_ok());
     assert_eq!(fixture.summary()["run_id"], "test");
     for side in &mut sides {
         side.terminate();

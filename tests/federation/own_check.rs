@@ -103,6 +103,11 @@ fn codes_that_tell_too_much_end_the_run_and_nobody_hears_why() {
     assert!(refused(&config).contains("the policy's max_refused_runs = 2 refuses"), "{}", refused(&config));
 }
 
+/// The upper end, in per cent, of the interval in a line: `(LOWER to UPPER)`.
+fn end_of_interval(line: &str) -> f64 {
+    line.split_once(" to ").unwrap().1.split_once(')').unwrap().0.parse().unwrap()
+}
+
 /// Signs of validation records have neither the noise nor the dropout of training records, so they tell more.
 #[test]
 fn codes_of_validation_records_are_held_to_the_policy_as_they_leave() {
@@ -120,8 +125,7 @@ fn codes_of_validation_records_are_held_to_the_policy_as_they_leave() {
     // The greatest upper end, per cent.
     let most = |what: &str| {
         let lines = bank.log.lines().filter(|line| line.contains(what));
-        let ends = lines.map(|line| line.split_once(" to ").unwrap().1.split_once(')').unwrap().0);
-        ends.map(|end| end.parse::<f64>().unwrap()).fold(0.0, f64::max)
+        lines.map(end_of_interval).fold(0.0, f64::max)
     };
     let training = most("training records, with their codes of epoch");
     let validation = most("encoded like validation records, with their codes after epoch");
@@ -154,8 +158,8 @@ fn a_frozen_bottom_model_is_held_to_the_policy_of_the_day() {
 
 /// The upper end, in per cent, of the last line with these words.
 fn upper_end(log: &str, words: &str) -> f64 {
-    let line = log.lines().rfind(|line| line.contains(words)).unwrap_or_else(|| panic!("{words}: {log}"));
-    line.split_once(" to ").unwrap().1.split_once(')').unwrap().0.parse().unwrap()
+    let line = log.lines().rfind(|line| line.contains(words));
+    end_of_interval(line.unwrap_or_else(|| panic!("{words}: {log}")))
 }
 
 /// One code may tell little, and one more than all that left in training too much: who serves the same records is held to both.

@@ -13,7 +13,7 @@ use hashvfl_learning::Snapshot;
 use hashvfl_transcript::{Recording, Step};
 use hashvfl_transport::dial::Dialer;
 
-use crate::fixture::{Fixture, LIMIT, PARTIES, Role};
+use crate::fixture::{Fixture, PARTIES, Role, eventually};
 use crate::ledger::counted;
 use crate::proxy::Proxy;
 
@@ -149,6 +149,26 @@ fn a_run_goes_on_after_a_cut_of_seconds_at_both_parties() {
 }
 
 #[test]
+fn the_others_hear_whom_a_run_waits_for_and_when_that_is_back() {
+    let mut fixture = Fixture { reconnect_s: 60, ..Fixture::new() };
+    fixture.settings.epochs = 300;
+    let (mut coordinator, address) = fixture.coordinator();
+    let proxy = Proxy::to(&address);
+    let mut bank = fixture.party("bank", &proxy.address);
+    let mut telecom = fixture.party("telecom", &address);
+    coordinator.wait_for("\"epoch\":2");
+    proxy.block(true);
+    assert_eq!(proxy.cut(), 1, "connections");
+    telecom.wait_for_log("the coordinator says: the run waits for bank, whose connection was lost");
+    proxy.block(false);
+    coordinator.succeeds();
+    bank.succeeds();
+    let (good, log) = telecom.ends();
+    assert!(good && log.contains("the coordinator says: bank has reconnected"), "{log}");
+    assert!(!log.contains("trying to reconnect"), "its own connection was there: {log}");
+}
+
+#[test]
 fn a_connection_that_dies_without_a_word_is_found_out_by_its_silence() {
     let mut fixture = Fixture { reconnect_s: 60, keep_alive_s: 1, ..Fixture::new() };
     fixture.settings.epochs = 300;
@@ -174,12 +194,11 @@ fn a_cut_before_the_run_begins_costs_nothing() {
     coordinator.wait_for("joined");
     assert_eq!(proxy.cut(), 1, "connections");
     // It comes back by itself, by a greeting or on its seat.
-    let began = Instant::now();
-    let greeted = || coordinator.line().is_some_and(|line| line.contains("joined"));
-    while !greeted() && !bank.logged().contains("back after") {
-        assert!(began.elapsed() < LIMIT, "{}", bank.logged());
-        thread::sleep(Duration::from_millis(5));
-    }
+    eventually(|| {
+        let greeted = coordinator.line().is_some_and(|line| line.contains("joined"));
+        let log = bank.logged();
+        if greeted || log.contains("back after") { Ok(()) } else { Err(log) }
+    });
     assert!(proxy.cut_unseen() > 0, "connections");
     let mut telecom = fixture.party("telecom", &proxy.address);
     coordinator.succeeds();

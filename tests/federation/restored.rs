@@ -3,10 +3,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant};
 
-use crate::fixture::{Fixture, LIMIT, PARTIES, Role, command};
+use crate::fixture::{Fixture, PARTIES, Role, command, wait_until};
 
 /// Files of bank that outlive a run.
 const KEPT: [&str; 2] = ["bank-ledger.redb", "bank-ledger.audit/log.jsonl"];
@@ -99,11 +97,7 @@ fn bank_serves_once(fixture: &Fixture) {
     let (mut coordinator, address) = fixture.serve();
     let mut bank = fixture.party_serves("bank", &address);
     coordinator.wait_for("\"joined\",\"party\":\"bank\"");
-    let began = Instant::now();
-    while entries() == before {
-        assert!(began.elapsed() < LIMIT, "bank writes nothing down");
-        thread::sleep(Duration::from_millis(20));
-    }
+    wait_until("bank writes nothing down", || entries() != before);
     for role in [&mut bank, &mut coordinator] {
         role.terminate();
         role.succeeds();

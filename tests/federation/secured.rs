@@ -4,7 +4,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::fixture::{Fixture, PARTIES, Role, command, done};
+use crate::fixture::{Fixture, PARTIES, Role, command, done, wait_until};
 use crate::predict::ids;
 use crate::proxy::Proxy;
 
@@ -372,11 +372,8 @@ fn waits_to_serve(fixture: &Fixture, address: &str) {
     let heads = || fixture.read("label-ledger.audit/heads/party-bank.jsonl");
     let kept = heads();
     let mut bank = fixture.party_serves("bank", address);
-    let began = Instant::now();
-    while !fixture.read("label-ledger.audit/log.jsonl").contains("too-often") {
-        assert!(began.elapsed() < Duration::from_secs(60), "the bank is not refused");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    let trail = || fixture.read("label-ledger.audit/log.jsonl");
+    wait_until("the bank is not refused", || trail().contains("too-often"));
     std::thread::sleep(Duration::from_millis(200));
     assert!(bank.ended().is_none(), "it waits");
     bank.terminate();
@@ -392,8 +389,8 @@ fn waits_to_serve(fixture: &Fixture, address: &str) {
 fn predictions_are_for_clients_and_for_each_what_it_may_have() {
     let mut fixture = secured();
     fixture.extra.push(("coordinator", "permissions = \"permissions.toml\"".into()));
-    let parties = "[parties.bank]\nserves_per_hour = 1\n[parties.telecom]\n";
-    fixture.write("permissions.toml", &format!("{parties}[clients.app]\nper_day = 70\ndecimals = 2\n"));
+    let limited = "[parties.bank]\nserves_per_hour = 1\n[parties.telecom]\n";
+    fixture.write("permissions.toml", &format!("{limited}[clients.app]\nper_day = 70\ndecimals = 2\n"));
     let shop = fixture.path("shop").display().to_string();
     let authority = last_word(&done(&["coordinator", "identity", "show", "--folder", &shop]), "authority  ");
     enrol(&fixture, "client", "app", &authority);
@@ -433,7 +430,7 @@ fn predictions_are_for_clients_and_for_each_what_it_may_have() {
         !good && errors.contains("app may ask for 70 records per day and has already asked for 60 today"),
         "{errors}"
     );
-    fixture.write("permissions.toml", "[clients.desk]\n");
+    fixture.write("permissions.toml", &format!("{limited}[clients.desk]\n"));
     let (good, _, errors) = ask(&fixture, &address, &["--identity", &app]);
     assert!(!good && errors.contains("app may not ask for predictions here"), "{errors}");
     parties[0].kill();

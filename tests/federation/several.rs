@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::cancelled::{TOLD, cancel, trail};
-use crate::fixture::{Fixture, PARTIES, Role, command};
+use crate::fixture::{Fixture, PARTIES, Role, command, wait_until};
 use crate::proxy::Proxy;
 use crate::secured::secured;
 
@@ -239,10 +239,14 @@ fn a_connection_that_breaks_comes_back_to_its_own_run() {
     let mut all: Vec<Role> = RUNS.iter().flat_map(|run| parties(&fixture, run, &proxy.address)).collect();
     coordinator.wait_for("\"event\":\"epoch\"");
     let mut cuts = 0;
-    while coordinator.ended().is_none() {
-        cuts += usize::from(cuts < 5 && proxy.cut() > 0);
-        thread::sleep(Duration::from_millis(200));
-    }
+    wait_until("the coordinator does not end", || {
+        let has_ended = coordinator.ended().is_some();
+        if !has_ended {
+            cuts += usize::from(cuts < 5 && proxy.cut() > 0);
+            thread::sleep(Duration::from_millis(200));
+        }
+        has_ended
+    });
     all.iter_mut().for_each(Role::succeeds);
     assert!(cuts > 0);
     assert_eq!(RUNS.map(|run| test_of(&fixture, run)), alone(long), "bit for bit");

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::ports::free_address;
+use crate::secured::last_word;
 
 const PAGE: &str = include_str!("../../docs/tutorial/two-organisations.md");
 
@@ -313,8 +314,25 @@ fn the_tutorial_does_what_it_says() {
     assert!(reader.read("report/report.html").contains("telecom"), "a report on the telecom's columns");
 }
 
-/// What the page says about figures that a command prints.
+/// What the page says about what a command prints.
 fn check_printed(command: &str, printed: &str, reader: &Reader) {
+    if let Some((_, file)) = command.split_once(" --out ").filter(|(start, _)| start.contains(" init ")) {
+        assert!(reader.read(file).lines().count() < 60, "{file} is short");
+    }
+    if command.contains(" identity sign ") {
+        let requested = reader.read(&format!("command-{}.out", reader.commands - 1));
+        let key = last_word(&requested, "party/telecom with a new key: ");
+        assert!(printed.contains(&format!("with the key {key}\n")), "{key}: {printed}");
+        assert!(printed.trim_end().ends_with(&reader.authority), "its last line: {printed}");
+    }
+    if command.contains(" identity accept ") {
+        assert!(printed.contains("accepted: party/telecom"), "{printed}");
+    }
+    if command.ends_with(" --check") {
+        assert!(printed.contains("is in order") && !printed.contains("to do before the run:"), "{printed}");
+        let nobody = printed.contains("nobody answers yet: is the coordinator running?");
+        assert_eq!(nobody, command.starts_with("party "), "{command}: {printed}");
+    }
     if command.starts_with("coordinator evaluate") {
         let test: serde_json::Value = serde_json::from_str(printed).unwrap();
         assert!(test["auc"].as_f64().unwrap() > 0.72, "near 0.8: {printed}");

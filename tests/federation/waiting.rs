@@ -6,10 +6,8 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hashvfl_transport::limits::Limits;
-use hashvfl_transport::listen::{self, Listener};
-
 use crate::fixture::{End, Fixture, PARTIES, RECORDS, Role};
+use crate::hijacked::listening;
 use crate::ports::free_address;
 use crate::predict::ids;
 
@@ -24,14 +22,9 @@ fn edit(fixture: &Fixture, name: &str, old: &str, new: &str) {
 fn coordinator_with(fixture: &Fixture, old: &str, new: &str) -> (Role, String) {
     let config = fixture.coordinator_config();
     edit(fixture, "coordinator.toml", old, new);
-    let role = Role::start(&["coordinator", "--json", "--config"], &config, fixture.log);
-    loop {
-        let line = role.next_line().expect("it listens");
-        let event: serde_json::Value = serde_json::from_str(&line).unwrap();
-        if event["event"] == "listening" {
-            return (role, event["address"].as_str().unwrap().to_string());
-        }
-    }
+    let mut role = Role::start(&["coordinator", "--json", "--config"], &config, fixture.log);
+    let address = role.listens();
+    (role, address)
 }
 
 #[test]
@@ -83,14 +76,9 @@ fn closes_at_once() -> String {
 
 /// A coordinator's port whose streams are opened and dropped again; it ends with the test's process.
 fn drops_streams() -> String {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), Limits::default());
-    let listener = runtime.block_on(listener).unwrap();
-    let address = listener.address().unwrap().to_string();
+    let (runtime, address, mut arrivals) = listening();
     thread::spawn(move || {
         runtime.block_on(async {
-            let (mut arrivals, serving) = listen::training(listener);
-            tokio::spawn(serving);
             while let Some(stream) = arrivals.next().await {
                 drop(stream);
             }

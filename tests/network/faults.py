@@ -142,17 +142,17 @@ def large_packets_are_lost_for_20_s(test):
 
 
 def a_cut_of_10_minutes(test):
-    """All sides wait longer than that."""
-    run = test.disturbed(timeouts={"reconnect_s": 900, "step_s": 1200})
+    """By default all sides wait longer than that."""
+    run = test.disturbed()
     test.network.cable("bank", plugged=False)
     run.stands_still(600)
     run.heal()
     run.finishes(returned=["bank"])
 
 
-def a_cut_of_10_minutes_with_default_limits(test):
+def a_cut_of_10_minutes_where_parties_may_be_away_for_5(test):
     """It is longer than `timeouts.reconnect_s`: the run goes on from a checkpoint."""
-    run = test.disturbed(lines=OFTEN)
+    run = test.disturbed(timeouts={"reconnect_s": 300}, lines=OFTEN)
     run.has_checkpoint()
     test.network.cable("bank", plugged=False)
     run.stands_still(600)
@@ -180,7 +180,7 @@ def a_cut_longer_than_a_step_may_take(test):
 
 def the_coordinators_machine_is_gone(test):
     """Its process is killed and its cable pulled, for HASHVFL_GONE_S seconds (60): 3600 is an hour. Limits in which parties try to
-    come back are a twelfth of that, as 300 s are of an hour."""
+    come back are a twelfth of that."""
     gone_s = int(os.environ.get("HASHVFL_GONE_S", "60"))
     run = test.disturbed(timeouts={"reconnect_s": gone_s // 12, "keep_alive_s": 1}, lines=OFTEN)
     run.has_checkpoint()

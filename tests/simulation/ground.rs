@@ -6,6 +6,7 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
+use anyhow::bail;
 use hashvfl_coordinator::{CoordinatorConfig, simulated};
 use hashvfl_core::random::{stream, uniform};
 use hashvfl_core::{GradientEncoding, PartyName, RunSettings, Task};
@@ -127,7 +128,7 @@ impl Ground {
         for _ in 0..ATTEMPTS {
             attempt(folder.path());
             if world::with(|world| world.is_over()) {
-                outcome = world::with(|world| world.has_finished()).then(|| Outcome::of(folder.path()));
+                outcome = world::with(|world| world.has_finished()).then(|| tidied_up(folder.path()));
                 break;
             }
         }
@@ -136,6 +137,16 @@ impl Ground {
         let deaths = world.deaths_of_parties();
         Played { outcome, broken: world.observer.broken.or(no_end), schedule: world.schedule, deaths }
     }
+}
+
+/// What a run has left behind that has finished, when all sides have been started once more: one that was killed behind its end has
+/// not tidied up.
+fn tidied_up(root: &Path) -> Outcome {
+    world::with(World::start_again);
+    let coordinator = coordinator_config(&root.join(COORDINATOR));
+    let again = simulated::run(&coordinator, || bail!("the run has finished: nobody is asked"));
+    assert_eq!(again.unwrap(), simulated::Finished::Before);
+    Outcome::of(root)
 }
 
 /// All sides are started, and work until the run has finished or one of them has died: service managers start them again.

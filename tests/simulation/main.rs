@@ -4,8 +4,9 @@
 //! arrives when, which connection breaks, and who dies where, or whose disk is full.
 //!
 //! A process dies as by `kill -9`: between two messages, or right before something that it does to a file. Its folder is as it was
-//! then, and the next process begins with that. Not simulated: the network and its time limits, the handshake at the
-//! coordinator's port, how a party dials, and losses of power (`crates/ledger/tests/simulation` has those of ledgers and logs).
+//! then, and the next process begins with that. Where its machine loses power, files that grow have lost what was not forced to the
+//! disk, or hold zeros there. Not simulated: the network and its time limits, the handshake at the coordinator's port, how a party
+//! dials, and files that are there again after a loss of power (`crates/ledger/tests/simulation` has ledgers whose last pages are torn).
 //!
 //! What counts as failure: other weights, codes or metrics than those of the undisturbed run; codes or gradients that left and are
 //! not counted, or more counted than deaths explain; one step answered in two ways; a model that counts where nobody has
@@ -41,18 +42,24 @@ pub enum Fault {
     DecidesOnNothing,
     /// A party says that it has kept its best encoder, and has not.
     KeepsNoBest,
+    /// A party's log of answers lacks what it has answered.
+    LogsNothing,
+    /// A party says that it has all for a checkpoint on its disk, and its log of answers is not.
+    SyncsNothing,
     /// What was on its way when a connection broke is not repeated.
     LosesWhatWasOnItsWay,
     /// What has come already is repeated.
     RepeatsWhatHasCome,
 }
 
-const FAULTS: [Fault; 7] = [
+const FAULTS: [Fault; 9] = [
     Fault::ChargesNothing,
     Fault::CountsNoGradients,
     Fault::CommitsNothing,
     Fault::DecidesOnNothing,
     Fault::KeepsNoBest,
+    Fault::LogsNothing,
+    Fault::SyncsNothing,
     Fault::LosesWhatWasOnItsWay,
     Fault::RepeatsWhatHasCome,
 ];
@@ -67,6 +74,8 @@ impl Fault {
             Self::CommitsNothing => (Effect::Renamed, "bottom.safetensors"),
             Self::DecidesOnNothing => (Effect::Renamed, "top.safetensors"),
             Self::KeepsNoBest => (Effect::Whole, "checkpoint-best.safetensors"),
+            Self::LogsNothing => (Effect::Grown, "answers.hashvfl"),
+            Self::SyncsNothing => (Effect::Synced, "answers.hashvfl"),
             Self::LosesWhatWasOnItsWay | Self::RepeatsWhatHasCome => return false,
         };
         not_done == (effect, name)

@@ -1,5 +1,6 @@
 //! A side of the run: its folder, and how its process ends before its time.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Error, ErrorKind};
 use std::panic::resume_unwind;
@@ -17,6 +18,8 @@ pub struct Killed;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
     Killed,
+    /// Its machine loses power: what grew and was not forced to the disk is lost, or has become zeros.
+    PowerLost,
     /// Nothing can be written from there on.
     DiskFull,
 }
@@ -36,6 +39,10 @@ struct Fate {
     fault: Option<Fault>,
     /// So many effects later the process ends so.
     next: Option<(u32, Ending)>,
+    /// How much of files that grow was forced to the disk.
+    synced: BTreeMap<PathBuf, u64>,
+    /// One that is forced to the disk now: how long it is then is seen before anything else happens to a file.
+    syncing: Option<PathBuf>,
     is_dead: bool,
     is_full: bool,
     deaths: u64,
@@ -52,7 +59,8 @@ impl Side {
     pub fn new(root: &Path, name: &str, fault: Option<Fault>) -> Self {
         let (folder, frozen) = (root.join(name), root.join(format!("{name}.frozen")));
         let (next, is_dead, is_full, deaths, struck) = (None, false, false, 0, Vec::new());
-        let fate = Fate { folder, frozen, fault, next, is_dead, is_full, deaths, struck };
+        let (synced, syncing) = (BTreeMap::new(), None);
+        let fate = Fate { folder, frozen, fault, next, synced, syncing, is_dead, is_full, deaths, struck };
         Self(Arc::new(Mutex::new(fate)))
     }
 
@@ -84,9 +92,9 @@ impl Side {
         std::mem::take(&mut self.fate().struck)
     }
 
-    /// Its process is killed here.
-    pub fn die(&self, place: String) {
-        self.fate().die(place);
+    /// Its process is killed here, or its machine loses power.
+    pub fn die(&self, place: String, ending: Ending) {
+        self.fate().die(place, ending);
     }
 
     /// Decides from now on what this thread's process does to files.
@@ -122,12 +130,34 @@ impl Fate {
             // What unwinds does nothing more.
             return Outlook::Fails(ErrorKind::BrokenPipe);
         }
-        if self.is_full {
+        self.measure();
+        if effect == Effect::Grown {
+            self.synced.entry(path.to_path_buf()).or_insert(0);
+        }
+        // What goes needs no room.
+        if self.is_full && effect != Effect::Removed {
             return Outlook::Fails(ErrorKind::StorageFull);
         }
         if self.fault.is_some_and(|fault| fault.is_not_done(effect, path)) {
             return Outlook::NotDone;
         }
+        let outlook = self.draw(effect, path);
+        if effect == Effect::Synced && matches!(outlook, Outlook::Done) {
+            self.syncing = Some(path.to_path_buf());
+        }
+        outlook
+    }
+
+    /// How long a file is that was forced to the disk.
+    fn measure(&mut self) {
+        if let Some(path) = self.syncing.take()
+            && let Ok(metadata) = fs::metadata(&path)
+        {
+            self.synced.insert(path, metadata.len());
+        }
+    }
+
+    fn draw(&mut self, effect: Effect, path: &Path) -> Outlook {
         match self.next {
             None => Outlook::Done,
             Some((0, ending)) => {
@@ -137,14 +167,17 @@ impl Fate {
                 let file = name.split(|letter: char| letter.is_ascii_digit()).next().unwrap_or_default();
                 let place = format!("before {effect:?} of {file}");
                 match ending {
-                    Ending::Killed => {
-                        self.die(place);
+                    Ending::Killed | Ending::PowerLost => {
+                        self.die(place, ending);
                         Outlook::Dies
                     }
                     Ending::DiskFull => {
                         self.is_full = true;
                         self.count(format!("disk full {place}"));
-                        Outlook::Fails(ErrorKind::StorageFull)
+                        match effect {
+                            Effect::Removed => Outlook::Done,
+                            _ => Outlook::Fails(ErrorKind::StorageFull),
+                        }
                     }
                 }
             }
@@ -155,11 +188,36 @@ impl Fate {
         }
     }
 
-    fn die(&mut self, place: String) {
-        if !self.is_dead {
-            self.is_dead = true;
-            copy(&self.folder, &self.frozen);
-            self.count(format!("killed {place}"));
+    fn die(&mut self, place: String, ending: Ending) {
+        if self.is_dead {
+            return;
+        }
+        self.measure();
+        self.is_dead = true;
+        copy(&self.folder, &self.frozen);
+        if ending == Ending::PowerLost {
+            self.lose_what_is_not_on_the_disk();
+            // A party's answers since its last checkpoint may count once more, beside what was reserved.
+            self.deaths += 1;
+        }
+        let what = if ending == Ending::PowerLost { "without power" } else { "killed" };
+        self.count(format!("{what} {place}"));
+    }
+
+    /// Takes from the frozen folder what files that grow hold behind what was forced to the disk.
+    fn lose_what_is_not_on_the_disk(&self) {
+        for (path, length) in &self.synced {
+            let Ok(name) = path.strip_prefix(&self.folder) else { continue };
+            let Ok(file) = fs::File::options().write(true).open(self.frozen.join(name)) else { continue };
+            let whole = file.metadata().unwrap().len();
+            if whole <= *length {
+                continue;
+            }
+            file.set_len(*length).unwrap();
+            if self.deaths.is_multiple_of(2) {
+                // Some file systems keep the length, and zeros in place of what was written.
+                file.set_len(whole).unwrap();
+            }
         }
     }
 

@@ -26,9 +26,12 @@ use tokio::sync::mpsc::error::TryRecvError;
 
 use crate::Fault;
 use crate::ground::{COORDINATOR, PARTIES, RECORDS, id};
-use crate::observer::{Observer, is_kept};
+use crate::observer::Observer;
 use crate::party_process::{End, PartyProcess, Turn, Word};
 use crate::side::{Ending, Killed, Side};
+
+#[path = "finish.rs"]
+mod finish;
 
 type UpWire = <FromParty as WireMessage>::Wire;
 type DownWire = <FromCoordinator as WireMessage>::Wire;
@@ -40,7 +43,7 @@ const RETURNS: usize = 16;
 const DEATHS: usize = 4;
 /// Things that happen in an attempt, and effects of a process, before which somebody dies; an undisturbed run has about as many.
 const EVENTS: usize = 160;
-const EFFECTS: usize = 60;
+const EFFECTS: usize = 110;
 /// Looks of the coordinator in a row at which nothing can happen: nothing ever will.
 const IDLE: usize = 10_000;
 const SALT: [u8; 32] = [1; 32];
@@ -199,7 +202,11 @@ impl World {
                 _ => {
                     let victim = below(&mut self.rng, PARTIES.len() + 1);
                     let effects = below(&mut self.rng, EFFECTS) as u32;
-                    let ending = if below(&mut self.rng, 4) == 0 { Ending::DiskFull } else { Ending::Killed };
+                    let ending = match below(&mut self.rng, 6) {
+                        0 => Ending::DiskFull,
+                        1 => Ending::PowerLost,
+                        _ => Ending::Killed,
+                    };
                     let side = self.parties.get(victim).unwrap_or(&self.coordinator);
                     side.ends_after(effects, ending);
                 }
@@ -373,16 +380,17 @@ impl World {
     /// A party dies, the coordinator, or all at once; whether the coordinator does.
     fn somebody_dies(&mut self) -> bool {
         let victim = below(&mut self.rng, PARTIES.len() + 2);
+        let ending = if below(&mut self.rng, 3) == 0 { Ending::PowerLost } else { Ending::Killed };
         let place = format!("at event {}", self.events);
         for party in 0..PARTIES.len() {
             if (victim == party || victim > PARTIES.len()) && self.connections[party].process.is_some() {
-                self.parties[party].die(place.clone());
+                self.parties[party].die(place.clone(), ending);
                 self.tell(party, Word::Die);
             }
         }
         let coordinator_dies = victim >= PARTIES.len();
         if coordinator_dies {
-            self.coordinator.die(place);
+            self.coordinator.die(place, ending);
         }
         coordinator_dies
     }
@@ -461,37 +469,5 @@ impl World {
         }
         self.note_struck();
         self.coordinator.bury();
-    }
-
-    /// The run has finished: tells parties that do not know it.
-    pub fn announce(&mut self) {
-        for (party, name) in PARTIES.into_iter().enumerate() {
-            if is_kept(&self.root, name, "bottom.safetensors") {
-                continue;
-            }
-            self.start(party);
-            for message in [FromCoordinator::Welcome { salt: SALT }, FromCoordinator::Commit] {
-                self.tell(party, Word::Message(message));
-            }
-            while self.connections[party].process.is_some() {
-                self.tell(party, Word::Gone);
-            }
-        }
-    }
-
-    /// Whether all sides have their models.
-    pub fn has_finished(&self) -> bool {
-        let all_have = PARTIES.iter().all(|party| is_kept(&self.root, party, "bottom.safetensors"));
-        self.observer.broken.is_none() && all_have && is_kept(&self.root, COORDINATOR, "top.safetensors")
-    }
-
-    /// Whether nothing follows.
-    pub fn is_over(&self) -> bool {
-        self.observer.broken.is_some() || self.has_finished()
-    }
-
-    /// Holds sides against each other, and ledgers against what has left.
-    pub fn compare(&mut self) {
-        self.observer.compare(&self.root);
     }
 }

@@ -4,6 +4,7 @@
 mod aligning;
 mod apart;
 mod asked;
+mod at_once;
 mod cancelled;
 mod decided;
 mod gate;

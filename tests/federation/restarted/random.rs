@@ -112,7 +112,7 @@ impl Schedule {
 
 #[test]
 fn runs_whose_processes_are_killed_at_random_end_with_the_same_bits() {
-    let wanted = from_environment("HASHVFL_KILLS", 6);
+    let wanted = from_environment("HASHVFL_KILLS", 8);
     let seed = from_environment("HASHVFL_KILLS_SEED", 1) as u64;
     let spans = SHAPES.map(Span::of);
     let (began, mut kills, mut runs, mut same) = (Instant::now(), 0, 0, 0);

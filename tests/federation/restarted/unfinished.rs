@@ -105,8 +105,13 @@ fn an_unfinished_run_is_not_mixed_with_another_table_or_other_settings() {
         assert_refused(&fixture, &mut run, side, what);
         fixture.write(file, &original);
     }
-    // Where the coordinator is and how long it is waited for is no setting of the run.
-    run.edit(TELECOM, |text| text.replace("step_s = 60", "step_s = 50"));
+    // Where the coordinator is and how long it is waited for is no setting of the run: it has moved.
+    let moved = Proxy::to("127.0.0.1:9");
+    run.edit(TELECOM, |text| {
+        assert!(text.contains(&run.relays[1].address), "{text}");
+        text.replace(&run.relays[1].address, &moved.address).replace("step_s = 60", "step_s = 50")
+    });
+    run.relays[1] = moved;
     run.finish(Restart::WhenAllHaveEnded);
     assert!(!run.has_said("\"epoch\":1,"), "it went on from a checkpoint");
     assert_same(&fixture, &run, Shape::Plain.undisturbed(), "as it was");
@@ -132,6 +137,7 @@ fn a_run_that_is_begun_afresh_says_what_it_throws_away() {
         for side in sides {
             let log = &run.last_end(*side).log;
             assert!(log.contains("of an unfinished run; the ledger"), "{sides:?}, {}: {log}", SIDES[*side]);
+            assert!(log.contains(".safetensors, ") && log.contains("answers.hashvfl"), "by name: {log}");
         }
         // With given seeds it learns the same; what was sent before still counts.
         let outcome = Outcome::of(&fixture);

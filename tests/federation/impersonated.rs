@@ -1,0 +1,81 @@
+//! Somebody on the way to the coordinator who answers in its place: whoever was let in before waits for the coordinator itself.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::fixture::{Fixture, LIMIT};
+use crate::predict::serving;
+use crate::proxy::Proxy;
+use crate::secured::secured;
+
+/// What anybody can write: an alert, by which the certificate of whoever dials is revoked.
+const REVOKED: [u8; 7] = [21, 3, 3, 0, 2, 2, 44];
+
+/// Answers every connection with an alert, as long as the tests run. Where it listens.
+fn anybody() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    thread::spawn(move || {
+        while let Ok((mut stream, _)) = listener.accept() {
+            stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+            // Whoever has gone hears nothing. What it sent is read, so that the alert is not lost with it.
+            let _ = stream.write_all(&REVOKED).and_then(|()| stream.shutdown(Shutdown::Write));
+            let _ = stream.read_to_end(&mut Vec::new());
+        }
+    });
+    address
+}
+
+/// Cuts the way through `proxy`, and lets `place` answer twice before the coordinator does again.
+fn disturb(proxy: &Proxy, place: &str, coordinator: &str) {
+    proxy.lead_to(place);
+    let (before, began) = (proxy.opened(), Instant::now());
+    assert!(proxy.cut() > 0);
+    while proxy.opened() < before + 2 {
+        assert!(began.elapsed() < LIMIT, "nobody dials again");
+        thread::sleep(Duration::from_millis(5));
+    }
+    // The second has been answered when a third would be.
+    thread::sleep(Duration::from_millis(100));
+    proxy.lead_to(coordinator);
+}
+
+#[test]
+fn who_answers_in_the_coordinators_place_ends_no_run() {
+    let mut fixture = Fixture { reconnect_s: 60, ..secured() };
+    fixture.settings.epochs = 400;
+    let other = secured();
+    let (mut coordinator, address) = fixture.coordinator();
+    let proxy = Proxy::to(&address);
+    let mut bank = fixture.party("bank", &proxy.address);
+    let mut telecom = fixture.party("telecom", &address);
+    coordinator.wait_for("\"epoch\":2,");
+    disturb(&proxy, &anybody(), &address);
+    // A coordinator of the same name, with a certificate of another authority.
+    let (mut another, elsewhere) = other.coordinator();
+    coordinator.wait_for("\"epoch\":60,");
+    disturb(&proxy, &elsewhere, &address);
+    coordinator.succeeds();
+    telecom.succeeds();
+    let (good, log) = bank.ends();
+    assert!(good && log.matches("back after").count() >= 2, "{log}");
+    another.kill();
+}
+
+#[test]
+fn who_answers_in_the_coordinators_place_ends_no_serving() {
+    let fixture = secured();
+    fixture.run();
+    let (mut coordinator, address) = fixture.serve();
+    let proxy = Proxy::to(&address);
+    let mut parties = serving(&fixture, &coordinator, &proxy.address);
+    disturb(&proxy, &anybody(), &address);
+    // Both are in again.
+    for _ in &parties {
+        coordinator.wait_for("\"joined\",\"party\":");
+    }
+    parties.iter_mut().for_each(|party| party.kill());
+    coordinator.kill();
+}
