@@ -15,7 +15,7 @@ use hashvfl_transport::limits::gate::PortAccount;
 use hashvfl_transport::limits::quiet::{QuietLog, QuietLogs};
 use tracing::error;
 
-use crate::permissions::{Joins, TooOften};
+use crate::permissions::{Joins, NotLetIn};
 use crate::training::awaited::{Absence, Absences};
 
 /// Writes down who joined a service of this coordinator, and who was refused there. What was counted and not written yet
@@ -39,8 +39,8 @@ pub struct AdmissionLog {
 impl AdmissionLog {
     /// Of `service`, which `parties` may join: those of the run, or the holders of an alignment.
     pub fn new(audit: Arc<AuditTrail>, service: Service, parties: Vec<PartyName>, board: Arc<Board>) -> Self {
-        let refusals = Mutex::new(RefusalTally::new(service));
-        let joins = Mutex::new(JoinTally::new(service));
+        let refusals = Mutex::new(RefusalTally::of_refusals());
+        let joins = Mutex::new(JoinTally::of_joins());
         let (lines, party_lines) = (QuietLog::new(), QuietLogs::default());
         let absences = OnceLock::new();
         Self { audit, service, parties, refusals, joins, lines, party_lines, board, rates: None, absences }
@@ -53,11 +53,16 @@ impl AdmissionLog {
         self
     }
 
+    /// Where it writes.
+    pub fn audit(&self) -> Arc<AuditTrail> {
+        Arc::clone(&self.audit)
+    }
+
     /// Counts, durably, that `party` is let in.
     ///
     /// # Errors
-    /// If it has been so too often, or nobody can count.
-    pub fn count_entry(&self, party: &PartyName) -> Result<(), TooOften> {
+    /// If it may not, has been so too often, or nobody can count.
+    pub fn count_entry(&self, party: &PartyName) -> Result<(), NotLetIn> {
         self.rates.as_ref().map_or(Ok(()), |rates| rates.take(party, SystemTime::now()))
     }
 
@@ -88,9 +93,7 @@ impl AdmissionLog {
 
     /// Keeps the `head` of the audit log of `party`, which has come to serve.
     pub fn keep_head(&self, party: &PartyName, head: &AuditHead) {
-        if let Err(failed) = self.audit.keep_heads(&[owned(party, head)], &self.parties, Moment::Serve) {
-            error!("cannot save the audit head of {party}: {failed}");
-        }
+        self.audit.keep_heads_or_complain(&[owned(party, head)], &self.parties, Moment::Serve);
     }
 
     /// Writes down that `party` joins, durably, before it hears so. One that joins again within a minute is counted, and told
@@ -100,7 +103,7 @@ impl AdmissionLog {
     /// If that cannot be written: nobody is let in then.
     pub fn joins(&self, party: &PartyName) -> Result<(), HandshakeError> {
         let mut joins = self.join_tally();
-        let Some(event) = joins.count(party, Instant::now()) else { return Ok(()) };
+        let Some(event) = joins.count(party.clone(), self.service, Instant::now()) else { return Ok(()) };
         // Until it is written, so that no other stream of the party is let in on the strength of this entry.
         self.audit.note(event).map_err(|failed| {
             joins.forget(party);
@@ -156,7 +159,7 @@ impl AdmissionLog {
             "{why} is not among the reasons that metrics tell from the start"
         );
         *self.board.status().refusals.entry(why.to_string()).or_default() += 1;
-        let due = self.refusal_tally().count(whom, why, Instant::now());
+        let due = self.refusal_tally().count((whom, why), self.service, Instant::now());
         if let Some(event) = due {
             self.audit.note_or_complain(event);
         }

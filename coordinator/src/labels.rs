@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use anyhow::{Context, ensure};
+use hashvfl_core::text::records_on_lines;
 use hashvfl_core::{Digest, RunRecords};
 use hashvfl_data::{LabelTable, Order, Target, fingerprint, load_labels};
 use hashvfl_learning::top::loss::Labels;
@@ -139,10 +140,7 @@ fn split(target: Target) -> (Labels, Vec<String>) {
 /// Records and lines, how many records each class has or how many values there are, and what was left out.
 fn describe(loaded: &LabelTable, read: usize, config: &CoordinatorConfig) -> anyhow::Result<String> {
     let records = loaded.ids.len();
-    let mut parts = vec![match config.labels.lines()? {
-        Some(lines) => format!("{read} records on {lines} lines"),
-        None => format!("{read} records"),
-    }];
+    let mut parts = vec![records_on_lines(read, config.labels.lines()?)];
     if records < read {
         parts.push(format!("{} of them are not in the agreed order and were excluded", read - records));
     }

@@ -28,6 +28,7 @@ use tracing::{debug, info, warn};
 
 use crate::admission_log::AdmissionLog;
 use crate::outbox::{MOST_FRAMES, Waiting};
+use crate::permissions::NotLetIn;
 
 /// Messages that may wait for one holder: frames of seven others, and who comes and goes.
 const WAITING_MESSAGES: usize = 8 * MOST_FRAMES;
@@ -347,7 +348,7 @@ async fn receive(
     hub.leave(&name, number);
 }
 
-/// Counts that the holder `name`, which fits, is let in, unless it has been too often.
+/// Counts that the holder `name`, which fits, is let in, unless it may not be or has been too often.
 async fn count(
     hub: &RelayHub,
     admissions: &Arc<AdmissionLog>,
@@ -362,7 +363,8 @@ async fn count(
         Ok(()) => Ok(name),
         Err(error) => {
             hub.refuse(&name);
-            Err(NotAdmitted::of(&name, "too-often", error))
+            let why = error.downcast_ref().map_or("too-often", NotLetIn::reason);
+            Err(NotAdmitted::of(&name, why, error))
         }
     }
 }

@@ -1,7 +1,6 @@
 //! The one folder in which the coordinator keeps what a run gave: top model, codes, metrics, transcript.
 
 use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,8 +9,8 @@ use hashvfl_audit::Side;
 use hashvfl_core::{Digest, PartyName, RunRecords, StoredCodes};
 use hashvfl_files::encryption::check_place;
 use hashvfl_files::{
-    FolderLock, check_folder, check_owner, claim_folder, read_checked, read_whole, rename_durably,
-    with_digest, without_digest, write_checked, write_readable, write_whole,
+    FolderLock, check_folder, check_owner, claim_folder, read_checked, read_whole, remove_all,
+    remove_if_there, rename_durably, with_digest, without_digest, write_checked, write_readable, write_whole,
 };
 use hashvfl_learning::Snapshot;
 use hashvfl_learning::training::checkpoints;
@@ -59,28 +58,28 @@ impl StateFolder {
         self.top().exists()
     }
 
-    /// Throws an unfinished run away; how many of its files there were.
+    /// Throws an unfinished run away; the names of its files that were there.
     ///
     /// # Errors
     /// If the run has finished.
-    pub fn throw_away(&self) -> anyhow::Result<usize> {
+    pub fn throw_away(&self) -> anyhow::Result<Vec<String>> {
         ensure!(
             !self.is_finished(),
             "{} is from a finished run, and --fresh discards only unfinished ones: choose another `state` folder, or \
              move the file away",
             self.top().display()
         );
-        let [summary, top] = self.pending();
-        let pending = [summary, top].into_iter().filter(|path| fs::remove_file(path).is_ok()).count();
-        Ok(pending + self.remove_unfinished())
+        let mut names = remove_all(self.pending());
+        names.extend(self.remove_unfinished());
+        Ok(names)
     }
 
-    /// Removes what led to a run's end, or will not any more; how many files there were.
-    fn remove_unfinished(&self) -> usize {
+    /// Removes what led to a run's end, or will not any more; the names of the files that were there.
+    fn remove_unfinished(&self) -> Vec<String> {
         let checkpoints = checkpoints::list(&self.folder).into_iter().map(|found| found.path);
         let others = [TranscriptSpool::unfinished(&self.transcript()), self.answers(), self.screening()];
         // Absent where none was written.
-        checkpoints.chain(others).filter(|path| fs::remove_file(path).is_ok()).count()
+        remove_all(checkpoints.chain(others))
     }
 
     /// The folder itself, for checkpoints from which a run goes on.
@@ -308,12 +307,7 @@ impl StateFolder {
 
 /// Removes a file, if it is there.
 fn remove(path: &Path) -> anyhow::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot remove {}", path.display()))
-        }
-        _ => Ok(()),
-    }
+    remove_if_there(path).map(drop).with_context(|| format!("cannot remove {}", path.display()))
 }
 
 /// Reads a codes file.

@@ -18,9 +18,11 @@ use tracing::{error, info};
 use crate::config::{OnAlarm, PartyConfig};
 
 /// What a process says first that has raised an alarm, or finds one.
-pub const STANDS: &str = "a gradient alarm has stopped this party, and it sends nothing until somebody has dismissed that: talk to the \
-                          coordinator's people, and see `party alarm --config FILE`";
-/// How often a process that stays up looks whether somebody has.
+pub const STANDS: &str = "a gradient alarm has stopped this party, and it sends nothing until somebody has dismissed the alarm: \
+                          talk to the coordinator's people, and see `party alarm --config FILE`";
+/// What it says first when it is asked to end and the alarm stands.
+const STOPPED: &str = "asked to end while an alarm stands";
+/// How often a process that stays up looks whether somebody has dismissed the alarm.
 const LOOK: Duration = Duration::from_millis(250);
 
 /// An alarm that has stopped this party.
@@ -35,7 +37,7 @@ pub struct KeptAlarm {
     pub what: String,
     /// What the monitor had seen.
     pub seen: GradientMonitorStatus,
-    /// Whether a person has said that the run may go on.
+    /// Whether a person has said that the run may go on, until a new alarm is raised.
     pub dismissed: bool,
 }
 
@@ -74,21 +76,29 @@ pub fn read(state: &Path) -> anyhow::Result<Option<KeptAlarm>> {
     serde_json::from_slice(&text).map(Some).with_context(cannot)
 }
 
-/// Whether an alarm was raised in the state folder of `config` and then dismissed; false also where none was raised.
+/// Whether no alarm stands in the state folder of `config`, or its party goes on at an alarm.
 ///
 /// # Errors
-/// If one was, nobody has dismissed it, and the config does not say that this party goes on at an alarm.
-pub fn check(config: &PartyConfig) -> anyhow::Result<bool> {
+/// If an alarm was raised that nobody has dismissed, or it cannot be read.
+pub fn check(config: &PartyConfig) -> anyhow::Result<()> {
     if config.on_alarm != OnAlarm::Stop {
-        return Ok(false);
+        return Ok(());
     }
     let stands = match read(&config.state) {
-        Ok(None) => return Ok(false),
-        Ok(Some(KeptAlarm { dismissed: true, .. })) => return Ok(true),
+        Ok(None | Some(KeptAlarm { dismissed: true, .. })) => return Ok(()),
         Ok(Some(KeptAlarm { run_id, step, what, .. })) => anyhow!("run {run_id}, step {step}: {what}"),
         Err(error) => error,
     };
     Err(stands.context(Unfinished::Alarmed(STANDS)))
+}
+
+/// Training batches of the run up to the alarm in the folder `state` that was dismissed; 0 where none was.
+pub fn dismissed_batches(state: &Path) -> u64 {
+    match read(state) {
+        Ok(Some(KeptAlarm { dismissed: true, seen, .. })) => seen.batches,
+        // Who joins has checked that the file can be read, unless the party goes on at an alarm.
+        _ => 0,
+    }
 }
 
 /// Whether a process ends with `error` because of an alarm.
@@ -99,24 +109,22 @@ pub fn is_alarm(error: &anyhow::Error) -> bool {
 /// Stays up until somebody has dismissed the `alarm`, so that whoever asks this process how it is hears of it.
 ///
 /// # Errors
-/// The alarm, if this process is asked to end before.
+/// If this process is asked to end before.
 pub fn wait_for_dismissal(alarm: anyhow::Error, config: &PartyConfig, board: &Board) -> anyhow::Result<()> {
     let stop = Stop::listen();
     error!("{alarm:#}");
     show(config, board);
-    while !is_dismissed(&config.state) {
+    // An alarm that could not be kept leaves an earlier one there, which may be dismissed.
+    let before = dismissed_batches(&config.state);
+    while dismissed_batches(&config.state) == before {
         if stop.is_asked() {
-            return Err(alarm);
+            return Err(alarm.context(Unfinished::AskedToEnd(STOPPED)));
         }
         thread::sleep(LOOK);
     }
     info!("the gradient alarm was dismissed");
     board.status().phase = Phase::Starting;
     Ok(())
-}
-
-fn is_dismissed(state: &Path) -> bool {
-    matches!(read(state), Ok(Some(KeptAlarm { dismissed: true, .. })))
 }
 
 /// Shows on `board` that an alarm stands.
@@ -152,7 +160,12 @@ mod tests {
             run_id: RunId::new("r").unwrap(),
             step: 31,
             what: "gradients point everywhere alike".to_string(),
-            seen: GradientMonitorStatus { suspicion: 12.5, alarm: true, ..GradientMonitorStatus::default() },
+            seen: GradientMonitorStatus {
+                batches: 24,
+                suspicion: 12.5,
+                alarm: true,
+                ..GradientMonitorStatus::default()
+            },
             dismissed: false,
         }
     }
@@ -162,7 +175,8 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let config = |on_alarm| config(place.path(), on_alarm);
         let (stops, warns) = (config("stop"), config("warn"));
-        assert!(!check(&stops).unwrap(), "none was raised");
+        check(&stops).unwrap();
+        assert_eq!(dismissed_batches(&stops.state), 0, "none was raised");
         std::fs::create_dir(&stops.state).unwrap();
         alarm().keep(&stops.state).unwrap();
         assert_eq!(read(&stops.state).unwrap(), Some(alarm()));
@@ -171,9 +185,11 @@ mod tests {
         let line = format!("{error:#}");
         assert!(line.ends_with("run r, step 31: gradients point everywhere alike"), "{line}");
         assert!(line.starts_with(STANDS) && !line.contains('\n'), "{line}");
-        assert!(!check(&warns).unwrap() && !check(&config("off")).unwrap());
+        assert!(check(&warns).is_ok() && check(&config("off")).is_ok());
+        assert_eq!(dismissed_batches(&stops.state), 0, "nobody has dismissed it");
         KeptAlarm { dismissed: true, ..alarm() }.keep(&stops.state).unwrap();
-        assert!(check(&stops).unwrap());
+        check(&stops).unwrap();
+        assert_eq!(dismissed_batches(&stops.state), 24);
     }
 
     #[test]

@@ -158,8 +158,8 @@ enum Command {
         #[arg(long, value_name = "NAME")]
         by: Option<String>,
     },
-    /// Show the gradient alarm that has stopped this party, or dismiss it, so that the run may go on. From then on, the gradient
-    /// monitor only warns in that run.
+    /// Show the gradient alarm that has stopped this party, or dismiss it, so that the run may go on until a new alarm is
+    /// raised.
     Alarm {
         /// The party's config file.
         #[arg(long, value_name = "FILE")]

@@ -178,7 +178,7 @@ fn response_key() -> PathBuf {
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self { connect_s: 120, attempt_s: 10, start_s: 3600, step_s: 600, reconnect_s: 300, keep_alive_s: 20 }
+        Self { connect_s: 120, attempt_s: 10, start_s: 3600, step_s: 600, reconnect_s: 900, keep_alive_s: 20 }
     }
 }
 

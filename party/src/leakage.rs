@@ -3,6 +3,7 @@
 //!
 //! Figures stay here. Others hear of a refusal that it was this party's policy, and no more.
 
+mod frozen;
 mod kept;
 mod watched;
 
@@ -18,9 +19,9 @@ use hashvfl_ledger::{LeakageFound, Policy};
 use tracing::{debug, info};
 
 use crate::config::PartyConfig;
-use crate::detectors::AnomalyScorer;
 use crate::prepare::Prepared;
 use crate::releases::Releases;
+pub use frozen::FrozenModel;
 pub(crate) use kept::IS_KEPT;
 pub use kept::KeptReleases;
 use watched::Watched;
@@ -151,11 +152,12 @@ impl LeakageCheck {
     /// # Errors
     /// As [`Self::before_epoch`].
     pub fn before_refit(&self, prepared: &Prepared, releases: &mut Releases) -> anyhow::Result<()> {
+        let frozen = FrozenModel { trained: prepared, scorer: None };
         let both =
             [(Some(&self.training), ""), (self.validation.as_ref(), " encoded like validation records")];
         for (watched, how) in both {
             let Some(watched) = watched else { continue };
-            let next = of_frozen(&watched.columns, watched.records(), prepared, None)?;
+            let next = frozen.codes(watched)?;
             let what =
                 format!("all codes sent of {} records{how}, with their final codes,", watched.records());
             hold_to_policy(&what, &watched.with(&next), Effort::Check, prepared, releases)?;
@@ -198,44 +200,6 @@ impl LeakageCheck {
 /// passes.
 fn effort(passes: u32) -> Effort {
     if (passes + 1).is_power_of_two() { Effort::Check } else { Effort::Quick }
-}
-
-/// Checks one code of each record by a frozen encoder, with what `scorer` says beside it, where the policy limits what codes
-/// tell; `prepared` is the table of the training, `what` the codes.
-///
-/// # Errors
-/// If the policy does not allow these codes, or it cannot be told.
-pub fn check_frozen(
-    what: &str,
-    prepared: &Prepared,
-    scorer: Option<&AnomalyScorer>,
-    releases: &mut Releases,
-) -> anyhow::Result<()> {
-    if !releases.policy().limits_leakage() {
-        return Ok(());
-    }
-    let all: Vec<u32> = (0..prepared.columns.rows() as u32).collect();
-    let watched = Watched::new(sample(&all, MOST_RECORDS, prepared.seed()), prepared)?;
-    let codes = of_frozen(&watched.columns, watched.records(), prepared, scorer)?;
-    let what = format!("{what}, one for each of {} records,", watched.records());
-    hold_to_policy(&what, &watched.with(&codes), Effort::Check, prepared, releases)
-}
-
-/// What leaves of records with these `columns` once the encoder is frozen, [records, values]: values of latents, and behind
-/// them the bits of p-values where `scorer` says some.
-fn of_frozen(
-    columns: &[f32],
-    records: usize,
-    prepared: &Prepared,
-    scorer: Option<&AnomalyScorer>,
-) -> anyhow::Result<Vec<f32>> {
-    let embedding = prepared.encoder.values(columns.to_vec(), records);
-    let beside = scorer.map(|scorer| scorer.judge(columns, &embedding)).transpose()?;
-    let codes = values(prepared.encoder.form(), &prepared.encoder.code(embedding));
-    let Some(beside) = beside else { return Ok(codes) };
-    let (latents, bits) = (codes.len() / records.max(1), beside.to_signs());
-    let rows = codes.chunks_exact(latents.max(1)).zip(bits.chunks_exact(beside.bits()));
-    Ok(rows.flat_map(|(codes, bits)| [codes, bits].concat()).collect())
 }
 
 /// Whether a run of `config` can be checked as its policy asks, with `learning` training records.

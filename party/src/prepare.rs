@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use anyhow::Context;
 use hashvfl_core::random::stream;
 use hashvfl_core::records::plan::CHUNK_ROWS;
-use hashvfl_core::text::counted;
+use hashvfl_core::text::{counted, records_on_lines};
 use hashvfl_core::{Digest, Part, Plan, RunSettings, TableIds};
 use hashvfl_data::{Columns, Embedded, Encoding, EncodingNotes, Faulty, Ranges, RecordStore, Treatment};
 use hashvfl_learning::bottom::{BottomConfig, Categories, InputShape};
@@ -246,10 +246,7 @@ impl Prepared {
     /// How the table was read, in a line for a person: numbers alone, no value.
     pub fn reading(&self, source: &Source) -> anyhow::Result<String> {
         let read = self.read;
-        let mut parts = vec![match source.columns.lines()? {
-            Some(lines) => format!("{read} records on {lines} lines"),
-            None => format!("{read} records"),
-        }];
+        let mut parts = vec![records_on_lines(read, source.columns.lines()?)];
         if self.ids.len() < read {
             parts.push(format!(
                 "{} of them are not in the agreed order and were excluded",

@@ -10,8 +10,8 @@ use hashvfl_core::protocol::message::CheckpointLabel;
 use hashvfl_detectors::{Calibrated, PartyDetector, file};
 use hashvfl_files::encryption::check_place;
 use hashvfl_files::{
-    FolderLock, check_folder, check_owner, claim_folder, read_checked, read_whole, rename_durably,
-    write_checked, write_whole,
+    FolderLock, check_folder, check_owner, claim_folder, read_checked, read_whole, remove_all,
+    remove_if_there, rename_durably, write_checked, write_whole,
 };
 use hashvfl_learning::Snapshot;
 use hashvfl_learning::training::checkpoints::list;
@@ -88,9 +88,7 @@ impl StateFolder {
             state.remove_unfinished();
         } else if !state.is_in_doubt() {
             // What a run left that did not finish must not be taken for this one's; beside a model in doubt it may count yet.
-            for beside in [&state.detectors, &state.released] {
-                let _ = fs::remove_file(beside);
-            }
+            remove_all([state.detectors.clone(), state.released.clone()]);
         }
         Ok(state)
     }
@@ -200,11 +198,9 @@ impl StateFolder {
 
     /// Forgets a model that waits for the coordinator's word: the run goes on.
     pub fn forget_pending(&self) {
-        if fs::remove_file(self.pending_model()).is_ok() {
-            for beside in [&self.transcript, &self.detectors, &self.released] {
-                // Absent where the config asks for none.
-                let _ = fs::remove_file(beside);
-            }
+        if remove_if_there(&self.pending_model()).unwrap_or(false) {
+            // Absent where the config asks for none.
+            remove_all([&self.transcript, &self.detectors, &self.released].map(PathBuf::clone));
         }
     }
 
@@ -227,11 +223,11 @@ impl StateFolder {
         Ok(())
     }
 
-    /// Throws an unfinished run away; how many of its files there were.
+    /// Throws an unfinished run away; the names of its files that were there.
     ///
     /// # Errors
     /// If the run has finished, or may have: its model is never thrown away.
-    pub fn throw_away(&self) -> anyhow::Result<usize> {
+    pub fn throw_away(&self) -> anyhow::Result<Vec<String>> {
         ensure!(
             !self.is_finished(),
             "{} is from a finished run, and --fresh discards only unfinished ones: choose another `state` folder, or \
@@ -250,7 +246,7 @@ impl StateFolder {
         Ok(self.remove_unfinished())
     }
 
-    fn remove_unfinished(&self) -> usize {
+    fn remove_unfinished(&self) -> Vec<String> {
         let checkpoints = list(&self.folder).into_iter().map(|found| found.path);
         let others = [
             self.checkpoint(CheckpointLabel::Best),
@@ -261,6 +257,6 @@ impl StateFolder {
             alarm::path(&self.folder),
         ];
         // Absent where none was written.
-        checkpoints.chain(others).filter(|path| fs::remove_file(path).is_ok()).count()
+        remove_all(checkpoints.chain(others))
     }
 }

@@ -99,7 +99,8 @@ pub fn run(config: &CoordinatorConfig, served: bool, json: bool) -> anyhow::Resu
     let reporter = ProgressReporter::new(json, config.board()?);
     let (holders, board) = (alignment.settings.holders.clone(), Arc::clone(reporter.board()));
     let admissions = AdmissionLog::new(Arc::clone(&audit), Service::Alignment, holders, board);
-    let admissions = Arc::new(admissions.limited(permissions::joins(config, Action::Align)?));
+    let rates = permissions::joins(config, Action::Align, Some(Arc::clone(&audit)))?;
+    let admissions = Arc::new(admissions.limited(rates));
     let runtime = NetworkRuntime::on_a_thread()?;
     let hub = RelayHub::new(alignment.settings.clone());
     let limits = config.relaying();

@@ -60,7 +60,10 @@ pub fn cancel(config: &CoordinatorConfig, fresh: bool, limit_s: u64) -> anyhow::
             "run {run} is cancelled; start the same command again to continue from its last checkpoint, or pass \
              --fresh to start over"
         ),
-        Some(files) => say!("run {run} is cancelled; discarded {} of it", counted(files, "file")),
+        Some(files) => {
+            let (count, names) = (counted(files.len(), "file"), files.join(", "));
+            say!("run {run} is cancelled; discarded {count} of it: {names}")
+        }
     }
     Ok(())
 }

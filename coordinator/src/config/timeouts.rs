@@ -23,7 +23,7 @@ pub struct Timeouts {
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self { join_s: 3600, handshake_s: 60, step_s: 600, reconnect_s: 300, keep_alive_s: 20, parting_s: 10 }
+        Self { join_s: 3600, handshake_s: 60, step_s: 600, reconnect_s: 900, keep_alive_s: 20, parting_s: 10 }
     }
 }
 

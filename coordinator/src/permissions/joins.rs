@@ -1,5 +1,5 @@
-//! How often each party has joined, come to serve or enrolled in the last hour, kept in a file of each beside the ledger, so that a
-//! restart gives nobody a new hour.
+//! Whether a party may join, serve or align now. How often each has done so in the last hour is kept in a file beside the ledger,
+//! so that a restart gives nobody a new hour.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,16 +8,28 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use hashvfl_core::PartyName;
 use hashvfl_core::text::times;
-use tracing::warn;
+use hashvfl_transport::handshake::HandshakeError;
+use tracing::{error, warn};
 
 use super::count_file::CountFile;
 use super::file::Action;
+use super::party_rules::{PartyRule, PartyRules};
 
 const HOUR_S: u64 = 60 * 60;
+/// What each party gets where the file of what was counted is removed.
+const FRESH: &str = "party a new hour";
 
 /// Why a party may not join, serve or align now: one line for it.
 #[derive(Debug, thiserror::Error)]
-pub enum TooOften {
+pub enum NotLetIn {
+    /// The permissions do not let it, since they were changed.
+    #[error("{party} may not {action} here any more: the coordinator's permissions were changed")]
+    Withdrawn {
+        /// The party.
+        party: PartyName,
+        /// What it wants to do.
+        action: Action,
+    },
     /// It has done so as often as it may.
     #[error(
         "{party} may {action} at most {} per hour and has reached that limit: try again in {minutes} min ({} in the \
@@ -38,46 +50,78 @@ pub enum TooOften {
     Uncounted,
 }
 
+impl NotLetIn {
+    /// The reason as a word.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Withdrawn { .. } => "not-permitted",
+            Self::Limit { .. } | Self::Uncounted => "too-often",
+        }
+    }
+}
+
+impl From<NotLetIn> for HandshakeError {
+    fn from(error: NotLetIn) -> Self {
+        let text = error.to_string();
+        match error {
+            NotLetIn::Withdrawn { .. } => Self::NotPermitted(text),
+            NotLetIn::Limit { .. } | NotLetIn::Uncounted => Self::TooOften(text),
+        }
+    }
+}
+
 /// Seconds since 1970 at which each party has joined.
 type Times = BTreeMap<PartyName, Vec<u64>>;
 
-/// The parties' limits of joining, serving or aligning, and when they have done so.
-#[derive(Debug)]
+/// Which parties may join, serve or align, how often, and when they have done so.
 pub struct Joins {
     action: Action,
     file: CountFile,
-    limits: BTreeMap<PartyName, u32>,
+    rules: Mutex<PartyRules>,
     counted: Mutex<Counted>,
 }
 
-#[derive(Debug)]
 struct Counted {
-    times: Times,
+    /// `None` until some party has a limit.
+    times: Option<Times>,
     /// When it was first seen that some are more than an hour ahead of the clock.
     ahead_since: Option<u64>,
 }
 
 impl Joins {
-    /// Those of `action` in its file beside `ledger`; one that is not there has counted nothing.
+    /// As `rules` say, with what was counted in the file beside `ledger`; one that is not there has counted nothing.
     ///
     /// # Errors
     /// If it cannot be read.
-    pub fn open(ledger: &Path, action: Action, limits: BTreeMap<PartyName, u32>) -> anyhow::Result<Self> {
+    pub fn open(ledger: &Path, rules: PartyRules) -> anyhow::Result<Self> {
+        let action = rules.action();
         let file = CountFile::beside(ledger, action.count_file());
-        let times = if limits.is_empty() { Times::default() } else { file.read("party a new hour")? };
+        let times = if rules.has_limits() { Some(file.read(FRESH)?) } else { None };
         let counted = Mutex::new(Counted { times, ahead_since: None });
-        Ok(Self { action, file, limits, counted })
+        Ok(Self { action, file, rules: Mutex::new(rules), counted })
     }
 
     /// Counts that `party`, which is otherwise let in, does so now, durably, before this returns.
     ///
     /// # Errors
-    /// If it has done so too often, or nobody can count.
-    pub fn take(&self, party: &PartyName, now: SystemTime) -> Result<(), TooOften> {
-        let Some(limit) = self.limits.get(party).copied() else { return Ok(()) };
+    /// If it may not, has done so too often, or nobody can count.
+    pub fn take(&self, party: &PartyName, now: SystemTime) -> Result<(), NotLetIn> {
+        // What was read is whole.
+        let rule = self.rules.lock().unwrap_or_else(PoisonError::into_inner).of(party);
+        let limit = match rule {
+            PartyRule::Never => {
+                return Err(NotLetIn::Withdrawn { party: party.clone(), action: self.action });
+            }
+            PartyRule::AtMost(limit) => limit,
+            PartyRule::Always => return Ok(()),
+        };
         let now = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        if counted.times.is_none() {
+            counted.times = Some(self.read()?);
+        }
         let Counted { times, ahead_since } = &mut *counted;
+        let times = times.get_or_insert_default();
         let is_ahead = |time: u64| time > now.saturating_add(HOUR_S);
         if times.values().flatten().all(|time| !is_ahead(*time)) {
             *ahead_since = None;
@@ -97,10 +141,18 @@ impl Joins {
         if of_party.len() >= limit as usize {
             let first = of_party.iter().map(|time| until(*time)).min().unwrap_or(now);
             let minutes = first.saturating_sub(now).div_ceil(60);
-            return Err(TooOften::Limit { party: party.clone(), action: self.action, limit, minutes });
+            return Err(NotLetIn::Limit { party: party.clone(), action: self.action, limit, minutes });
         }
         of_party.push(now);
-        if self.file.keep(&*times) { Ok(()) } else { Err(TooOften::Uncounted) }
+        if self.file.keep(&*times) { Ok(()) } else { Err(NotLetIn::Uncounted) }
+    }
+
+    /// What was counted before a party had a limit.
+    fn read(&self) -> Result<Times, NotLetIn> {
+        self.file.read(FRESH).map_err(|failed| {
+            error!("{failed:#}");
+            NotLetIn::Uncounted
+        })
     }
 
     /// Some of what was counted is ahead of the clock, which has been known since `known`.
@@ -120,6 +172,8 @@ mod tests {
     use std::fs;
     use std::time::Duration;
 
+    use hashvfl_core::RunId;
+
     use super::*;
 
     #[test]
@@ -128,7 +182,7 @@ mod tests {
         let ledger = folder.path().join("label-ledger.redb");
         let [bank, post] = ["bank", "post"].map(|name| PartyName::new(name).unwrap());
         let limits = BTreeMap::from([(bank.clone(), 2)]);
-        let open = || Joins::open(&ledger, Action::Join, limits.clone()).unwrap();
+        let open = || Joins::open(&ledger, PartyRules::fixed(Action::Join, limits.clone())).unwrap();
         let at = |seconds: u64| UNIX_EPOCH + Duration::from_secs(1_000_000 + seconds);
         let joins = open();
         joins.take(&bank, at(0)).unwrap();
@@ -153,7 +207,7 @@ mod tests {
         (0..2).for_each(|_| joins.take(&bank, at(13_600)).unwrap());
         assert!(joins.take(&bank, at(13_600)).is_err());
         // Serving is counted apart.
-        let serving = Joins::open(&ledger, Action::Serve, limits.clone()).unwrap();
+        let serving = Joins::open(&ledger, PartyRules::fixed(Action::Serve, limits.clone())).unwrap();
         (0..2).for_each(|second| serving.take(&bank, at(4_800 + second)).unwrap());
         let error = serving.take(&bank, at(4_802)).unwrap_err().to_string();
         assert!(
@@ -162,7 +216,42 @@ mod tests {
             "{error}"
         );
         fs::write(ledger.with_extension("parties.json"), "[").unwrap();
-        assert!(Joins::open(&ledger, Action::Join, limits).unwrap_err().to_string().contains("is damaged"));
-        Joins::open(&ledger, Action::Join, BTreeMap::new()).unwrap();
+        let damaged = Joins::open(&ledger, PartyRules::fixed(Action::Join, limits)).err().unwrap();
+        assert!(damaged.to_string().contains("is damaged"), "{damaged}");
+        Joins::open(&ledger, PartyRules::fixed(Action::Join, BTreeMap::new())).unwrap();
+    }
+
+    #[test]
+    fn a_party_whose_permission_was_withdrawn_is_let_in_no_more_and_limits_are_those_of_now() {
+        let folder = tempfile::tempdir().unwrap();
+        let (ledger, path) =
+            (folder.path().join("label-ledger.redb"), folder.path().join("permissions.toml"));
+        let write = |text: &str| fs::write(&path, text).unwrap();
+        let (bank, now, run) = (PartyName::new("bank").unwrap(), UNIX_EPOCH, RunId::new("spring").unwrap());
+        write("[parties.bank]\n");
+        let rules = PartyRules::follow(&path, &run, Action::Serve, None).unwrap();
+        let joins = Joins::open(&ledger, rules).unwrap();
+        (0..3).for_each(|_| joins.take(&bank, now).unwrap());
+        for withdrawn in [
+            "[parties.telecom]\n",
+            "[parties.bank]\nmay = [\"join\"]\n",
+            "[parties.bank]\nruns = [\"autumn\"]\n",
+        ] {
+            write(withdrawn);
+            let error = joins.take(&bank, now).unwrap_err();
+            assert_eq!(
+                (error.reason(), HandshakeError::from(error).reason()),
+                ("not-permitted", "not-permitted")
+            );
+            // What says nothing changes nothing.
+            write("[parties");
+            let error = joins.take(&bank, now).unwrap_err().to_string();
+            assert_eq!(error, "bank may not serve here any more: the coordinator's permissions were changed");
+        }
+        write("[parties.bank]\nserves_per_hour = 1\n");
+        joins.take(&bank, now).unwrap();
+        assert_eq!(joins.take(&bank, now).unwrap_err().reason(), "too-often");
+        write("");
+        joins.take(&bank, now).unwrap();
     }
 }

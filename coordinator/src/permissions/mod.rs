@@ -6,6 +6,7 @@
 mod count_file;
 mod file;
 mod joins;
+mod party_rules;
 mod quota;
 
 use std::collections::{BTreeMap, HashSet};
@@ -23,7 +24,8 @@ use tracing::warn;
 
 pub use file::{Action, Answers, ToldFlags};
 use file::{ClientTable, PermissionsFile};
-pub use joins::{Joins, TooOften};
+pub use joins::{Joins, NotLetIn};
+use party_rules::PartyRules;
 use quota::Quota;
 
 use crate::config::CoordinatorConfig;
@@ -178,6 +180,11 @@ impl Permissions {
         seen
     }
 
+    /// Looks whether the files have changed: the audit trail hears of it.
+    pub fn look(&self) {
+        drop(self.current());
+    }
+
     /// What `client` (`None`: in plain text) may get of `count` records that it asks for, which are counted.
     ///
     /// # Errors
@@ -218,16 +225,21 @@ pub fn check_parties(
     check(&Seen::read(path)?.file, path, parties, action, &config.run_id)
 }
 
-/// How often the parties of `config` may do `action`.
+/// Which parties of `config` may do `action`, and how often. The file is read again when it has changed; `audit` hears of it and of
+/// that, where nobody else tells it.
 ///
 /// # Errors
-/// If the file of permissions, or that of what was counted before, cannot be read.
-pub fn joins(config: &CoordinatorConfig, action: Action) -> anyhow::Result<Joins> {
-    let limits = match &config.permissions {
-        None => BTreeMap::new(),
-        Some(path) => Seen::read(path)?.file.per_hour(action),
+/// If the file of permissions, or that of what was counted before, cannot be read, or the first not be written down.
+pub fn joins(
+    config: &CoordinatorConfig,
+    action: Action,
+    audit: Option<Arc<AuditTrail>>,
+) -> anyhow::Result<Joins> {
+    let rules = match &config.permissions {
+        None => PartyRules::fixed(action, BTreeMap::new()),
+        Some(path) => PartyRules::follow(path, &config.run_id, action, audit)?,
     };
-    Joins::open(&config.ledger, action, limits)
+    Joins::open(&config.ledger, rules)
 }
 
 fn check(

@@ -184,7 +184,7 @@ impl Engine {
             meaning,
             admissions,
             asked,
-            serves: permissions::joins(config, Action::Serve)?,
+            serves: permissions::joins(config, Action::Serve, None)?,
             turns: Turns::default(),
             permissions,
             unacknowledged: Arc::new(Unacknowledged::read(state)?),

@@ -77,7 +77,7 @@ impl RecordIndex {
     /// Says how the list of served records was read, in numbers alone.
     fn tell_of(&self, source: &IdsSource) -> anyhow::Result<()> {
         let lines = match source {
-            IdsSource::Csv(_) => format!(" of a list on {} lines", source.count_at_most()?),
+            IdsSource::Csv(_) => format!(" of a list on {}", counted(source.count_at_most()?, "line")),
             IdsSource::Parquet(_) | IdsSource::Idx(_) => String::new(),
         };
         info!("[serve]: serving {}{lines}", counted(self.records(), "record"));

@@ -52,13 +52,11 @@ impl KnownCodes {
     /// If it cannot be read, as without its key: it would be written anew.
     pub fn load(path: PathBuf, list: Arc<ServedList>, bits: usize) -> anyhow::Result<Self> {
         let records = list.keys.len();
-        let stored = match path.exists().then(|| read_whole(&path)) {
-            None => None,
-            Some(Ok(bytes)) => Some(read(&bytes)),
-            Some(Err(error)) if is_damaged(&error) => Some(Err(TableError)),
-            Some(Err(error)) => {
-                return Err(error).with_context(|| format!("cannot read {}", path.display()));
-            }
+        let stored = match read_whole(&path) {
+            Ok(bytes) => Some(read(&bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) if is_damaged(&error) => Some(Err(TableError)),
+            Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
         };
         let stored = stored.and_then(|stored| match stored {
             Ok((kept, tables)) => {
@@ -329,8 +327,12 @@ mod tests {
         assert!(!load().knows(row(2)), "what is damaged is asked for again");
         std::fs::remove_file(&path).unwrap();
         std::fs::create_dir(&path).unwrap();
-        let error = KnownCodes::load(path.clone(), list(), 4).err().unwrap().to_string();
-        assert!(error.contains("cannot read") && error.contains("bank.served"), "{error}");
+        // What cannot be looked at, too, is not taken for nothing.
+        std::fs::write(folder.path().join("file"), "").unwrap();
+        for path in [path.clone(), folder.path().join("file").join("bank.served")] {
+            let error = KnownCodes::load(path, list(), 4).err().unwrap().to_string();
+            assert!(error.contains("cannot read") && error.contains("bank.served"), "{error}");
+        }
     }
 
     #[test]

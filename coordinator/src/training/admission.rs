@@ -120,10 +120,11 @@ impl AdmissionService {
             start: started,
             notices: watch::Sender::new(String::new()),
             absences: Arc::clone(&absences),
-            joins: permissions::joins(config, Action::Join)?,
+            joins: permissions::joins(config, Action::Join, Some(log.audit()))?,
             turns: Turns::default(),
             log,
             board: Arc::clone(board),
+            asides: Arc::default(),
             answer_bytes: answer_bytes(config),
         });
         tokio::spawn(receive_all(Arc::clone(&context), arrivals));

@@ -102,13 +102,22 @@ impl Unacknowledged {
 ///
 /// # Errors
 /// If it cannot listen, or is asked to end.
+pub fn tell_the_rest(run: &HeldRun<'_>, state: StateFolder) -> anyhow::Result<()> {
+    let unacknowledged = Arc::new(Unacknowledged::read(state)?);
+    if unacknowledged.parties().is_empty() {
+        return Ok(());
+    }
+    info!("{} has not confirmed its model", names(&unacknowledged.parties()));
+    Driver::start()?.wait(wait_for_all(run, unacknowledged))
+}
+
+/// The same of a run that has finished before, which is then shown and listed.
+///
+/// # Errors
+/// As [`tell_the_rest`].
 pub fn announce(run: &HeldRun<'_>, state: StateFolder) -> anyhow::Result<()> {
     let HeldRun { config, reporter, .. } = run;
-    let unacknowledged = Arc::new(Unacknowledged::read(state.clone())?);
-    if !unacknowledged.parties().is_empty() {
-        info!("{} has not confirmed its model", names(&unacknowledged.parties()));
-        Driver::start()?.wait(wait_for_all(run, unacknowledged))?;
-    }
+    tell_the_rest(run, state.clone())?;
     reporter.finished(&state.summary());
     // A process may have been killed between the run's end and its line in the list. What parties wait for needs none.
     if !is_listed(&config.runs, &config.run_id) {
@@ -214,7 +223,11 @@ impl Announcer {
         let parting = Duration::from_secs(config.timeouts.parting_s);
         match stream.next_within(parting).await {
             Ok(Received { message: FromParty::Committed, .. }) => {
-                // It has said what it had to say; whether it hears the end of the stream is its own business.
+                // The head, signed, of the log in which the decision stands; and the end of the stream. It has said what it had to say:
+                // whether it hears that is its own business.
+                if let Some(head) = self.log.audit().head() {
+                    let _ = stream.send(FromCoordinator::Heads { heads: vec![head] }, parting).await;
+                }
                 let _ = stream.end(parting).await;
                 Ok(hello.party)
             }

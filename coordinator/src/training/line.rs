@@ -13,16 +13,18 @@ use hashvfl_monitor::Board;
 use hashvfl_transport::handshake::{refuse, refuse_for_now};
 use hashvfl_transport::listen::TrainingStream;
 use hashvfl_transport::{Received, ResumableStream, StreamError};
-use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::admission_log::note_return;
-use crate::training::returns::Returned;
+use crate::training::asides::Asides;
+use crate::training::returns::{NotBack, Returned, Returns};
 use crate::training::waiting::Waiting;
 
 /// Longest wait until the network has taken a notice.
 const NOTICE: Duration = Duration::from_secs(1);
+/// How long a party is away before the others are told.
+const TOLD_AFTER: Duration = Duration::from_secs(2);
 
 /// Why there is no message of a party.
 #[derive(Debug, thiserror::Error)]
@@ -31,15 +33,22 @@ pub enum LineError {
     #[error(transparent)]
     Stream(#[from] StreamError),
     /// Its connection broke, and it did not come back.
-    #[error("{reason}, and it did not reconnect within {limit_s} s (timeouts.reconnect_s)")]
+    #[error(
+        "{reason}, and it did not reconnect within {limit_s} s (timeouts.reconnect_s, or what was left of its time to answer)"
+    )]
     Lost {
         /// How its connection broke.
         reason: String,
-        /// The limit in seconds.
+        /// How long it had, in seconds.
         limit_s: u64,
     },
+    /// Its connection is lost, and another process of it greets.
+    #[error("its process has ended, and a new one asks to join")]
+    Anew,
     /// It said that it leaves, and its stream has ended.
-    #[error("its process was asked to end, or it has waited for longer than its limits allow")]
+    #[error(
+        "its process was asked to end, it has waited for longer than its limits allow, or it cannot write its files"
+    )]
     Left,
     /// It came back, and cannot go on from where it is.
     #[error("it reconnected, but cannot continue the run: {0}")]
@@ -50,26 +59,30 @@ pub enum LineError {
 pub struct PartyLine {
     party: PartyName,
     stream: ResumableStream<FromCoordinator, FromParty>,
-    returns: mpsc::Receiver<Returned>,
+    returns: Returns,
     returned: u64,
-    /// Where it is shown whether the party is there.
+    /// Where it is shown whether the party is there, and where the others are told.
     board: Arc<Board>,
+    asides: Arc<Asides>,
     /// Longest wait until the network has taken what is repeated.
     repeating: Duration,
     leaving: bool,
 }
 
 impl PartyLine {
-    /// The way to `party`, which was just accepted on `stream`; what is repeated to it is taken within `repeating`.
+    /// The way to `party`, which was just accepted on `stream`; the `asides` are those of its run. What is repeated to it is taken
+    /// within `repeating`.
     pub fn new(
         party: PartyName,
         stream: TrainingStream,
-        returns: mpsc::Receiver<Returned>,
+        returns: Returns,
         board: Arc<Board>,
+        asides: Arc<Asides>,
         repeating: Duration,
     ) -> Self {
+        asides.is_on(&party, &stream);
         let stream = ResumableStream::new(stream);
-        Self { party, stream, returns, returned: 0, board, repeating, leaving: false }
+        Self { party, stream, returns, returned: 0, board, asides, repeating, leaving: false }
     }
 
     /// How often the party has come back.
@@ -112,7 +125,7 @@ impl PartyLine {
         loop {
             let received = tokio::select! {
                 biased;
-                Some(back) = self.returns.recv() => {
+                Some(back) = self.returns.next() => {
                     self.take_back(back).await?;
                     waiting.breaks(Instant::now());
                     continue;
@@ -121,7 +134,9 @@ impl PartyLine {
             };
             match received {
                 Ok(Received { message: FromParty::Leaving, .. }) if !self.leaving => {
-                    info!(party = %self.party, "it leaves: its process is asked to end, or it has waited too long");
+                    let why =
+                        "its process is asked to end, it has waited too long, or it cannot write its files";
+                    info!(party = %self.party, "it leaves: {why}");
                     self.leaving = true;
                 }
                 Err(StreamError::Closed | StreamError::Broken(_)) if self.leaving => {
@@ -146,7 +161,7 @@ impl PartyLine {
         loop {
             let closed = tokio::select! {
                 biased;
-                Some(back) = self.returns.recv() => {
+                Some(back) = self.returns.next() => {
                     self.take_back(back).await?;
                     waiting.breaks(Instant::now());
                     continue;
@@ -166,7 +181,7 @@ impl PartyLine {
     /// Tells the party why the run ends, or that it is only `interrupted`, on whichever connection it listens; waits up to
     /// `limit` until it has gone.
     pub async fn give_up(mut self, why: &str, interrupted: bool, limit: Duration) {
-        while let Ok(Returned { stream, .. }) = self.returns.try_recv() {
+        while let Some(Returned { stream, .. }) = self.returns.next_now() {
             say_why(&stream, why, interrupted).await;
         }
         say_why(self.stream.present(), why, interrupted).await;
@@ -182,14 +197,29 @@ impl PartyLine {
         }
         self.board.status().party(party).connected = false;
         warn!(%party, "{lost}: waiting up to {} s for it to reconnect", limit.as_secs());
-        let back = timeout(limit, self.returns.recv()).await.ok().flatten().ok_or_else(gone)?;
+        let mut are_told = false;
+        let back = loop {
+            let left = limit.saturating_sub(began.elapsed());
+            let wait = if are_told { left } else { left.min(TOLD_AFTER) };
+            match timeout(wait, self.returns.back()).await {
+                Ok(Ok(back)) => break back,
+                Ok(Err(NotBack::Anew)) => return Err(LineError::Anew),
+                Ok(Err(NotBack::Closed)) => return Err(gone()),
+                Err(_) if wait == left => return Err(gone()),
+                Err(_) => are_told = true,
+            }
+            self.asides.tell_others(party, &format!("the run waits for {party}, whose connection was lost"));
+        };
         info!(%party, "back after {:.1} s", began.elapsed().as_secs_f64());
+        if are_told {
+            self.asides.tell_others(party, &format!("{party} has reconnected"));
+        }
         self.take_back(back).await
     }
 
     /// Goes on where the party has come back; where it has done so several times, the last counts.
     async fn take_back(&mut self, mut back: Returned) -> Result<(), LineError> {
-        while let Ok(later) = self.returns.try_recv() {
+        while let Some(later) = self.returns.next_now() {
             back = later;
         }
         let Returned { stream, mark } = back;
@@ -203,8 +233,9 @@ impl PartyLine {
         self.returned += 1;
         note_return(&self.board, &self.party, stream.peer());
         let first = FromCoordinator::Returned(self.stream.mark());
-        if let Err(error) = self.stream.go_on(stream, Some(first), missing, self.repeating).await {
-            warn!(party = %self.party, "lost again: {error}");
+        match self.stream.go_on(stream, Some(first), missing, self.repeating).await {
+            Ok(()) => self.asides.is_on(&self.party, self.stream.present()),
+            Err(error) => warn!(party = %self.party, "lost again: {error}"),
         }
         Ok(())
     }
@@ -228,8 +259,10 @@ mod tests {
     use hashvfl_core::{Digest, RunId};
     use hashvfl_monitor::{BoardConfig, Status};
     use hashvfl_proto::WireMessage;
+    use tokio::sync::mpsc;
 
     use super::*;
+    use crate::training::returns::Seats;
 
     /// Longer than anything here takes.
     const LONG: Duration = Duration::from_secs(20);
@@ -252,12 +285,52 @@ mod tests {
         )
     }
 
-    /// The way to bank over this stream, and where it comes back.
-    fn line(stream: TrainingStream) -> (PartyLine, mpsc::Sender<Returned>) {
+    /// The way to bank over this stream, which comes back where `returns` says.
+    fn line_with(stream: TrainingStream, returns: Returns) -> PartyLine {
         let status = Status::new("coordinator", RunId::new("r").unwrap());
         let board = Arc::new(Board::open(BoardConfig::default(), status).unwrap());
+        PartyLine::new(bank(), stream, returns, board, Arc::default(), LONG)
+    }
+
+    /// The same, and where bank comes back.
+    fn line(stream: TrainingStream) -> (PartyLine, mpsc::Sender<Returned>) {
         let (sender, returns) = mpsc::channel(1);
-        (PartyLine::new(bank(), stream, returns, board, LONG), sender)
+        (line_with(stream, Returns::of(returns)), sender)
+    }
+
+    #[tokio::test]
+    async fn a_party_that_greets_anew_is_waited_for_no_longer_once_its_connection_is_lost() {
+        let seats = Seats::default();
+        let (_, returns) = seats.open(&bank()).unwrap();
+        let mut there = line_with(saying(Vec::new(), false), returns);
+        let waits = there.next_within(LONG, LONG);
+        let greets = async {
+            seats.greeted_anew(&bank());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        };
+        tokio::select! {
+            biased;
+            found = waits => panic!("its connection is there: {:?}", found.map(|_| ())),
+            () = greets => {}
+        }
+
+        let (_, returns) = seats.open(&bank()).unwrap();
+        let mut lost = line_with(saying(Vec::new(), true), returns);
+        let waits = lost.next_within(LONG, LONG);
+        let greets = async {
+            // Over the moment at which the others are told, too.
+            for _ in 0..6 {
+                tokio::time::sleep(TOLD_AFTER / 4).await;
+            }
+            seats.greeted_anew(&bank());
+            std::future::pending().await
+        };
+        let found = tokio::select! {
+            biased;
+            found = waits => found.map(|_| ()),
+            () = greets => panic!("it never ends"),
+        };
+        assert!(matches!(found, Err(LineError::Anew)), "{found:?}");
     }
 
     #[tokio::test]

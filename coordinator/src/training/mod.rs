@@ -3,6 +3,7 @@
 pub(crate) mod admission;
 pub(crate) mod again;
 pub(crate) mod arrivals;
+mod asides;
 pub(crate) mod awaited;
 mod beginning;
 pub(crate) mod cancellation;
@@ -12,6 +13,7 @@ mod line;
 pub(crate) mod network;
 mod opening;
 mod outcome;
+mod own_files;
 mod returns;
 pub(crate) mod screening;
 pub(crate) mod shared_port;
@@ -55,7 +57,7 @@ use crate::summary::{Seconds, Summary};
 use crate::training::admission::{AdmissionService, Joined};
 use crate::training::cancellation::{Cancellation, Cancelled};
 use crate::training::checkpoints::{Resumed, SavedNetwork};
-use crate::training::network::{NetworkError, NetworkedParties};
+use crate::training::network::{NetworkError, NetworkedParties, Parted};
 use crate::training::opening::{OpenedRun, Opening};
 use crate::training::outcome::Trained;
 use crate::training::screening::Screener;
@@ -163,7 +165,14 @@ fn run_once(
         let why = Some(Cancelled::WHY.to_string());
         opened.audit.note_or_complain(AuditEvent::RunEnded { finished: false, step: 0, why });
     }
-    opened.go_on(held, &driver, joined?, cancellation, listened, vain)
+    let state = opened.state.clone();
+    let is_asked = opened.go_on(held, &driver, joined?, cancellation, listened, vain)?;
+    if !is_asked {
+        return Ok(());
+    }
+    // Whoever asks now comes in anew, at the same port.
+    drop(driver);
+    commit::tell_the_rest(held, state)
 }
 
 impl Run<'_> {
@@ -223,13 +232,14 @@ impl Run<'_> {
         }))
     }
 
-    /// Writes down how the run ended, and tells all parties: that their models count, or why there are none.
+    /// Writes down how the run ended, and tells all parties: that their models count, or why there are none. Whether a party asks
+    /// that was started again meanwhile.
     fn end(
         &self,
         network: NetworkedParties<'_>,
         trained: anyhow::Result<Summary>,
         vain: &mut VainWaits,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<bool> {
         let Self { config, audit, .. } = self;
         let trained = trained.map_err(|error| unless_in_vain(error, vain));
         for release in network.releases() {
@@ -243,18 +253,19 @@ impl Run<'_> {
         audit.note_or_complain(AuditEvent::RunEnded { finished: trained.is_ok(), step, why });
         match trained {
             Ok(summary) => {
-                let (heads, heard) = network.commit(audit.head());
+                let Parted { heads, heard, is_asked } = network.commit(audit.head());
                 let parties = config.run.parties.iter().filter(|party| !heard.contains(party));
                 // The run has finished, whatever cannot be written now.
                 let kept = self.state.keep_unacknowledged(&parties.cloned().collect::<Vec<_>>());
                 audit.keep_heads_or_complain(&heads, &config.run.parties, Moment::Finish);
                 end_well(config, self.reporter, self.state, &summary);
-                kept
+                kept.map(|()| is_asked)
             }
             Err(error) => {
-                // Whether a party waits when the coordinator is asked to end is its own choice.
+                // Whether a party waits when the coordinator is asked to end, or has no room on its disk, is its own choice.
                 let interrupted = match error.downcast_ref() {
                     Some(NetworkError::Stopped { .. }) => true,
+                    _ if own_files::are_unusable(&error) => true,
                     _ => config.on_interruption == OnInterruption::Wait && is_interruption(&error),
                 };
                 network.give_up(&for_others(&error), interrupted);

@@ -58,8 +58,9 @@ pub fn open(held: &HeldRun<'_>, kept: &mut Option<StateFolder>, fresh: bool) -> 
         None => kept.insert(StateFolder::create(&config.state)?).clone(),
     };
     if fresh {
-        let files = counted(state.throw_away()?, "file");
-        info!("discarded {files} of an unfinished run; the ledgers still count what it released");
+        let files = state.throw_away()?;
+        let (count, names) = (counted(files.len(), "file"), files.join(", "));
+        info!("discarded {count} of an unfinished run; the ledgers still count what it released: {names}");
     } else if let Some(where_it_is) = finished::top_of(&state, &name)? {
         info!("{where_it_is}");
         return Ok(Opening::Finished(state));
@@ -92,6 +93,7 @@ impl OpenedRun {
     }
 
     /// Goes on with the parties that have `joined` since `listened`, until the run ends; `vain` has this process's waits that were.
+    /// Whether a party asks how it ended: one that was started again behind the decision.
     ///
     /// # Errors
     /// If it fails, or is interrupted. Parties that are still there are told.
@@ -103,7 +105,7 @@ impl OpenedRun {
         cancellation: Cancellation,
         listened: Instant,
         vain: &mut VainWaits,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<bool> {
         let Self { name, state, labelled, plan, opened, gradients, checkpoints, label_ledger, audit } = self;
         let HeldRun { config, reporter, .. } = *held;
         let waiting = listened.elapsed().as_secs_f64();

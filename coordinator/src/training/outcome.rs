@@ -6,7 +6,7 @@ use anyhow::Context;
 use hashvfl_core::p_value::PackedPValues;
 use hashvfl_core::{PackedCodes, Part, PartyName, Plan, RunRecords, StoredCodes};
 use hashvfl_detectors::calibration::split::shared_calibration;
-use hashvfl_files::write_whole;
+use hashvfl_files::{remove_if_there, write_whole};
 use hashvfl_learning::Classifier;
 use hashvfl_learning::metrics::Balance;
 use hashvfl_learning::top::evaluation::Evaluation;
@@ -190,9 +190,7 @@ fn ask_for_p_values(
 /// Writes what judges records, in place of what a run that did not finish has left.
 fn keep_detectors(state: &StateFolder, fitted: Option<&Fitted>) -> anyhow::Result<()> {
     for path in [state.detectors(), state.references(), state.evidence()] {
-        if path.exists() {
-            std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
-        }
+        remove_if_there(&path).with_context(|| format!("cannot remove {}", path.display()))?;
     }
     let Some(Fitted { detectors, references, evidence }) = fitted else { return Ok(()) };
     hashvfl_detectors::file::write(&state.detectors(), detectors)?;

@@ -1,7 +1,7 @@
 //! Parties that come back on another connection: who may, and where their streams go.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hashvfl_core::PartyName;
 use hashvfl_core::protocol::exchange::Mark;
@@ -9,8 +9,8 @@ use hashvfl_core::protocol::message::{Return, SessionKey};
 use hashvfl_transport::handshake::HandshakeError;
 use hashvfl_transport::listen::TrainingStream;
 use rand::TryRng;
-use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{Notify, mpsc};
 
 /// Streams of one party that nobody has taken yet, at most: it may come back several times while the coordinator computes.
 const WAITING: usize = 16;
@@ -23,9 +23,55 @@ pub struct Returned {
     pub mark: Mark,
 }
 
+/// Why a party that is waited for does not come back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotBack {
+    /// Another process of it greets: the one that was let in has ended.
+    Anew,
+    /// Nobody lets it come back any more.
+    Closed,
+}
+
+/// The streams on which a party comes back, for whoever waits for it.
+pub struct Returns {
+    streams: mpsc::Receiver<Returned>,
+    anew: Arc<Notify>,
+}
+
+impl Returns {
+    /// Those that come out of `streams`.
+    pub fn of(streams: mpsc::Receiver<Returned>) -> Self {
+        Self { streams, anew: Arc::default() }
+    }
+
+    /// The next; `None` once there is none any more.
+    pub async fn next(&mut self) -> Option<Returned> {
+        self.streams.recv().await
+    }
+
+    /// One that is there already.
+    pub fn next_now(&mut self) -> Option<Returned> {
+        self.streams.try_recv().ok()
+    }
+
+    /// The next, of a party that has no connection: it may greet anew in place of that, meanwhile.
+    ///
+    /// # Errors
+    /// If it does, or may not come back any more.
+    pub async fn back(&mut self) -> Result<Returned, NotBack> {
+        let Self { streams, anew } = self;
+        tokio::select! {
+            biased;
+            back = streams.recv() => back.ok_or(NotBack::Closed),
+            () = anew.notified() => Err(NotBack::Anew),
+        }
+    }
+}
+
 struct Seat {
     session: SessionKey,
     streams: mpsc::Sender<Returned>,
+    anew: Arc<Notify>,
 }
 
 /// The parties that are in, each with what it must show when it comes back.
@@ -37,14 +83,25 @@ impl Seats {
     ///
     /// # Errors
     /// If the operating system gives no random numbers.
-    pub fn open(&self, party: &PartyName) -> Result<(SessionKey, mpsc::Receiver<Returned>), HandshakeError> {
+    pub fn open(&self, party: &PartyName) -> Result<(SessionKey, Returns), HandshakeError> {
         let mut key = [0; 32];
         rand::rngs::SysRng.try_fill_bytes(&mut key).map_err(|error| {
             HandshakeError::Failed(format!("cannot draw a key from the operating system: {error}"))
         })?;
-        let (session, (streams, returns)) = (SessionKey(key), mpsc::channel(WAITING));
-        self.seats().insert(party.clone(), Seat { session: session.clone(), streams });
+        let (session, (streams, returned)) = (SessionKey(key), mpsc::channel(WAITING));
+        let returns = Returns::of(returned);
+        let seat = Seat { session: session.clone(), streams, anew: Arc::clone(&returns.anew) };
+        self.seats().insert(party.clone(), seat);
         Ok((session, returns))
+    }
+
+    /// Another process of `party` greets, and all that it says was checked. If the connection of the one that was let in is lost, that
+    /// one has ended, and whoever waits for it hears so. While its connection is there, nobody hears it.
+    pub fn greeted_anew(&self, party: &PartyName) {
+        if let Some(seat) = self.seats().get(party) {
+            // Not those who begin to wait later.
+            seat.anew.notify_waiters();
+        }
     }
 
     /// Lets `party` come back no more.

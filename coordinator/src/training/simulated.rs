@@ -17,6 +17,7 @@ use super::cancellation::Cancellation;
 use super::line::PartyLine;
 use super::opening::{self, Opening};
 pub use super::returns::Returned;
+use super::returns::Returns;
 use crate::config::CoordinatorConfig;
 use crate::progress::ProgressReporter;
 
@@ -65,7 +66,9 @@ pub fn run(
     let mut joined = Vec::new();
     for Comer { party, excluded, head, checkpoints, stream, returns } in gather()? {
         let board = Arc::clone(reporter.board());
-        let line = PartyLine::new(party.clone(), stream, returns, board, repeating);
+        // Whoever is simulated takes no notices.
+        let (returns, asides) = (Returns::of(returns), Arc::default());
+        let line = PartyLine::new(party.clone(), stream, returns, board, asides, repeating);
         joined.push(Joined { party, excluded, head, checkpoints, line });
     }
     let cancellation = Cancellation::of(&opened.state);

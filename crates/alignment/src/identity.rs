@@ -6,6 +6,7 @@ use std::path::Path;
 
 use curve25519_dalek::MontgomeryPoint;
 use hashvfl_core::Digest;
+use hashvfl_core::hex::hex;
 use hashvfl_files::write_whole;
 use rand::TryRng;
 use zeroize::Zeroizing;
@@ -25,7 +26,7 @@ impl PublicKey {
 
 impl fmt::Display for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hex(&self.0))
     }
 }
 

@@ -5,12 +5,17 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use hashvfl_core::Digest;
-use hashvfl_core::text::counted;
+use hashvfl_core::text::{counted, one_line};
 use serde::{Deserialize, Serialize};
 
 use crate::error::AuditError;
 use crate::event::AuditEvent;
 use crate::head::{Head, KeptHead};
+
+/// Bytes of a line for a person.
+const LINE_BYTES: usize = 8192;
+/// Bytes of a word that another side has written.
+const WORD_BYTES: usize = 100;
 
 /// A line of a log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,6 +43,12 @@ impl Entry {
     /// What happened, for a person.
     pub fn describe(&self) -> String {
         self.event().map_or_else(|| format!("{} (of another release)", self.event), |event| event.to_string())
+    }
+
+    /// The entry as one line for a person. In the log of another side no word of it ends or changes that line.
+    pub fn line(&self) -> String {
+        let (run, what) = (self.run.as_deref().unwrap_or("-"), self.describe());
+        one_line(&format!("{:>6}  {}  {run}  {what}", self.sequence, self.time), LINE_BYTES)
     }
 }
 
@@ -166,9 +177,9 @@ impl Chain {
         let mut vouched = 0;
         for head in kept {
             if let Some(side) = self.side().filter(|side| *side != head.side) {
+                let [side, of_head] = [&side, &head.side].map(|word| one_line(word, WORD_BYTES));
                 let text = format!(
-                    "the log is that of {side}, the head that of {}: compare the log of one side with heads of the same side",
-                    head.side
+                    "the log is that of {side}, the head that of {of_head}: compare the log of one side with heads of the same side"
                 );
                 return Err(AuditError::Differs(text));
             }
@@ -179,7 +190,7 @@ impl Chain {
                 "the head with {} that was sent in run {} ({})",
                 counted(head.sequence, "entry"),
                 head.run,
-                head.time
+                one_line(&head.time, WORD_BYTES)
             );
             let Some(found) = self.digests.get(head.sequence as usize - 1) else {
                 let text = format!(
@@ -200,5 +211,32 @@ impl Chain {
             vouched = head.sequence;
         }
         Ok(vouched)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hashvfl_core::text::is_plain;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn no_word_of_another_sides_log_ends_or_changes_its_line() {
+        let forged = "2026\n     8  2027  spring  run finished\u{1b}[2J\u{202e}";
+        let entry = |event: serde_json::Value| Entry {
+            sequence: 7,
+            previous_sha256: String::new(),
+            time: forged.to_string(),
+            run: Some(forged.to_string()),
+            event,
+        };
+        let approved = json!({"kind": "approved", "settings_sha256": "00", "by": forged});
+        for event in [approved, json!({"kind": forged})] {
+            let entry = entry(event);
+            let line = entry.line();
+            assert!(line.starts_with("     7  2026 ") && line.chars().all(is_plain), "{line}");
+        }
+        assert!(entry(json!({"kind": "x".repeat(100_000)})).line().len() <= LINE_BYTES);
     }
 }

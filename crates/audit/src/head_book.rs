@@ -130,15 +130,13 @@ fn says_as_much(kept: &KeptHead, head: &KeptHead) -> bool {
 /// Which of the heads before it a head takes the place of that a party tells when it comes to serve: the last one of the same
 /// day, run and key behind the first one, unless that contradicts another.
 fn replaced_by(head: &KeptHead, before: &[KeptHead]) -> Option<usize> {
-    let mut like_it = (0..before.len()).filter(|at| is_of_a_day(head, &before[*at]));
-    let first = like_it.next()?;
-    let last = like_it.next_back().unwrap_or(first);
+    let like_it: Vec<usize> = (0..before.len()).filter(|at| is_of_a_day(head, &before[*at])).collect();
+    let [_, .., last] = like_it[..] else { return None };
+    let (earlier, later) = before.split_at(last);
     let told = &before[last];
-    let fits = before.iter().enumerate().all(|(at, other)| match at < last {
-        true => !contradict(other, told.sequence, &told.entry_sha256),
-        false => !contradict(told, other.sequence, &other.entry_sha256),
-    });
-    (last > first && fits).then_some(last)
+    let fits = earlier.iter().all(|other| !contradict(other, told.sequence, &told.entry_sha256))
+        && later.iter().all(|other| !contradict(told, other.sequence, &other.entry_sha256));
+    fits.then_some(last)
 }
 
 /// Whether both heads were told in one run on one day, and under one key or none, by a party that came to serve.

@@ -5,11 +5,12 @@
 //! the log next, or writes to it, cuts that line off and says so in an entry of its own.
 
 use std::fs::{self, File};
-use std::io::{BufReader, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use hashvfl_core::{Digest, RunId};
+use hashvfl_files::effects::{self, Effect};
 use hashvfl_files::{owner_only, sync_folder};
 
 use crate::chain::{BytesRead, Entry, Links};
@@ -135,13 +136,17 @@ impl AuditLog {
         self.known.revocation_lists.as_deref()
     }
 
-    /// Does `work` while no other process writes to the log.
-    fn locked(&mut self, work: impl FnOnce(&mut Self) -> Result<(), AuditError>) -> Result<(), AuditError> {
+    /// Does `work` while no other process writes to the log, or to what lies beside it.
+    pub(crate) fn locked<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, AuditError>,
+    ) -> Result<T, AuditError> {
         self.file.lock().map_err(|reason| AuditError::file("lock the audit log", &self.path, reason))?;
         let done = work(self);
         let unlocked = self.file.unlock();
-        done?;
-        unlocked.map_err(|reason| AuditError::file("unlock the audit log", &self.path, reason))
+        let done = done?;
+        unlocked.map_err(|reason| AuditError::file("unlock the audit log", &self.path, reason))?;
+        Ok(done)
     }
 
     /// Reads what others have written, and cuts an incomplete last line off; how many bytes it had.
@@ -182,8 +187,7 @@ impl AuditLog {
         // Unwrap safety: as above.
         let line = serde_json::to_vec(&entry).expect("an entry");
         for bytes in [line.as_slice(), b"\n"] {
-            self.file.write_all(bytes).map_err(|reason| self.cannot("write", reason))?;
-            self.file.sync_data().map_err(|reason| self.cannot("write", reason))?;
+            self.put(bytes).map_err(|reason| self.cannot("write", reason))?;
         }
         self.links.head = Head { sequence: entry.sequence, entry: Digest::of(&line) };
         self.length += line.len() as u64 + 1;
@@ -191,7 +195,19 @@ impl AuditLog {
         Ok(())
     }
 
-    fn cannot(&self, action: &'static str, reason: std::io::Error) -> AuditError {
+    /// Appends `bytes`, durably.
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if !effects::before(Effect::Grown, &self.path)? {
+            return Ok(());
+        }
+        self.file.write_all(bytes)?;
+        if !effects::before(Effect::Synced, &self.path)? {
+            return Ok(());
+        }
+        self.file.sync_data()
+    }
+
+    fn cannot(&self, action: &'static str, reason: io::Error) -> AuditError {
         AuditError::file(action, &self.path, reason)
     }
 }

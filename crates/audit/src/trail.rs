@@ -55,7 +55,7 @@ impl AuditTrail {
             false => None,
         };
         let (folder, revocations) = (config.folder().to_path_buf(), Mutex::default());
-        let (run, bad_signatures) = (run.clone(), Mutex::new(SignatureTally::new()));
+        let (run, bad_signatures) = (run.clone(), Mutex::new(SignatureTally::of_bad_signatures()));
         let trail =
             Self { side, run, folder, log, signer: None, coordinator: None, bad_signatures, revocations };
         trail.note_policy(policy)?;
@@ -78,8 +78,7 @@ impl AuditTrail {
     }
 
     fn log(&self) -> Option<MutexGuard<'_, AuditLog>> {
-        // A log whose write failed mends itself with the next one.
-        self.log.as_ref().map(|log| log.lock().unwrap_or_else(PoisonError::into_inner))
+        self.log.as_ref().map(lock)
     }
 
     /// Writes down what happened, durably, before this returns.
@@ -208,9 +207,7 @@ impl AuditTrail {
         parties: &[PartyName],
         at: Moment,
     ) -> Result<(), AuditError> {
-        if self.log.is_none() {
-            return Ok(());
-        }
+        let Some(log) = &self.log else { return Ok(()) };
         let book = HeadBook::new(self.folder.join("heads"));
         for head in told {
             let side = Side::from(head.party.clone());
@@ -222,7 +219,9 @@ impl AuditTrail {
                 continue;
             }
             let key = self.key_of(head, &side, at)?;
-            if let Some(found) = book.keep(head, key, &self.run, at, SystemTime::now())? {
+            // One at a time, so that none is lost that another thread or process keeps meanwhile.
+            let kept = lock(log).locked(|_| book.keep(head, key, &self.run, at, SystemTime::now()))?;
+            if let Some(found) = kept {
                 warn!(
                     "{side} sent a head of its audit trail ({}) that contradicts an earlier one: its trail \
                      was truncated, changed or restarted. {} holds both heads: ask {side} why",
@@ -262,7 +261,7 @@ impl AuditTrail {
             Moment::Begin | Moment::Finish => {
                 Some(AuditEvent::BadSignature { side: side.file_stem(), sequence, count: 1 })
             }
-            Moment::Serve => self.bad_signatures().count(side, sequence, Instant::now()),
+            Moment::Serve => self.bad_signatures().count(side.clone(), sequence, Instant::now()),
         };
         if let Some(event) = event {
             warn!("the head of the audit trail of {side}: {failed}. It is stored as unsigned");
@@ -290,4 +289,9 @@ impl AuditTrail {
         self.note(AuditEvent::Erased { receipt_sha256, counts })?;
         Ok(Some(path))
     }
+}
+
+fn lock(log: &Mutex<AuditLog>) -> MutexGuard<'_, AuditLog> {
+    // A log whose write failed mends itself with the next one.
+    log.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,6 +1,7 @@
 //! Whatever is changed, cut or reordered in a log is found when it is compared with a head that a peer kept; and a process
 //! that dies at any byte leaves a log that the next one goes on with.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -223,6 +224,26 @@ fn heads_of_peers_are_kept_and_one_that_does_not_fit_is_written_down() {
         let last = log.entries.last().unwrap().event().unwrap();
         assert_eq!(last, AuditEvent::Contradiction { side: "party-bank".to_string(), sequence });
     }
+}
+
+#[test]
+fn heads_that_are_told_at_once_are_all_kept() {
+    let place = tempfile::tempdir().unwrap();
+    let (one, folder) = trail(place.path());
+    // As of another process, such as one that serves.
+    let (other, _) = trail(place.path());
+    std::thread::scope(|scope| {
+        for byte in 1..=16_u8 {
+            let keeper = if byte % 2 == 0 { &one } else { &other };
+            scope.spawn(move || {
+                let head = told(byte.into(), byte);
+                keeper.keep_heads(&[head], &[bank()], Moment::Begin).unwrap();
+            });
+        }
+    });
+    let heads = read_heads(&folder.join("heads/party-bank.jsonl")).unwrap();
+    let kept: BTreeSet<u64> = heads.iter().map(|head| head.sequence).collect();
+    assert_eq!(kept, (1..=16).collect());
 }
 
 #[test]

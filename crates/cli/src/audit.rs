@@ -190,8 +190,7 @@ fn show(log: &Path, run: Option<&str>, last: Option<usize>) -> anyhow::Result<()
     }
     let skipped = wanted.len().saturating_sub(last.unwrap_or(wanted.len()));
     for entry in &wanted[skipped..] {
-        let run = entry.run.as_deref().unwrap_or("-");
-        say!("{:>6}  {}  {run}  {}", entry.sequence, entry.time, entry.describe());
+        say!("{}", entry.line());
     }
     Ok(())
 }
@@ -211,8 +210,8 @@ fn verify(log: &Path, against: Option<&Path>) -> anyhow::Result<()> {
         Some(file) => {
             let heads = read_heads(file)?;
             ensure!(!heads.is_empty(), "{} holds no head: there is nothing to compare with", file.display());
-            let vouched = chain.compare(&heads).with_context(|| file.display().to_string())?;
             tell_signatures(&heads).with_context(|| file.display().to_string())?;
+            let vouched = compare(&chain, &heads).with_context(|| file.display().to_string())?;
             say!(
                 "{} compared: entries 1 to {vouched} are unchanged; no head covers the {} after them",
                 counted(heads.len(), "head"),
@@ -235,6 +234,16 @@ fn verify_receipt(path: &Path, ids: &Path, signer: &Signer, read: ReadConfig) ->
     say!("{side} has signed, with the key {key}{owner}, that it erased the records of {}", ids.display());
     receipt.receipt.lines().iter().for_each(|line| say!("{line}"));
     Ok(())
+}
+
+/// The largest number of entries that `heads` vouch for, whose signatures were verified. Whoever sends the file could have
+/// written those that are not signed: they are compared last, and the error says which it is.
+fn compare(chain: &Chain, heads: &[KeptHead]) -> anyhow::Result<u64> {
+    let signed: Vec<KeptHead> = heads.iter().filter(|head| head.signature.is_some()).cloned().collect();
+    chain.compare(&signed)?;
+    chain.compare(heads).context(
+        "no signed head contradicts the log; one that is not signed does, which anybody could have written",
+    )
 }
 
 /// Verifies the signatures of heads, and says by which keys they are.

@@ -32,6 +32,15 @@ pub fn counted(count: impl Display, one: &str) -> String {
     }
 }
 
+/// So many records, and the number of lines of their files where these have any: "4 records on 6 lines".
+pub fn records_on_lines(records: usize, lines: Option<u64>) -> String {
+    let records = counted(records, "record");
+    match lines {
+        Some(lines) => format!("{records} on {}", counted(lines, "line")),
+        None => records,
+    }
+}
+
 /// How often something happened: "once", "2 times".
 pub fn times(count: impl Display) -> String {
     match count.to_string().as_str() {
@@ -115,6 +124,8 @@ mod tests {
             assert_eq!(counted(count, one), expected);
         }
         assert_eq!(counted("1,200", "record"), "1,200 records");
+        assert_eq!(records_on_lines(4, Some(6)), "4 records on 6 lines");
+        assert_eq!(records_on_lines(1, None), "1 record");
         assert_eq!([0, 1, 2].map(times), ["0 times", "once", "2 times"]);
     }
 

@@ -77,13 +77,11 @@ fn number(text: &str) -> Option<f64> {
     if text.contains(MINUS) {
         return number(&text.replace(MINUS, "-"));
     }
-    let mut bytes = text.trim_start_matches(['+', '-']).bytes();
-    let is_code = bytes.next() == Some(b'0') && bytes.next().is_some_and(|next| next.is_ascii_digit());
-    // Quick for words, and no infinity.
-    let ends_so = text.ends_with(|last: char| last.is_ascii_digit() || last == '.');
-    let number: f64 = if ends_so && !is_code { text.parse().ok()? } else { return None };
-    let is_certain = number.is_finite() && (number.abs() < WHOLE || !loses_digits(text, number));
-    is_certain.then_some(number)
+    let behind_zero = text.trim_start_matches(['+', '-']).strip_prefix('0');
+    let is_code = behind_zero.is_some_and(|rest| rest.starts_with(|next: char| next.is_ascii_digit()));
+    let number: f64 = text.parse().ok()?;
+    let is_exact = number.is_finite() && (number.abs() < WHOLE || !loses_digits(text, number));
+    (is_exact && !is_code).then_some(number)
 }
 
 #[cfg(test)]

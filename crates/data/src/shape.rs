@@ -121,7 +121,7 @@ fn is_grouped(text: &str) -> bool {
 }
 
 /// Whether it is digits with `separator` between thousands.
-fn has_groups(text: &str, separator: char) -> bool {
+pub(crate) fn has_groups(text: &str, separator: char) -> bool {
     let mut parts = text.split(separator);
     let first = parts.next().is_some_and(|first| is_digits(first) && first.len() <= 3);
     let last = parts.next_back().is_some_and(|last| is_digits(last) && last.len() == 3);

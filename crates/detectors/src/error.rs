@@ -132,6 +132,9 @@ pub enum DetectorError {
     /// Nothing to combine.
     #[error("no detector was chosen: name at least one")]
     Empty,
+    /// A file that cannot be written.
+    #[error("{0}")]
+    Unwritten(String),
     /// A file that holds no detectors, or a damaged file.
     #[error("the file of detectors cannot be read: {0}; fit them again")]
     Format(String),

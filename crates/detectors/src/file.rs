@@ -75,7 +75,7 @@ fn damaged(reason: &str) -> DetectorError {
 /// # Errors
 /// If it is too large or cannot be written.
 pub fn write<T: Serialize>(path: &Path, detectors: &T) -> Result<(), DetectorError> {
-    write_whole(path, &to_bytes(detectors)?).map_err(|error| DetectorError::Format(error.to_string()))
+    write_whole(path, &to_bytes(detectors)?).map_err(|error| DetectorError::Unwritten(error.to_string()))
 }
 
 /// Reads a file.

@@ -5,7 +5,7 @@
 //! it is. So whoever parses it must refuse what does not belong there, such as a last line whose first word has changed.
 
 use std::borrow::Cow;
-use std::io;
+use std::io::{self, Read};
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
@@ -14,6 +14,8 @@ use crate::{WriteError, read_whole, write_whole};
 
 /// Hex digits of a SHA-256.
 const DIGITS: usize = 64;
+/// Bytes that are read at once to digest a large file.
+const READ_BYTES: usize = 1 << 20;
 /// What stands before the digits in the last line, and behind them.
 const LINE: [&str; 2] = ["\nsha256 ", "\n"];
 /// The same in an object of JSON, on one line and on several; with what the object ends in without the digest.
@@ -87,6 +89,22 @@ pub fn without_digest(json: &str) -> Result<Cow<'_, str>, Damaged> {
     Ok(json.into())
 }
 
+/// The SHA-256 of the next `length` bytes of a file that is too large to be read at once.
+///
+/// # Errors
+/// If they cannot be read, or the file ends before.
+pub fn sha256_of_next(file: &mut impl Read, length: u64) -> io::Result<[u8; 32]> {
+    let mut buffer = vec![0; length.min(READ_BYTES as u64) as usize];
+    let (mut hasher, mut left) = (Sha256::new(), length);
+    while left > 0 {
+        let part = left.min(READ_BYTES as u64) as usize;
+        file.read_exact(&mut buffer[..part])?;
+        hasher.update(&buffer[..part]);
+        left -= part as u64;
+    }
+    Ok(hasher.finalize().into())
+}
+
 /// What stands before the digest at the end of `bytes`, and the digest's digits.
 fn digest_at_end<'a>(bytes: &'a [u8], before: &[u8], behind: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
     let rest = bytes.strip_suffix(behind)?;
@@ -130,6 +148,19 @@ mod tests {
             };
             assert!(error.contains("it is damaged"), "{error}");
         }
+    }
+
+    #[test]
+    fn so_many_bytes_of_a_file_are_digested() {
+        let bytes: Vec<u8> = (0..READ_BYTES + 5).map(|at| at as u8).collect();
+        for length in [0, 1, READ_BYTES, READ_BYTES + 4] {
+            let mut rest = bytes.as_slice();
+            let found = sha256_of_next(&mut rest, length as u64).unwrap();
+            assert_eq!(found, <[u8; 32]>::from(Sha256::digest(&bytes[..length])), "{length} bytes");
+            assert_eq!(rest, &bytes[length..], "what follows was not read");
+        }
+        let cut = sha256_of_next(&mut bytes.as_slice(), bytes.len() as u64 + 1).unwrap_err();
+        assert_eq!(cut.kind(), io::ErrorKind::UnexpectedEof);
     }
 
     #[test]

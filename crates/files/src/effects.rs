@@ -14,6 +14,8 @@ pub enum Effect {
     Whole,
     /// It gets another name.
     Renamed,
+    /// It goes.
+    Removed,
     /// A record is appended to it.
     Grown,
     /// What was appended is forced to the disk.

@@ -14,6 +14,7 @@ mod lock;
 mod owner;
 mod places;
 mod progress;
+mod remove;
 mod say;
 mod stamp;
 
@@ -24,15 +25,16 @@ use std::path::{Path, PathBuf};
 
 use atomic_write_file::AtomicWriteFile;
 
-pub use checked::{Damaged, read_checked, with_digest, without_digest, write_checked};
+pub use checked::{Damaged, read_checked, sha256_of_next, with_digest, without_digest, write_checked};
 pub use durable::{rename_durably, sync_folder};
 use effects::Effect;
 use encryption::Sealer;
 pub use encryption::{read_up_to, read_whole};
 pub use lock::{FolderLock, LockError};
-pub use owner::{OwnerError, check_owner, claim_folder};
+pub use owner::{OWN_FOLDER, OwnerError, check_owner, claim_folder};
 pub use places::{Place, PlaceClash, Use, check_places, is_same_place};
 pub use progress::{AboveProgress, PROGRESS_WIDTH, can_show_progress, show_progress};
+pub use remove::{remove_all, remove_if_there};
 pub use say::{complain_line, one_line, say_line};
 pub use stamp::Stamps;
 

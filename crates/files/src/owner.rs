@@ -9,14 +9,14 @@ use crate::{WriteError, write_whole};
 /// How names of such files end.
 const ENDING: &str = "owner";
 
+/// What to do where two sides name one state folder.
+pub const OWN_FOLDER: &str = "choose another `state` folder; each side needs its own";
+
 /// Why a folder is not one that a side can have.
 #[derive(Debug, thiserror::Error)]
 pub enum OwnerError {
     /// It is another side's.
-    #[error(
-        "state = {path:?} is the state folder of {found}, but this side is {owner}: choose another `state` folder; \
-         each side needs its own"
-    )]
+    #[error("state = {path:?} is the state folder of {found}, but this side is {owner}: {OWN_FOLDER}")]
     Another {
         /// The folder.
         path: PathBuf,
@@ -93,6 +93,7 @@ mod tests {
             for refused in [check_owner(&path, other), claim_folder(&path, other)] {
                 let error = refused.unwrap_err().to_string();
                 assert!(error.contains("is the state folder of party-a.b, but this side is"), "{error}");
+                assert!(error.ends_with(OWN_FOLDER), "{error}");
             }
         }
         assert_eq!(fs::read_dir(&path).unwrap().count(), 2, "a refusal leaves nothing");

@@ -16,7 +16,7 @@ use rustls::pki_types::CertificateDer;
 use zeroize::Zeroizing;
 
 use crate::certificate::{Facts, hex_of_serial};
-use crate::dates::{DAY_S, date_time, now_s};
+use crate::dates::{DAY_S, date, date_time, now_s};
 use crate::fingerprint::Fingerprint;
 use crate::folder::option_of;
 use crate::issued::{Issued, IssuedFile, Revoked};
@@ -95,6 +95,22 @@ pub enum AuthorityError {
         key: Fingerprint,
         /// The authority's folder.
         folder: PathBuf,
+    },
+    /// The key was taken back, and whoever has stolen it could be the one who asks.
+    #[error(
+        "{asks} gets no certificate of the key {key}: one of that key, of {whose}, was revoked on {on}; its owner makes \
+         a new key with `{program} identity request --new-key --config FILE`, and sends that request",
+        program = program_of(.asks.role)
+    )]
+    TakenBack {
+        /// Who would have it.
+        asks: Identity,
+        /// The key.
+        key: Fingerprint,
+        /// Who had the certificate that was revoked.
+        whose: Identity,
+        /// A date.
+        on: String,
     },
     /// No certificate of that name is valid.
     #[error(
@@ -270,8 +286,8 @@ impl Authority {
         self.issue(asks, &public_key, options.days)
     }
 
-    /// Signs a certificate of the same key as the newest of `who` that counts, with new dates. The old one counts until
-    /// its end.
+    /// Signs a certificate of the same key as the newest of `who` that was not revoked, with new dates. The old one counts
+    /// until its end.
     ///
     /// # Errors
     /// If there is none.
@@ -294,13 +310,18 @@ impl Authority {
         if !(1..=AUTHORITY_DAYS).contains(&days) {
             return Err(AuthorityError::Days);
         }
+        let fingerprint = Fingerprint::of_public_key(public_key);
+        if let Some((whose, at_s)) = self.issued.taken_back(&fingerprint) {
+            let (whose, on) = (whose.clone(), date(at_s));
+            return Err(AuthorityError::TakenBack { asks: who, key: fingerprint, whose, on });
+        }
         let key = SubjectPublicKeyInfo::from_der(public_key)?;
         let serial = serial()?;
         let params = params_of(&who, &serial, days)?;
         let issued = Issued {
             identity: who,
             serial: hex_of_serial(&serial.to_bytes()),
-            fingerprint: Fingerprint::of_public_key(public_key),
+            fingerprint,
             public_key: hex(public_key),
             not_before_s: params.not_before.unix_timestamp(),
             not_after_s: params.not_after.unix_timestamp(),
@@ -313,7 +334,7 @@ impl Authority {
         Ok((issued, format!("{}{}", signed.pem(), self.certificate_pem)))
     }
 
-    /// Takes back all certificates of `who` that count. How many there were.
+    /// Takes back all certificates of `who`, those that have expired too: none of them is renewed. How many there were.
     ///
     /// # Errors
     /// If there is none, or the reason is no line.
@@ -323,7 +344,7 @@ impl Authority {
         }
         let (now, mut count) = (now_s(), 0);
         for issued in &mut self.issued.certificates {
-            if issued.identity == *who && issued.counts(now) {
+            if issued.identity == *who && issued.revoked.is_none() {
                 issued.revoked = Some(Revoked { at_s: now, reason: reason.to_string() });
                 count += 1;
             }
@@ -375,6 +396,11 @@ impl Authority {
         write_whole(&self.folder.join("revoked.pem"), list.as_bytes())?;
         Ok(())
     }
+}
+
+/// The program of somebody with this role.
+fn program_of(role: Role) -> &'static str {
+    if role == Role::Party { "party" } else { "coordinator" }
 }
 
 /// Who a request asks to be.

@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
+use hashvfl_core::hex::hex;
 use rustls::pki_types::CertificateDer;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::fingerprint::Fingerprint;
-use crate::pem::{FileError, Wanted};
+use crate::pem::{self, FileError, Wanted};
 
 /// The facts of a certificate. Nothing of it has been verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,13 +77,19 @@ impl Facts {
     pub fn of_file(certificate: &CertificateDer<'_>, path: &Path, wanted: Wanted) -> Result<Self, FileError> {
         Self::of(certificate).map_err(|error| wanted.wrong(path, error.to_string()))
     }
+
+    /// Reads the first certificate in the file `path`.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or there is none.
+    pub fn of_first_in(path: &Path, wanted: Wanted) -> Result<Self, FileError> {
+        let bytes = pem::bytes(path, wanted)?;
+        Self::of_file(&pem::certificates(&bytes, path, wanted)?[0], path, wanted)
+    }
 }
 
 /// A serial number as everything here writes it.
 pub fn hex_of_serial(bytes: &[u8]) -> String {
-    let mut hex = String::with_capacity(2 * bytes.len());
-    for byte in bytes.iter().skip_while(|byte| **byte == 0) {
-        hex += &format!("{byte:02x}");
-    }
-    hex
+    let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+    hex(&bytes[zeros..])
 }

@@ -265,9 +265,7 @@ fn show_certificate(path: &Path) -> Result<(), CommandError> {
 
 fn show(places: &Places) -> Result<(), CommandError> {
     if places.certificate.exists() {
-        let bytes = pem::bytes(&places.certificate, CERTIFICATE)?;
-        let certificate = pem::certificates(&bytes, &places.certificate, CERTIFICATE)?.swap_remove(0);
-        let facts = Facts::of_file(&certificate, &places.certificate, CERTIFICATE)?;
+        let facts = Facts::of_first_in(&places.certificate, CERTIFICATE)?;
         let who = crate::Naming::default().identity(&facts);
         let who =
             who.map_or_else(|nameless| format!("no identity known here ({nameless})"), |who| who.to_string());

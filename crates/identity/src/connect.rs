@@ -35,7 +35,7 @@ pub enum ConnectError {
     /// Whoever is there is not the one that was expected.
     #[error("who answers there is refused: {0}")]
     Refused(#[from] Refusal),
-    /// Whoever is there does not let this side in.
+    /// The coordinator, which has shown its certificate, does not let this side in.
     #[error("{}", told(*.alert, .own))]
     RefusedByPeer {
         /// What it said.
@@ -43,6 +43,9 @@ pub enum ConnectError {
         /// Who this side is.
         own: Identity,
     },
+    /// Whoever is there ended the handshake before it had shown a certificate: it may be anybody on the way.
+    #[error("{}", told_by_anybody(*.0))]
+    EndedUnproven(AlertDescription),
     /// It speaks something else.
     #[error(
         "what answers there does not use TLS: it is a coordinator with insecure_plaintext = true or an earlier \
@@ -77,12 +80,22 @@ fn told(alert: AlertDescription, own: &Identity) -> String {
         AlertDescription::CertificateRequired => {
             format!("the coordinator saw no certificate of {own}: is identity.certificate the right file?")
         }
+        other => format!("the coordinator ended the handshake with {own} ({other:?}): its log says why"),
+    }
+}
+
+/// What an alert means that nobody has vouched for.
+fn told_by_anybody(alert: AlertDescription) -> String {
+    match alert {
         AlertDescription::ProtocolVersion => {
             "what answers there does not use TLS 1.3, so it is not a coordinator: does a proxy in between terminate \
              TLS? It must pass TCP through unchanged (docs/how-to/run-between-organisations.md)"
                 .to_string()
         }
-        other => format!("the coordinator ended the handshake with {own} ({other:?}): its log says why"),
+        other => format!(
+            "what answers there ended the handshake before it had shown a certificate ({other:?}): if the coordinator's \
+             log says nothing of it, something else on the way has answered"
+        ),
     }
 }
 
@@ -142,7 +155,10 @@ impl Connector {
         let connected = timeout_at(until, connecting).await.map_err(|_| ConnectError::TimedOut(limit))?;
         let stream = connected.map_err(|error| match handshake.verifier.verdict() {
             Some(Err(refusal)) => ConnectError::Refused(refusal),
-            _ => self.explain(&error),
+            _ => match tls_error(&error) {
+                Some(rustls::Error::AlertReceived(alert)) => ConnectError::EndedUnproven(*alert),
+                _ => self.explain(&error),
+            },
         })?;
         Ok(handshake.finish(stream.into())?)
     }
@@ -164,8 +180,8 @@ impl Connector {
         }
     }
 
-    /// What an error of a stream means, in the handshake or at the first read after it.
-    pub fn explain(&self, error: &io::Error) -> ConnectError {
+    /// What an error of a stream means, at the first read after the handshake or, but for alerts, in it.
+    fn explain(&self, error: &io::Error) -> ConnectError {
         match tls_error(error) {
             Some(rustls::Error::AlertReceived(alert)) => {
                 ConnectError::RefusedByPeer { alert: *alert, own: self.own_identity() }

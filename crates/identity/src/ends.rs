@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::certificate::Facts;
 use crate::config::IdentityConfig;
-use crate::pem::{self, AUTHORITY, CERTIFICATE, LIST, Wanted};
+use crate::pem::{self, AUTHORITY, CERTIFICATE, LIST};
 use crate::revocations::Lists;
 
 /// Ends in seconds since 1970, as the files say now; `None` where there is no such file, or it cannot be read.
@@ -22,19 +22,24 @@ impl IdentityConfig {
     /// Reads until when the certificate, the authorities and the revocation lists count.
     pub fn ends(&self) -> Ends {
         Ends {
-            certificate_s: certificates_end(&self.certificate, CERTIFICATE, 1),
-            authority_s: certificates_end(&self.authority, AUTHORITY, usize::MAX),
+            certificate_s: certificate_end(&self.certificate),
+            authority_s: authorities_end(&self.authority),
             list_s: self.revoked.as_deref().and_then(lists_end),
         }
     }
 }
 
-/// The first end among the first `most` certificates in a file.
-fn certificates_end(path: &Path, wanted: Wanted, most: usize) -> Option<i64> {
-    let bytes = pem::bytes(path, wanted).ok()?;
+/// The end of this side's certificate, the first in its file.
+fn certificate_end(path: &Path) -> Option<i64> {
+    Some(Facts::of_first_in(path, CERTIFICATE).ok()?.not_after_s)
+}
+
+/// The first end among the certificates of authorities in a file.
+fn authorities_end(path: &Path) -> Option<i64> {
+    let bytes = pem::bytes(path, AUTHORITY).ok()?;
     let mut end_s = i64::MAX;
-    for certificate in pem::certificates(&bytes, path, wanted).ok()?.iter().take(most) {
-        end_s = end_s.min(Facts::of(certificate).ok()?.not_after_s);
+    for certificate in pem::certificates(&bytes, path, AUTHORITY).ok()? {
+        end_s = end_s.min(Facts::of(&certificate).ok()?.not_after_s);
     }
     Some(end_s)
 }

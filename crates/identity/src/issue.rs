@@ -7,7 +7,7 @@ use crate::certificate::Facts;
 use crate::error::CommandError;
 use crate::fingerprint::Fingerprint;
 use crate::holder::{self, Accepted, Places};
-use crate::pem::{self, CERTIFICATE};
+use crate::pem::CERTIFICATE;
 use crate::role::Identity;
 
 /// Makes key and certificate of `identity` at `places`, where it and the authority are on one machine.
@@ -33,10 +33,7 @@ fn refuse_others(places: &Places, identity: &Identity) -> Result<(), CommandErro
     if !places.certificate.exists() {
         return Ok(());
     }
-    let bytes = pem::bytes(&places.certificate, CERTIFICATE)?;
-    let certificates = pem::certificates(&bytes, &places.certificate, CERTIFICATE)?;
-    let Some(own) = certificates.first() else { return Ok(()) };
-    let facts = Facts::of_file(own, &places.certificate, CERTIFICATE)?;
+    let facts = Facts::of_first_in(&places.certificate, CERTIFICATE)?;
     match facts.uris.iter().find_map(|uri| Identity::from_uri(uri)?.ok()).filter(|found| found != identity) {
         Some(found) => Err(CommandError::OthersFolder { folder: places.folder.clone(), found }),
         None => Ok(()),

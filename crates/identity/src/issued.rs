@@ -93,4 +93,16 @@ impl IssuedFile {
     pub fn newest(&self, identity: &Identity, now_s: i64) -> Option<&Issued> {
         self.certificates.iter().rev().find(|issued| issued.identity == *identity && issued.counts(now_s))
     }
+
+    /// Who had a certificate of `key` that was revoked, and when it was, in seconds since 1970.
+    pub fn taken_back(&self, key: &Fingerprint) -> Option<(&Identity, i64)> {
+        for issued in &self.certificates {
+            if let Some(revoked) = &issued.revoked
+                && issued.fingerprint == *key
+            {
+                return Some((&issued.identity, revoked.at_s));
+            }
+        }
+        None
+    }
 }

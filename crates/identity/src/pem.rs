@@ -113,7 +113,7 @@ fn is_pem(bytes: &[u8]) -> bool {
     bytes.windows(11).any(|window| window == b"-----BEGIN ")
 }
 
-/// The certificates in `bytes`, read from `path`.
+/// The certificates in `bytes`, read from `path`: at least one.
 ///
 /// # Errors
 /// If there is none, or one that is damaged.

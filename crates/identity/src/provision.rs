@@ -13,7 +13,7 @@ use crate::dates::{DAY_S, date, now_s};
 use crate::error::CommandError;
 use crate::holder::Places;
 use crate::issue::{accept_here, issue};
-use crate::pem::{self, CERTIFICATE};
+use crate::pem::CERTIFICATE;
 use crate::role::{Identity, Role};
 
 /// Certificates that count for fewer days than this get new dates: nobody on such a host looks at warnings.
@@ -66,9 +66,7 @@ fn keep(
     identity: &Identity,
     days: i64,
 ) -> Result<(), CommandError> {
-    let bytes = pem::bytes(&places.certificate, CERTIFICATE)?;
-    let certificate = pem::certificates(&bytes, &places.certificate, CERTIFICATE)?.swap_remove(0);
-    let facts = Facts::of_file(&certificate, &places.certificate, CERTIFICATE)?;
+    let facts = Facts::of_first_in(&places.certificate, CERTIFICATE)?;
     let signed = &authority.issued().certificates;
     let is_ours = signed.iter().any(|issued| issued.serial == facts.serial && issued.revoked.is_none());
     if !is_ours || facts.not_after_s - now_s() > RENEWED_DAYS * DAY_S {

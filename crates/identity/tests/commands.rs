@@ -317,6 +317,37 @@ fn the_issuance_file_and_the_list_keep_account() {
 }
 
 #[test]
+fn a_key_that_was_taken_back_gets_no_certificate_again() {
+    let federation = Federation::new();
+    let (shop, places) = (federation.authority_folder(), federation.places("party/bank"));
+    federation.enrol("party/bank");
+    coordinator(&shop, "renew party/bank").unwrap();
+    // The first certificate of the key has expired, and is taken back like the second.
+    let mut file = issued(&shop);
+    let first = file.certificates.iter_mut().find(|one| one.identity == identity("party/bank")).unwrap();
+    first.not_after_s = fixture::now_s() - 1;
+    file.write(&shop.join("issued.json")).unwrap();
+    coordinator(&shop, "revoke party/bank --reason stolen").unwrap();
+    refused(coordinator(&shop, "renew party/bank"), &["party/bank has no valid certificate here"]);
+    // Whoever has the key asks in the same name, and in another.
+    let before = issued(&shop);
+    for (words, who) in [("--name bank", "party/bank"), ("--name app --role client", "client/app")] {
+        party(&places.folder, &format!("request {words}")).unwrap();
+        let request = places.request(&identity(who)).display().to_string();
+        let words = ["of party/bank, was revoked on 20", "identity request --new-key --config FILE`"];
+        let error = sign(&shop, &request).unwrap_err();
+        assert!(error.starts_with(&format!("{who} gets no certificate of the key ")), "{error}");
+        refused(Err(error), &words);
+    }
+    let into = format!("issue party/bank --into {}", places.folder.display());
+    refused(coordinator(&shop, &into), &["party/bank gets no certificate of the key"]);
+    assert_eq!(issued(&shop), before);
+    // Its owner comes back with a new one.
+    party(&places.folder, "request --name bank --new-key").unwrap();
+    sign(&shop, &places.request(&identity("party/bank")).display().to_string()).unwrap();
+}
+
+#[test]
 fn a_request_with_names_of_two_is_none() {
     let federation = Federation::new();
     let mut params = CertificateParams::default();

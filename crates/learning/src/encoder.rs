@@ -16,7 +16,7 @@ use crate::adam::{Adam, AdamConfig};
 use crate::bottom::{BottomConfig, BottomError, BottomModel, Dropout, InputShape, Trace};
 use crate::hash::{HashConfig, Hashed, Statistics, levels};
 use crate::init::Init;
-use crate::range::{RangeError, at_least_zero, fraction, positive_fraction};
+use crate::range::{RangeError, at_least, at_least_zero, fraction, positive_fraction};
 use crate::schedule::Rates;
 use crate::snapshot::{Snapshot, SnapshotError, to_host};
 
@@ -47,7 +47,8 @@ impl EncoderConfig {
         let hash = &self.hash;
         fraction("dropout", self.dropout)?;
         at_least_zero("hash.noise", hash.noise)?;
-        at_least_zero("hash.initial_noise", hash.initial_noise.unwrap_or(0.0))?;
+        let falls = "finite and at least hash.noise, to which it falls";
+        at_least("hash.initial_noise", hash.initial_noise.unwrap_or(hash.noise), hash.noise, falls)?;
         positive_fraction("hash.noise_decay_fraction", hash.noise_decay_fraction.unwrap_or(1.0))?;
         at_least_zero("hash.clip", hash.clip)?;
         self.adam.check()

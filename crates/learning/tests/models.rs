@@ -218,4 +218,10 @@ fn noise_that_falls_is_wide_at_first_and_the_usual_one_later() {
     wrong.hash.noise_decay_fraction = Some(0.0);
     let said = wrong.check().unwrap_err().to_string();
     assert_eq!(said, "hash.noise_decay_fraction must be above 0 and at most 1, not 0");
+    let mut rises = EncoderConfig::default();
+    (rises.hash.noise, rises.hash.initial_noise) = (0.5, Some(0.3));
+    let said = rises.check().unwrap_err().to_string();
+    assert_eq!(said, "hash.initial_noise must be finite and at least hash.noise, to which it falls, not 0.3");
+    rises.hash.initial_noise = Some(0.5);
+    rises.check().unwrap();
 }

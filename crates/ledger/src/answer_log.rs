@@ -38,8 +38,8 @@ pub enum AnswerLogError {
     },
     /// It belongs to another run, or is no such file.
     #[error(
-        "{path} is damaged, or belongs to another run (other settings, records, columns or seed): restore the config \
-         and tables of that run, or start with --fresh to discard the unfinished run"
+        "{path} is damaged, or belongs to another run (other settings, records, columns, seed or program version): \
+         restore the config, tables and program of that run, or start with --fresh to discard the unfinished run"
     )]
     OtherRun {
         /// The file.

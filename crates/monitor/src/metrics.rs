@@ -353,6 +353,19 @@ mod tests {
         }
     }
 
+    #[test]
+    fn each_end_of_a_certificate_or_list_is_told_as_what_it_is() {
+        let mut status = Status::new("coordinator", RunId::new("spring").unwrap());
+        status.certificate_end_s = Some(3);
+        status.authority_end_s = Some(4);
+        status.revocation_list_end_s = Some(5);
+        let text = text(&status);
+        for (what, end_s) in [("certificate", 3), ("authority", 4), ("revocation_list", 5)] {
+            let line = format!("\nhashvfl_{what}_expiry_timestamp_seconds {end_s}\n");
+            assert!(text.contains(&line), "{line:?} is not in\n{text}");
+        }
+    }
+
     /// Names of all metrics of both sides.
     fn names() -> Vec<String> {
         let mut of_coordinator = Status::new("coordinator", RunId::new("spring").unwrap());

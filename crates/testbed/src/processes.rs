@@ -101,7 +101,7 @@ pub struct Usage {
 pub struct Configs {
     /// The coordinator's; it must listen on port 0 of the loopback address.
     pub coordinator: PathBuf,
-    /// Name and config of each party; `{coordinator}` in it stands for the address to dial.
+    /// Name and config of each party; its line `coordinator = ...` gets the address to dial.
     pub parties: Vec<(String, PathBuf)>,
 }
 
@@ -132,7 +132,7 @@ pub fn run_observed(
         let line = line.context("reading the coordinator's output")?;
         let event: Event = serde_json::from_str(&line).context("the coordinator's output")?;
         if let Event::Listening { address } = &event {
-            parties = start_parties(configs, *address)?;
+            parties = start_parties(configs, *address, &["party"], "")?;
         }
         if let Event::Finished { summary: path } = &event {
             let text = std::fs::read(path).with_context(|| format!("cannot read {path}"))?;
@@ -174,12 +174,7 @@ impl Serving {
                 break address;
             }
         };
-        let mut parties = Vec::new();
-        for (name, config) in &configs.parties {
-            rewrite(config, |text| dialling(text, address))?;
-            let what = format!("{name}-serving");
-            parties.push(Process::start(&what, &["party", "serve"], config, Stdio::null())?);
-        }
+        let parties = start_parties(configs, address, &["party", "serve"], "-serving")?;
         let mut joined = 0;
         while joined < parties.len() {
             let event = next_event(&mut events, &mut coordinator)?;
@@ -251,29 +246,35 @@ fn processor_s(process: u32) -> Option<f64> {
     Some(ticks as f64 / TICKS_PER_S)
 }
 
-fn start_parties(configs: &Configs, address: SocketAddr) -> anyhow::Result<Vec<Process>> {
+/// Starts all parties with these arguments, each under its name and `ending`; their configs name the coordinator at `address`
+/// from now on.
+fn start_parties(
+    configs: &Configs,
+    address: SocketAddr,
+    arguments: &[&str],
+    ending: &str,
+) -> anyhow::Result<Vec<Process>> {
     let mut parties = Vec::new();
     for (name, config) in &configs.parties {
-        rewrite(config, |text| text.replace("{coordinator}", &format!("http://{address}")))?;
-        parties.push(Process::start(name, &["party"], config, Stdio::null())?);
+        let text =
+            std::fs::read_to_string(config).with_context(|| format!("cannot read {}", config.display()))?;
+        std::fs::write(config, dialling(&text, address))
+            .with_context(|| format!("cannot write {}", config.display()))?;
+        parties.push(Process::start(&format!("{name}{ending}"), arguments, config, Stdio::null())?);
     }
     Ok(parties)
 }
 
-/// Writes a config anew, as `change` makes it.
-fn rewrite(config: &Path, change: impl FnOnce(&str) -> String) -> anyhow::Result<()> {
-    let text =
-        std::fs::read_to_string(config).with_context(|| format!("cannot read {}", config.display()))?;
-    std::fs::write(config, change(&text)).with_context(|| format!("cannot write {}", config.display()))
-}
-
 /// A party's config that names the coordinator at `address`.
 fn dialling(config: &str, address: SocketAddr) -> String {
-    let mut text = String::new();
+    let (mut text, mut is_named) = (String::new(), false);
     for line in config.lines() {
-        match line.starts_with("coordinator = ") {
-            true => text.push_str(&format!("coordinator = \"http://{address}\"")),
-            false => text.push_str(line),
+        // The first one alone: [identity] may have such a key as well.
+        if !is_named && line.starts_with("coordinator = ") {
+            is_named = true;
+            text.push_str(&format!("coordinator = \"http://{address}\""));
+        } else {
+            text.push_str(line);
         }
         text.push('\n');
     }
@@ -288,4 +289,20 @@ fn next_event(events: &mut BufReader<ChildStdout>, coordinator: &mut Process) ->
         bail!("the coordinator ended before all parties had joined");
     }
     serde_json::from_str(&line).context("the coordinator's output")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_coordinator_that_is_dialled_is_named_and_not_the_one_of_the_certificate() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 7433));
+        for before in ["{coordinator}", "http://127.0.0.1:1"] {
+            let config = format!("a = 1\ncoordinator = \"{before}\"\n[identity]\ncoordinator = \"shop\"\n");
+            let expected =
+                "a = 1\ncoordinator = \"http://127.0.0.1:7433\"\n[identity]\ncoordinator = \"shop\"\n";
+            assert_eq!(dialling(&config, address), expected);
+        }
+    }
 }

@@ -27,7 +27,7 @@ use tracing::{info, warn};
 pub use error::DialError;
 
 use crate::clock::clock_of;
-use crate::duplex::{Duplex, TAKES_NOTICES};
+use crate::duplex::{AT_ANY_TIME, Duplex, TAKES_NOTICES};
 use crate::listen::{ENVELOPE_BYTES, WINDOW_BYTES};
 use crate::socket::OpenConnection;
 use crate::status::describe;
@@ -75,6 +75,8 @@ pub struct Dialer {
     stream_s: u64,
     attempt: Duration,
     keep_alive: Duration,
+    /// Whether the coordinator has let this side in before.
+    was_in: bool,
     connector: Option<Connector>,
 }
 
@@ -97,6 +99,7 @@ impl From<ConnectError> for Missed {
             }
             ConnectError::Refused(_)
             | ConnectError::RefusedByPeer { .. }
+            | ConnectError::EndedUnproven(_)
             | ConnectError::NoTls
             | ConnectError::Handshake(_) => Self::Identity(error),
         }
@@ -107,7 +110,7 @@ impl Dialer {
     /// Dials `address`; waits for `limit_s` seconds for a connection, and as long again for the stream.
     pub fn new(address: Address, limit_s: u64) -> Self {
         let (attempt, keep_alive) = (ATTEMPT, KEEP_ALIVE);
-        Self { address, limit_s, stream_s: limit_s, attempt, keep_alive, connector: None }
+        Self { address, limit_s, stream_s: limit_s, attempt, keep_alive, was_in: false, connector: None }
     }
 
     /// Waits for `limit_s` seconds for a connection, and for the stream, in place of what [`Self::new`] was told.
@@ -132,6 +135,12 @@ impl Dialer {
     #[must_use]
     pub fn keeping_alive(self, silence: Duration) -> Self {
         Self { keep_alive: silence, ..self }
+    }
+
+    /// With `was_in` the coordinator has let this side in before: what answers in its place is waited out until the limit.
+    #[must_use]
+    pub fn returning(self, was_in: bool) -> Self {
+        Self { was_in, ..self }
     }
 
     /// Dials over TLS, and takes the coordinator alone that `connector` expects.
@@ -308,7 +317,7 @@ impl Dialer {
         loop {
             // The connector's own limit ends before TLS and HTTP/2 have greeted.
             let missed = match self.attempt(&endpoint, limit.max(self.attempt)).await {
-                Err(missed) if missed.is_for_now() && began.elapsed() < limit => missed,
+                Err(missed) if self.tries_after(&missed) && began.elapsed() < limit => missed,
                 reached => return reached,
             };
             if !warned {
@@ -321,6 +330,10 @@ impl Dialer {
             }
             tokio::time::sleep(PAUSE).await;
         }
+    }
+
+    fn tries_after(&self, missed: &DialError) -> bool {
+        if self.was_in { missed.may_pass() } else { missed.is_for_now() }
     }
 
     /// One attempt, within `limit`.
@@ -378,7 +391,7 @@ async fn join(
 ) -> Result<Response<Streaming<CoordinatorMessage>>, Status> {
     let client = FederationClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES);
     let mut request = Request::new(messages);
-    request.metadata_mut().insert(TAKES_NOTICES, MetadataValue::from_static("1"));
+    request.metadata_mut().insert(TAKES_NOTICES, MetadataValue::from_static(AT_ANY_TIME));
     client.max_encoding_message_size(MAX_MESSAGE_BYTES).join(request).await
 }
 

@@ -18,11 +18,33 @@ use crate::status::{describe, refusal};
 
 const LOST: &str = "the connection was lost";
 
-/// The header with which a party that dials says that it takes [`FromCoordinator::Notice`]: one of an earlier version says
-/// nothing, and would take it for damage.
+/// The header with which a party that dials says that it takes [`FromCoordinator::Notice`], and when ([`TakesNotices`]): one of an
+/// earlier version says nothing, or `1`, and would take others for damage.
 ///
 /// [`FromCoordinator::Notice`]: hashvfl_core::protocol::message::FromCoordinator::Notice
 pub(crate) const TAKES_NOTICES: &str = "hashvfl-takes-notices";
+/// What it says there where it takes them at any time.
+pub(crate) const AT_ANY_TIME: &str = "2";
+
+/// When whoever has opened a stream takes notices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum TakesNotices {
+    Never,
+    /// Until the run begins.
+    BeforeTheRun,
+    AtAnyTime,
+}
+
+impl TakesNotices {
+    /// What the header says; `None` where there is none.
+    pub(crate) fn of(header: Option<&[u8]>) -> Self {
+        match header {
+            None => Self::Never,
+            Some(said) if said == AT_ANY_TIME.as_bytes() => Self::AtAnyTime,
+            Some(_) => Self::BeforeTheRun,
+        }
+    }
+}
 
 /// How a stream fails. The text says what happened; whoever waits adds for what.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -70,14 +92,24 @@ pub struct Duplex<Out: WireMessage, In: WireMessage> {
 pub(crate) struct Visitor {
     pub(crate) peer: Peer,
     pub(crate) allowance: Allowance,
-    /// Whether it has said [`TAKES_NOTICES`].
-    pub(crate) takes_notices: bool,
+    /// What it has said in [`TAKES_NOTICES`].
+    pub(crate) takes_notices: TakesNotices,
 }
 
 /// The direction from this side.
 pub struct Outgoing<Out: WireMessage> {
     /// The queue to the network; none once this side has ended its direction.
     queue: Option<mpsc::Sender<Out::Wire>>,
+}
+
+/// A way beside a stream's own sender, for a word that may be lost. It does not keep the stream open.
+pub struct Aside<Out: WireMessage>(mpsc::WeakSender<Out::Wire>);
+
+impl<Out: WireMessage> Aside<Out> {
+    /// Hands `message` to the network, if that takes it now; whether it does.
+    pub fn say(&self, message: Out) -> bool {
+        self.0.upgrade().is_some_and(|queue| queue.try_send(message.into_wire()).is_ok())
+    }
 }
 
 /// The direction to this side.
@@ -127,9 +159,17 @@ impl<Out: WireMessage, In: WireMessage> Duplex<Out, In> {
         self.visitor.as_ref().map(|visitor| &visitor.peer)
     }
 
-    /// Whether whoever has opened the stream takes notices while it waits.
+    /// Whether whoever has opened the stream takes notices while it waits for a run to begin.
     pub fn takes_notices(&self) -> bool {
-        self.visitor.as_ref().is_some_and(|visitor| visitor.takes_notices)
+        self.visitor.as_ref().is_some_and(|visitor| visitor.takes_notices >= TakesNotices::BeforeTheRun)
+    }
+
+    /// The way for notices beside the stream; `None` where whoever has opened it does not take them at any time, or this side has
+    /// ended its direction.
+    pub fn aside(&self) -> Option<Aside<Out>> {
+        let takes = self.visitor.as_ref().map(|visitor| visitor.takes_notices);
+        let queue = self.outgoing.queue.as_ref().filter(|_| takes == Some(TakesNotices::AtAnyTime));
+        queue.map(|queue| Aside(queue.downgrade()))
     }
 
     /// How long the messages of whoever has opened the stream may be from now on; none where this side has.

@@ -131,6 +131,9 @@ pub enum HandshakeError {
     /// It joins more often than it may.
     #[error("{0}")]
     TooOften(String),
+    /// It may not do it here.
+    #[error("{0}")]
+    NotPermitted(String),
     /// This side failed.
     #[error("{0}")]
     Failed(String),
@@ -157,6 +160,7 @@ impl HandshakeError {
             Self::OlderLog { .. } => "older-log",
             Self::OtherName(_) => "other-name",
             Self::TooOften(_) => "too-often",
+            Self::NotPermitted(_) => "not-permitted",
             Self::Failed(_) => "this-side-failed",
         }
     }
@@ -186,6 +190,7 @@ impl HandshakeError {
             }
             Self::OtherName(_) => "was refused: its config names another party than its certificate",
             Self::TooOften(_) => "was refused: it joins more often than it may",
+            Self::NotPermitted(_) => "was refused: the coordinator's permissions do not let it in",
             Self::GaveUp { .. } => "will not take part: its own log says why",
             Self::OlderLog { .. } | Self::Failed(_) => "was refused: see the coordinator's log",
             Self::NoHello | Self::NoReturn | Self::NotYet | Self::NotNow | Self::Over(_) => return None,
@@ -456,5 +461,28 @@ impl Reception for ToServingParty {
 
     fn refused(text: String, try_again: bool) -> Self {
         Self::Refused { text, try_again }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_tells_a_stranger_nothing_of_settings_names_and_records() {
+        let peer = |address: &str| Peer { address: address.parse().unwrap(), identity: None };
+        let (party, run) = (PartyName::new("bank").unwrap(), RunId::new("spring").unwrap());
+        let (key, ours, theirs) = ("run.bits".to_string(), "16".to_string(), "8".to_string());
+        for refusal in [
+            Refusal::Run { party: run.clone(), coordinator: run.clone() },
+            Refusal::Unknown { party: party.clone(), run },
+            Refusal::Settings { key, coordinator: ours, party: theirs },
+            Refusal::RecordCount { party: party.clone(), found: 3, expected: 400 },
+            Refusal::RecordOrder { party },
+        ] {
+            let error = HandshakeError::Refused(refusal);
+            assert_eq!(error.for_peer(Some(&peer("192.0.2.7:9"))), STRANGER);
+            assert_eq!(error.for_peer(Some(&peer("127.0.0.1:9"))), error.to_string());
+        }
     }
 }

@@ -31,5 +31,5 @@ mod socket;
 mod status;
 mod turns;
 
-pub use duplex::{Duplex, Incoming, OtherName, Outgoing, Polled, Received, StreamError};
+pub use duplex::{Aside, Duplex, Incoming, OtherName, Outgoing, Polled, Received, StreamError};
 pub use resumable::ResumableStream;

@@ -29,7 +29,7 @@ use tonic::server::NamedService;
 use tonic::transport::Server;
 use tonic::{Extensions, Request, Response, Status, Streaming};
 
-use crate::duplex::{Duplex, TAKES_NOTICES, Visitor};
+use crate::duplex::{Duplex, TAKES_NOTICES, TakesNotices, Visitor};
 use crate::limits::Limits;
 use crate::limits::clients::{AnswerSize, Answers, ClientBudgets, HeldAnswer};
 use crate::limits::connections::{ConnectionInfo, Connections};
@@ -241,7 +241,8 @@ impl<Out: WireMessage, In: WireMessage> Entrance<Duplex<Out, In>> {
     fn enter(&self, request: Request<Streaming<In::Wire>>) -> Result<Response<Queue<Out::Wire>>, Status> {
         check_role(&self.gate, request.extensions(), Role::Party)?;
         let (queue, messages) = mpsc::channel(QUEUE);
-        let takes_notices = request.metadata().contains_key(TAKES_NOTICES);
+        let header = request.metadata().get(TAKES_NOTICES);
+        let takes_notices = TakesNotices::of(header.map(|said| said.as_bytes()));
         let visitor = visitor(request.extensions()).map(|visitor| Visitor { takes_notices, ..visitor });
         self.arrivals
             .try_send(Duplex::new(queue, request.into_inner()).of_visitor(visitor))
@@ -254,7 +255,7 @@ impl<Out: WireMessage, In: WireMessage> Entrance<Duplex<Out, In>> {
 fn visitor(extensions: &Extensions) -> Option<Visitor> {
     let ConnectionInfo { peer, .. } = extensions.get::<ConnectionInfo>()?;
     let allowance = extensions.get::<Allowance>()?.clone();
-    Some(Visitor { peer: peer.clone(), allowance, takes_notices: false })
+    Some(Visitor { peer: peer.clone(), allowance, takes_notices: TakesNotices::Never })
 }
 
 /// The name of whoever has sent a request; `None` without TLS.

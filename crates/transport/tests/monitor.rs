@@ -2,8 +2,9 @@
 
 mod ports;
 
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,6 +45,14 @@ fn is_open(connection: &TcpStream) -> bool {
 async fn hears(events: &mut TcpStream) {
     let read = timeout(LONG, events.read(&mut [0; 4096])).await;
     assert!(read.unwrap().unwrap() > 0);
+}
+
+#[test]
+fn no_address_is_handed_out_twice() {
+    let found: BTreeSet<SocketAddr> = (0..20).map(|_| ports::free_address()).collect();
+    assert_eq!(found.len(), 20);
+    let taken = TcpListener::bind(ports::free_address()).unwrap();
+    assert_ne!(ports::free_address(), taken.local_addr().unwrap());
 }
 
 #[test]

@@ -174,6 +174,74 @@ async fn a_web_server_in_the_coordinators_place_is_waited_for() {
     arrivals.next().await.unwrap();
 }
 
+/// The certificate of whoever dials is revoked, as anybody can write it.
+const ALERT: [u8; 7] = [21, 3, 3, 0, 2, 2, 44];
+
+#[tokio::test]
+async fn only_what_the_coordinator_itself_says_is_final_for_who_was_in() {
+    let (folder, other) = (federation(), federation());
+    enrol(folder.path(), "party/bank");
+    let anybody = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", anybody.local_addr().unwrap()).parse().unwrap();
+    let dialer = secured(folder.path(), "bank", Dialer::new(address, 20));
+    let answering = async {
+        let (mut stream, _) = anybody.accept().await.unwrap();
+        stream.write_all(&ALERT).await.unwrap();
+        stream
+    };
+    let (answered, _stream) = tokio::join!(dialer.who_answers(), answering);
+    let error = answered.unwrap_err();
+    assert!(error.to_string().contains("before it had shown a certificate (CertificateRevoked)"), "{error}");
+    assert!(error.may_pass() && !error.is_for_now(), "{error}");
+    // A coordinator of that name and of another authority.
+    let (_arrivals, elsewhere) = coordinator(other.path()).await;
+    let error = secured(folder.path(), "bank", elsewhere).who_answers().await.unwrap_err();
+    assert!(error.to_string().contains("who answers there is refused"), "{error}");
+    assert!(error.may_pass() && !error.is_for_now(), "{error}");
+    // The coordinator itself.
+    let (_arrivals, there) = coordinator(folder.path()).await;
+    let mut authority = Authority::open(&folder.path().join("authority")).unwrap();
+    authority.revoke(&"party/bank".parse().unwrap(), "lost").unwrap();
+    let error = secured(folder.path(), "bank", there).who_answers().await.unwrap_err();
+    assert!(error.to_string().contains("the certificate of party/bank is revoked"), "{error}");
+    assert!(!error.may_pass(), "{error}");
+}
+
+#[tokio::test]
+async fn who_was_in_dials_until_the_coordinator_itself_answers() {
+    let folder = federation();
+    enrol(folder.path(), "party/bank");
+    let address = ports::free_address();
+    let anybody = TcpListener::bind(address).await.unwrap();
+    let dialer = Dialer::new(format!("http://{address}").parse().unwrap(), 60);
+    let dialer = secured(folder.path(), "bank", dialer).returning(true);
+    let mut open = Vec::new();
+    let answering = async {
+        for _ in 0..3 {
+            let (mut stream, _) = anybody.accept().await.unwrap();
+            stream.write_all(&ALERT).await.unwrap();
+            open.push(stream);
+        }
+    };
+    let party = dialer.training(FromParty::Hello(greeting("bank")));
+    tokio::pin!(party);
+    tokio::select! {
+        () = answering => {}
+        _ = &mut party => panic!("it dials until the limit"),
+    }
+    drop((anybody, open));
+    let listener = loop {
+        match Listener::bind(address, Limits::default()).await {
+            Ok(listener) => break listener.secured(acceptor(folder.path())),
+            Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+        }
+    };
+    let (mut arrivals, serving) = listen::training(listener);
+    tokio::spawn(serving);
+    let _party = party.await.unwrap();
+    arrivals.next().await.unwrap();
+}
+
 #[tokio::test]
 async fn a_revoked_party_loses_its_stream_and_the_coordinator_hears_why() {
     let folder = federation();

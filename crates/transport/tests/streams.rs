@@ -320,12 +320,35 @@ async fn a_notice_goes_to_those_who_take_it_and_counts_in_no_exchange() {
     assert_eq!(party.mark().received, 1);
     assert!(coordinator.missing(&party.mark()).unwrap().is_empty(), "both sides count alike");
 
-    // A party of an earlier version says nothing of notices.
+    // While somebody else has the stream, and for no longer than that has it.
+    let aside = coordinator.present().aside().expect("it takes them at any time");
+    assert!(aside.say(notice.clone()));
+    coordinator.send(ACCEPTED, LONG).await.unwrap();
+    assert_eq!(party.next_within(LONG).await.unwrap().message, notice);
+    assert_eq!(party.next_within(LONG).await.unwrap().message, ACCEPTED);
+    assert_eq!(party.mark().received, 2);
+    let (ended, _) = tokio::join!(coordinator.end(LONG), async {
+        assert!(party.next_within(LONG).await.is_err(), "it keeps no stream open");
+        party.end(LONG).await
+    });
+    ended.unwrap();
+    assert!(!aside.say(notice));
+}
+
+#[tokio::test]
+async fn parties_of_earlier_versions_get_notices_before_a_run_or_none() {
     let (listener, _) = listener().await;
     let address = format!("http://{}", listener.address().unwrap());
     let (mut arrivals, serving) = listen::training(listener);
     tokio::spawn(serving);
-    let mut earlier = FederationClient::connect(address).await.unwrap();
+    let mut earlier = FederationClient::connect(address.clone()).await.unwrap();
     let _stream = earlier.join(tokio_stream::once(hello().into_wire())).await.unwrap();
-    assert!(!arrivals.next().await.unwrap().takes_notices());
+    let stream = arrivals.next().await.unwrap();
+    assert!(!stream.takes_notices() && stream.aside().is_none());
+    let mut request = tonic::Request::new(tokio_stream::once(hello().into_wire()));
+    request.metadata_mut().insert("hashvfl-takes-notices", "1".parse().unwrap());
+    let mut later = FederationClient::connect(address).await.unwrap();
+    let _other = later.join(request).await.unwrap();
+    let stream = arrivals.next().await.unwrap();
+    assert!(stream.takes_notices() && stream.aside().is_none());
 }

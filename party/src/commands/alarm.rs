@@ -18,13 +18,13 @@ pub fn run(config: &PartyConfig, dismiss: bool, by: Option<&str>) -> anyhow::Res
     };
     say!("run {}, step {}: {}", kept.run_id, kept.step, kept.what);
     if kept.dismissed {
-        say!("it was dismissed: the run may go on, and the gradient monitor only warns in it");
+        say!("it was dismissed: the run may go on. A new alarm stops this party again");
         return Ok(());
     }
     if !dismiss {
         say!(
-            "this party sends nothing. Talk to the coordinator's people. To let the run go on, pass --dismiss, and --by NAME for the audit \
-             trail: the gradient monitor only warns in it then"
+            "this party sends nothing. Talk to the coordinator's people. To let the run go on, pass --dismiss, and --by NAME \
+             for the audit trail. A new alarm stops this party again"
         );
         return Ok(());
     }
@@ -33,8 +33,7 @@ pub fn run(config: &PartyConfig, dismiss: bool, by: Option<&str>) -> anyhow::Res
     config.audit_trail()?.note(AuditEvent::AlarmDismissed { step: kept.step, by })?;
     KeptAlarm { dismissed: true, ..kept }.keep(&config.state)?;
     say!(
-        "dismissed: a party that waits goes on now, and one that has ended does when it is started again. The gradient monitor only \
-         warns in this run"
+        "dismissed: a process that is halted goes on now; if it has ended, start it again. A new alarm stops this party again"
     );
     Ok(())
 }

@@ -172,7 +172,7 @@ impl<'a> RelayConnection<'a> {
                     self.stream = stream;
                     return Ok(Event::RelayLost);
                 }
-                Some(Err(error)) if error.is_for_now() && began.elapsed() < limit => {
+                Some(Err(error)) if error.may_pass() && began.elapsed() < limit => {
                     std::thread::sleep(PAUSE);
                 }
                 // Another attempt would end as this one.

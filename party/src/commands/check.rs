@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use hashvfl_audit::Counted;
 use hashvfl_cli::config::check_state_folder;
-use hashvfl_core::text::counted;
+use hashvfl_core::text::{counted, records_on_lines};
 use hashvfl_data::EncodingNotes;
 use hashvfl_ledger::{LedgerView, Policy, RedbStore, StoreError, Volume, known_under_other_ids};
 use hashvfl_transport::dial::DialError;
@@ -108,8 +108,7 @@ fn load(config: &PartyConfig) -> anyhow::Result<Prepared> {
 /// How the table to be served was read, as that of the training is told.
 fn served_reading(config: &PartyConfig, noted: &EncodingNotes, records: usize) -> anyhow::Result<String> {
     let columns = config.served().columns;
-    let lines = columns.lines()?.map(|lines| format!(" on {lines} lines"));
-    let mut parts = vec![counted(records, "record") + &lines.unwrap_or_default()];
+    let mut parts = vec![records_on_lines(records, columns.lines()?)];
     parts.extend(taken_otherwise(noted));
     parts.extend(columns.remarks()?);
     Ok(parts.join("; "))

@@ -19,7 +19,7 @@ use hashvfl_transport::stop::{Stop, Stopped};
 use tracing::{info, warn};
 
 use crate::config::PartyConfig;
-use crate::leakage::{self, KeptReleases};
+use crate::leakage::{FrozenModel, KeptReleases};
 use crate::noise::AskedRecords;
 use crate::prepare::Prepared;
 use crate::releases::Releases;
@@ -54,10 +54,11 @@ pub fn encode(config: &PartyConfig, part: Part, out: &Path) -> anyhow::Result<()
     let all: Vec<RunRow> = plan.part(part).iter().copied().map(RunRow::new).collect();
     let encoder = prepared.digest();
     let mut releases = Releases::open_to_encode(config, &prepared)?;
-    leakage::check_frozen("codes", &prepared, None, &mut releases)?;
+    let frozen = FrozenModel { trained: &prepared, scorer: None };
+    frozen.check("codes", &mut releases)?;
     if let Some(kept) = KeptReleases::of_model(config, &model, &releases)? {
         let asked: HashSet<RunRow> = all.iter().copied().collect();
-        kept.check(&records, &asked, config, &prepared, None, &mut releases)?;
+        kept.check(&frozen, &records, &asked, config, &mut releases)?;
     }
     let audit = releases.audit_trail(config)?;
     let wanted = all.len();

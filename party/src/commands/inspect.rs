@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use hashvfl_core::text::counted;
+use hashvfl_core::text::{counted, records_on_lines};
 use hashvfl_data::{
     ColumnType, ColumnsSource, CsvColumns, Faulty, Figures, Hints, Inspected, Inspection, Missing, Pixels,
     Surveyed, Treatment, load_in_order, load_numbered, survey,
@@ -99,7 +99,7 @@ fn of_table(table: &Path, arguments: &Arguments) -> anyhow::Result<Inspection> {
 /// The figures for a terminal.
 fn text(found: &Inspection) -> String {
     if let Some(pixels) = &found.pixels {
-        return format!("{} images{}{}", found.records, image(pixels), remarks(found));
+        return format!("{}{}{}", counted(found.records, "image"), image(pixels), remarks(found));
     }
     let mut table = vec![
         [
@@ -121,9 +121,8 @@ fn text(found: &Inspection) -> String {
     let widths: Vec<usize> = (0..table[0].len())
         .map(|at| table.iter().map(|line| line[at].chars().count()).max().unwrap_or(0))
         .collect();
-    let lines = found.lines.map(|lines| format!(" on {}", counted(lines, "line"))).unwrap_or_default();
-    let (records, columns) = (counted(found.records, "record"), counted(found.columns.len(), "column"));
-    let mut text = format!("{records}{lines}, {columns}\n");
+    let columns = counted(found.columns.len(), "column");
+    let mut text = format!("{}, {columns}\n", records_on_lines(found.records, found.lines));
     for (at, line) in table.iter().enumerate() {
         let cells = line.iter().zip(&widths).enumerate().map(|(cell, (value, width))| match cell {
             0 | 1 | 10 => format!("{value:<width$}"),

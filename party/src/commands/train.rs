@@ -14,7 +14,7 @@ use hashvfl_transport::stop::Stopped;
 use tracing::{error, info, warn};
 
 use crate::alarm;
-use crate::config::{OnAlarm, PartyConfig};
+use crate::config::PartyConfig;
 use crate::prepare::Prepared;
 use crate::releases::Releases;
 use crate::state::StateFolder;
@@ -49,8 +49,9 @@ fn run(config: &PartyConfig, fresh: bool, stays_up: bool) -> anyhow::Result<()> 
     if fresh {
         // Whoever begins anew has not said anything about the coordinator.
         alarm::check(config)?;
-        let files = counted(state.throw_away()?, "file");
-        info!("discarded {files} of an unfinished run; the ledger still counts what it released");
+        let files = state.throw_away()?;
+        let (count, names) = (counted(files.len(), "file"), files.join(", "));
+        info!("discarded {count} of an unfinished run; the ledger still counts what it released: {names}");
     } else if let Some(where_it_is) = finished::model_of(config)? {
         info!("{where_it_is}");
         return Ok(());
@@ -58,7 +59,7 @@ fn run(config: &PartyConfig, fresh: bool, stays_up: bool) -> anyhow::Result<()> 
     let config = &PartyConfig { seed: Some(state.seed(config)?), ..config.clone() };
     let board = config.board()?.with_progress_line();
     loop {
-        let joined = unless_alarmed(config).and_then(|config| join_until_it_ends(&config, &state, &board));
+        let joined = alarm::check(config).and_then(|()| join_until_it_ends(config, &state, &board));
         let Err(error) = joined.map_err(|error| unfinished(error, &state)) else { return Ok(()) };
         if !stays_up || !alarm::is_alarm(&error) {
             return Err(error);
@@ -89,20 +90,11 @@ pub fn take_part(config: &PartyConfig, line: &mut impl CoordinatorLine) -> anyho
     if finished::model_of(config)?.is_some() {
         return Ok(());
     }
-    let config = &PartyConfig { seed: Some(state.seed(config)?), ..unless_alarmed(config)? };
+    alarm::check(config)?;
+    let config = &PartyConfig { seed: Some(state.seed(config)?), ..config.clone() };
     let board = config.board()?;
     let (prepared, releases, audit) = prepare(config)?;
     training::take_part(config, prepared, &state, releases, &audit, &board, line)
-}
-
-/// `config` where no alarm stands; after one that was dismissed, its gradient monitor only warns.
-fn unless_alarmed(config: &PartyConfig) -> anyhow::Result<PartyConfig> {
-    let mut config = config.clone();
-    if alarm::check(&config)? {
-        warn!("a gradient alarm was dismissed in this run: from here on, the gradient monitor only warns");
-        config.on_alarm = OnAlarm::Warn;
-    }
-    Ok(config)
 }
 
 /// Joins the run, and joins it again where it was interrupted and the config says to wait, for as long as a party waits for a
@@ -127,7 +119,7 @@ fn join_until_it_ends(config: &PartyConfig, state: &StateFolder, board: &Board) 
 
 /// Whether a coordinator that was there is not, for the time being: nobody answers, or something else does in its place.
 fn is_away(error: &anyhow::Error) -> bool {
-    error.is::<HandshakeBroke>() || error.downcast_ref().is_some_and(DialError::is_for_now)
+    error.is::<HandshakeBroke>() || error.downcast_ref().is_some_and(DialError::may_pass)
 }
 
 fn join(

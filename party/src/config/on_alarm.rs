@@ -1,5 +1,7 @@
 //! The key `on_alarm`.
 
+use std::fmt;
+
 use serde::Deserialize;
 
 /// What an alarm of the gradient monitor leads to.
@@ -13,6 +15,17 @@ pub enum OnAlarm {
     Warn,
     /// Gradients are not monitored.
     Off,
+}
+
+impl fmt::Display for OnAlarm {
+    /// As a config says it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Stop => "stop",
+            Self::Warn => "warn",
+            Self::Off => "off",
+        })
+    }
 }
 
 impl OnAlarm {

@@ -12,9 +12,8 @@ use hashvfl_learning::Snapshot;
 use tracing::warn;
 
 use super::watched::{Watched, put};
-use super::{LeakageCheck, SENT, SENT_AFTER_EPOCHS, hold_to_policy, of_frozen};
+use super::{FrozenModel, LeakageCheck, SENT, SENT_AFTER_EPOCHS, hold_to_policy};
 use crate::config::PartyConfig;
-use crate::detectors::AnomalyScorer;
 use crate::finished::RUN;
 use crate::prepare::Prepared;
 use crate::releases::Releases;
@@ -135,40 +134,41 @@ impl KeptReleases {
         forgotten
     }
 
-    /// Before one code of each of the run's records in `asked` leaves: where training or validation records are among these,
-    /// checks all that left of such with that code, and with what `scorer` says beside it. `trained` is the table of the
-    /// training.
+    /// Before `frozen` answers about each of the run's records in `asked`: where training or validation records are among these,
+    /// checks all that left of such with that answer.
     ///
     /// # Errors
     /// If the policy does not allow these codes, or it cannot be told.
     pub fn check(
         &self,
+        frozen: &FrozenModel<'_>,
         records: &RunRecords,
         asked: &HashSet<RunRow>,
         config: &PartyConfig,
-        trained: &Prepared,
-        scorer: Option<&AnomalyScorer>,
         releases: &mut Releases,
     ) -> anyhow::Result<()> {
+        if asked.is_empty() {
+            return Ok(());
+        }
         let plan = Plan::new(&config.run, records.count())?;
         let is_asked = |part| plan.part(part).iter().any(|row| asked.contains(&RunRow::new(*row)));
-        let places = places(records, trained);
+        let places = places(records, frozen.trained);
         let all = [
             (Some(&self.training), Part::CohortTrain, ""),
             (self.validation.as_ref(), Part::CohortValidation, " encoded like validation records"),
         ];
         for (kept, part, how) in all {
             let Some(kept) = kept.filter(|_| is_asked(part)) else { continue };
-            let watched = kept.today(&places, trained)?;
+            let watched = kept.today(&places, frozen.trained)?;
             if watched.records() < FEWEST_RECORDS {
                 return Err(CannotTell::FewRecords(watched.records()).into());
             }
-            let next = of_frozen(&watched.columns, watched.records(), trained, scorer)?;
+            let next = frozen.codes(&watched)?;
             let what = format!(
                 "all codes sent of {} records{how} in training, with one more code,",
                 watched.records()
             );
-            hold_to_policy(&what, &watched.with(&next), Effort::Check, trained, releases)?;
+            hold_to_policy(&what, &watched.with(&next), Effort::Check, frozen.trained, releases)?;
         }
         Ok(())
     }

@@ -37,7 +37,7 @@ use crate::config::PartyConfig;
 use crate::connection::{dialer, hello};
 use crate::detectors::AnomalyScorer;
 use crate::farewell::for_coordinator;
-use crate::leakage::{self, KeptReleases};
+use crate::leakage::{FrozenModel, KeptReleases};
 use crate::noise::AskedRecords;
 use crate::prepare::{Prepared, told_of_faulty};
 use crate::progress::{LedgerLook, Progress};
@@ -80,7 +80,8 @@ pub fn serve(config: &PartyConfig) -> anyhow::Result<()> {
     if releases.policy().limits_leakage() {
         let trained = Prepared::load_trained(config, &model);
         let trained = trained.context("the table of the training, by which codes are checked")?;
-        check_codes(config, &model, &trained, &prepared, scorer.as_ref(), &mut releases)?;
+        let frozen = FrozenModel { trained: &trained, scorer: scorer.as_ref() };
+        check_codes(config, &model, &frozen, &prepared, &mut releases)?;
     }
     let audit = releases.audit_trail(config)?;
     let (encoder, revision) = (prepared.digest(), revision::current(config, &prepared, scorer.as_ref())?);
@@ -127,17 +128,16 @@ pub fn serve(config: &PartyConfig) -> anyhow::Result<()> {
 fn check_codes(
     config: &PartyConfig,
     model: &Snapshot,
-    trained: &Prepared,
+    frozen: &FrozenModel<'_>,
     served: &Prepared,
-    scorer: Option<&AnomalyScorer>,
     releases: &mut Releases,
 ) -> anyhow::Result<()> {
-    let what = if scorer.is_some() { "codes and p-values to be served" } else { "codes to be served" };
-    leakage::check_frozen(what, trained, scorer, releases)?;
+    let what = if frozen.scorer.is_some() { "codes and p-values to be served" } else { "codes to be served" };
+    frozen.check(what, releases)?;
     let Some(kept) = KeptReleases::of_model(config, model, releases)? else { return Ok(()) };
     let records = state::read_records(config)?;
     let asked: HashSet<RunRow> = served.ids.iter().filter_map(|id| records.row(id)).collect();
-    kept.check(&records, &asked, config, trained, scorer, releases)
+    kept.check(frozen, &records, &asked, config, releases)
 }
 
 struct Server<'a> {
@@ -255,7 +255,7 @@ impl Server<'_> {
     fn serve_stream(&mut self, runtime: &Runtime, mut stop: Stop) -> anyhow::Result<Ended> {
         self.board.set_ready(false);
         self.board.status().phase = Phase::Waiting;
-        let dialer = dialer(self.config)?.waiting(self.patience_s());
+        let dialer = dialer(self.config)?.waiting(self.patience_s()).returning(self.was_in);
         let dialled = runtime.block_on(async {
             tokio::select! {
                 stream = dialer.serving(FromServingParty::Hello(hello(self.config))) => Some(stream),

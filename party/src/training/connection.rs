@@ -46,7 +46,7 @@ pub(crate) struct TrainingConnection<'a> {
     returned: u64,
     /// Whether the coordinator was told that this process is asked to end.
     leaving: bool,
-    /// What the coordinator said last of why the run has not begun, and the lines that it may cause here.
+    /// What the coordinator said last of why this party waits, and the lines that it may cause here.
     notice: Option<String>,
     notices: QuietLog,
 }
@@ -61,7 +61,7 @@ enum Missed {
 
 impl From<DialError> for Missed {
     fn from(error: DialError) -> Self {
-        match error.is_for_now() {
+        match error.may_pass() {
             true => Self::ForNow(error.to_string()),
             false => Self::ForGood(error.into()),
         }
@@ -157,12 +157,9 @@ impl<'a> TrainingConnection<'a> {
                 received => received.with_context(|| format!("step {step}"))?,
             };
             let error = match received {
-                Ok(Received { message: FromCoordinator::Notice { text }, .. })
-                    if step == 0 && self.session.is_some() =>
-                {
-                    // It is no answer: what is waited for has as long as before.
-                    self.notices.warn(&format!("the coordinator says: {text}"));
-                    self.notice = Some(text);
+                // It is no answer: what is waited for has as long as before.
+                Ok(Received { message: FromCoordinator::Notice { text }, .. }) if self.session.is_some() => {
+                    self.take_notice(text);
                     continue;
                 }
                 Ok(received) => return Ok(self.heard(received.message)),
@@ -202,15 +199,22 @@ impl<'a> TrainingConnection<'a> {
     /// What the coordinator says when this party has finished: heads of audit logs, why the run ended otherwise, or, with the
     /// end of its direction, nothing more.
     pub(crate) fn receive_last(&mut self, step: u64) -> anyhow::Result<Option<FromCoordinator>> {
-        let limit = Duration::from_secs(self.config.timeouts.step_s);
+        let timeouts = &self.config.timeouts;
+        // The coordinator may wait for another party to come back and say that its model counts.
+        let limit = Duration::from_secs(timeouts.step_s.saturating_add(timeouts.reconnect_s));
+        let mut since = Instant::now();
         loop {
-            let next = self.stream.next_within(limit);
+            let next = self.stream.next_within(limit.saturating_sub(since.elapsed()));
             match self.driver.wait(unless_stopped(&mut self.stop, SHORT_FAREWELL, next))? {
+                Ok(Received { message: FromCoordinator::Notice { text }, .. }) => self.take_notice(text),
                 Ok(received) => return Ok(Some(received.message)),
                 Err(StreamError::Closed) => return Ok(None),
                 Err(lost @ StreamError::Broken(_)) if self.session.is_some() => {
                     self.come_back(step, &lost)?;
+                    since = Instant::now();
                 }
+                // What is left of the limit is nothing to tell.
+                Err(StreamError::TimedOut(_)) => return Err(StreamError::TimedOut(limit).into()),
                 Err(error) => return Err(error.into()),
             }
         }
@@ -228,6 +232,12 @@ impl<'a> TrainingConnection<'a> {
         let _ = self.driver.wait(self.stream.end(limit));
         // Where the coordinator has ended its own direction already, nothing was waited for: this side's end must leave too.
         self.driver.flush();
+    }
+
+    /// What the coordinator says of why this party waits.
+    fn take_notice(&mut self, notice: String) {
+        self.notices.warn(&format!("the coordinator says: {notice}"));
+        self.notice = Some(notice);
     }
 
     /// A message as it came. Both sides count what they say from `Accepted` on.

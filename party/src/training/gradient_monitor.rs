@@ -38,6 +38,9 @@ pub struct GradientGuard {
     sent: Option<Sent>,
     /// Whether an alarm was raised that has not stopped the party, or has, and was dismissed.
     raised: bool,
+    /// Batches whose alarms a person has dismissed: none of those stops the party again when they are repeated.
+    #[serde(skip)]
+    dismissed_batches: u64,
 }
 
 impl GradientGuard {
@@ -45,13 +48,13 @@ impl GradientGuard {
     pub fn new(on_alarm: OnAlarm, run: &RunSettings, form: CodeForm, records: usize, seed: u64) -> Self {
         let records = if on_alarm.monitors() { records } else { 0 };
         let monitor = GradientMonitor::of_run(run, form, records, seed);
-        Self { monitor, on_alarm, batches: 0, sent: None, raised: false }
+        Self { monitor, on_alarm, batches: 0, sent: None, raised: false, dismissed_batches: 0 }
     }
 
-    /// The same where an alarm may have been `raised` in this run before.
+    /// The same where an alarm may have been `raised` in this run before, and those of so many batches were dismissed.
     #[must_use]
-    pub fn after_alarm(self, raised: bool) -> Self {
-        Self { raised, ..self }
+    pub fn after_alarm(self, raised: bool, dismissed_batches: u64) -> Self {
+        Self { raised, dismissed_batches, ..self }
     }
 
     /// Adds what a checkpoint keeps of it beside the guard itself.
@@ -68,7 +71,8 @@ impl GradientGuard {
             return Err(PartyError::OtherPlace);
         }
         let raised = self.raised || saved.raised;
-        *self = Self { on_alarm: self.on_alarm, raised, ..saved };
+        let (on_alarm, dismissed_batches) = (self.on_alarm, self.dismissed_batches);
+        *self = Self { on_alarm, raised, dismissed_batches, ..saved };
         let noise = checkpoint.arrays.get(NOISE).ok_or(PartyError::OtherPlace)?;
         self.monitor.restore_noise(&noise.values).ok_or(PartyError::OtherPlace)
     }
@@ -120,6 +124,13 @@ impl GradientGuard {
                  codes distinguish records, and unlike those of a training loss"
             }
         };
+        if self.on_alarm == OnAlarm::Stop && self.batches <= self.dismissed_batches {
+            warn!(
+                "{what}: this alarm was dismissed, so the run continues; a new alarm stops this party again"
+            );
+            self.monitor.dismiss_alarm();
+            return Ok(());
+        }
         if self.on_alarm == OnAlarm::Stop {
             return Err(Tellable(format!(
                 "{what}: this party stopped after {}, having released {}",
@@ -133,5 +144,55 @@ impl GradientGuard {
             warn!("{what}: released {released}; continuing because on_alarm = \"warn\"");
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hashvfl_core::random::{stream, uniform};
+    use hashvfl_core::{GradientEncoding, PartyName, Task};
+
+    use super::*;
+
+    const BITS: usize = 8;
+    const ROWS: usize = 64;
+
+    fn guard(on_alarm: OnAlarm) -> GradientGuard {
+        let parties = vec![PartyName::new("bank").unwrap()];
+        let run = RunSettings::new(parties, Task::Binary, BITS, 10);
+        GradientGuard::new(on_alarm, &run, CodeForm::signs(BITS), ROWS, 3)
+    }
+
+    /// The batch, of 90, at which a guard stops its party under gradients that follow from codes. A batch has the same codes
+    /// whenever it comes.
+    fn stops_at(guard: &mut GradientGuard) -> Option<u64> {
+        while guard.batches < 90 {
+            let mut rng = stream(7, "gradient guard test", &[guard.batches]);
+            let values: Vec<f32> = (0..ROWS * BITS).map(|_| uniform(&mut rng) - 0.5).collect();
+            let codes = PackedCodes::pack(&values, BITS).unwrap();
+            let signs = codes.to_signs();
+            let mut pulled = Vec::new();
+            for code in signs.chunks(BITS) {
+                pulled.extend(code.iter().rev().enumerate().map(|(bit, h)| (0.1 - h) / (bit + 1) as f32));
+            }
+            let rows = (0..ROWS as u32).collect();
+            guard.sent(Sent { begins_cycle: false, rows, codes, expected: signs });
+            if guard.answered(&Gradient::encode(pulled, BITS, GradientEncoding::F32), 0).is_err() {
+                return Some(guard.batches);
+            }
+        }
+        None
+    }
+
+    #[test]
+    fn a_dismissed_alarm_stops_nobody_again_and_a_new_one_does() {
+        let first = stops_at(&mut guard(OnAlarm::Stop)).unwrap();
+        let mut resumed = guard(OnAlarm::Stop).after_alarm(true, first);
+        let second = stops_at(&mut resumed).unwrap();
+        assert!(second > first + 20, "{second}: it takes as much again as by {first}");
+        assert!(resumed.status().unwrap().alarm, "whoever asks hears of it");
+        let mut resumed = guard(OnAlarm::Stop).after_alarm(true, second);
+        assert!(stops_at(&mut resumed).unwrap() > second + 20, "both are dismissed");
+        assert_eq!(stops_at(&mut guard(OnAlarm::Warn)), None);
     }
 }

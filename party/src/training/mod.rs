@@ -8,6 +8,7 @@ pub(crate) mod connection;
 pub(crate) mod excluded;
 pub(crate) mod gradient_monitor;
 mod line;
+mod own_files;
 pub(crate) mod recorder;
 pub(crate) mod worker;
 
@@ -128,6 +129,8 @@ fn parting(error: &anyhow::Error, is_accepted: bool) -> Option<FromParty> {
     match error.downcast_ref() {
         Some(PartyError::Refused(_) | PartyError::TryAgain(_) | PartyError::Interrupted(_)) => None,
         _ if is_interruption(error) => is_accepted.then_some(FromParty::Leaving),
+        // As if this process had died: once its disk has room, the same command goes on.
+        _ if is_accepted && own_files::are_unusable(error) => Some(FromParty::Leaving),
         // Before it is in, it would be taken for one that will not take part.
         _ if error.is::<Stopped>() && !is_accepted => None,
         _ => Some(FromParty::Failed { text: for_coordinator(error) }),
@@ -244,13 +247,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_party_that_was_interrupted_says_that_it_leaves_and_not_that_it_has_failed() {
+    fn a_party_that_was_interrupted_or_cannot_write_says_that_it_leaves_and_not_that_it_has_failed() {
         let waited = || anyhow::Error::from(VainWait { step: 7, limit_s: 3 });
         assert_eq!(parting(&waited(), true), Some(FromParty::Leaving));
         assert_eq!(parting(&waited().context("step 7"), true), Some(FromParty::Leaving));
-        let failed = anyhow!("no space left in /secret");
+        let failed = anyhow!("no such layer in /secret");
         let Some(FromParty::Failed { text }) = parting(&failed, true) else { panic!() };
         assert!(!text.contains("secret"), "{text}");
+        let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let full = anyhow::Error::from(full).context("step 7");
+        assert_eq!(parting(&full, true), Some(FromParty::Leaving), "it is started again when there is room");
+        assert!(matches!(parting(&full, false), Some(FromParty::Failed { .. })), "nobody waits for it yet");
         for said in [PartyError::Refused("no".into()), PartyError::Interrupted("later".into())] {
             assert_eq!(parting(&said.into(), true), None, "the coordinator has said so itself");
         }

@@ -5,7 +5,7 @@ mod batch;
 mod identity;
 mod output;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -14,7 +14,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail, ensure};
-use hashvfl_core::text::counted;
+use hashvfl_core::limits::MAX_TEXT_BYTES;
+use hashvfl_core::text::{counted, one_line};
 use hashvfl_core::{Address, PartyName};
 use hashvfl_data::{IdsSource, KeyColumns, TableError, WAYS_OF_WRITING};
 use hashvfl_files::{Place, Use, check_places, say, write_whole};
@@ -31,6 +32,8 @@ use output::{MAX_CLASS_COLUMNS, Output};
 
 /// Requests that are sent before the first of them is answered.
 const OPEN_REQUESTS: usize = 2;
+/// Reasons that are told at the end; more are not kept.
+const REASONS: usize = 3;
 
 /// What to predict, and where.
 #[derive(Debug, clap::Args)]
@@ -208,8 +211,8 @@ fn timed(count: usize, took: Duration, times: Option<&Times>) -> String {
 struct Counts {
     /// By outcome, as the protocol numbers them.
     outcomes: BTreeMap<i32, u64>,
-    /// What parties said, with the number of requests.
-    reasons: BTreeMap<String, u64>,
+    /// What parties said.
+    reasons: BTreeSet<String>,
     without_id: u64,
     flagged: u64,
     drifted: bool,
@@ -223,8 +226,13 @@ impl Counts {
         self.without_id += batch.count_without_id() as u64;
         self.flagged += answer.flagged.iter().filter(|flagged| **flagged).count() as u64;
         self.drifted |= answer.drifted;
-        if !answer.text.is_empty() {
-            *self.reasons.entry(answer.text).or_insert(0) += 1;
+        self.add_reason(&answer.text);
+    }
+
+    /// Keeps a reason as the coordinator passes it on, which may be any text.
+    fn add_reason(&mut self, text: &str) {
+        if !text.is_empty() && self.reasons.len() < REASONS {
+            self.reasons.insert(one_line(text, MAX_TEXT_BYTES));
         }
     }
 }
@@ -258,8 +266,7 @@ fn tell(arguments: &Arguments, lines: Option<u64>, counts: &Counts) -> anyhow::R
             parts.push(format!("{} of these without an id in the file", counts.without_id));
         }
     }
-    // What a party said counts for one request each: a few of them are enough.
-    let reasons: Vec<&str> = counts.reasons.keys().take(3).map(String::as_str).collect();
+    let reasons: Vec<&str> = counts.reasons.iter().map(String::as_str).collect();
     let reasons = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join("; ")) };
     let unknown = count(Outcome::UnknownId) > 0;
     let hint = if unknown { format!("; {WAYS_OF_WRITING}") } else { String::new() };
@@ -400,4 +407,24 @@ fn bar(most: u64) -> ProgressBar {
     // Unwrap safety: the template is a constant.
     bar.set_style(style.expect("a valid template").progress_chars("=> "));
     bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_coordinator_passes_on_is_a_few_short_lines() {
+        let mut counts = Counts::default();
+        counts.add_reason("");
+        counts.add_reason("a party\nerror: \u{1b}[2J\u{202e}done");
+        counts.add_reason(&"b".repeat(10 * MAX_TEXT_BYTES));
+        for number in 0..10 {
+            counts.add_reason(&number.to_string());
+        }
+        let reasons: Vec<&String> = counts.reasons.iter().collect();
+        assert_eq!(reasons.len(), REASONS);
+        assert_eq!(reasons[1], "a party error:  [2J done");
+        assert_eq!(reasons[2].len(), MAX_TEXT_BYTES);
+    }
 }

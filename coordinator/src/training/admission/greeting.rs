@@ -20,10 +20,11 @@ use super::{Event, GOING, Joined};
 use crate::admission_log::{AdmissionLog, note_place};
 use crate::permissions::Joins;
 use crate::training::arrivals::{Arrival, PartyStreams};
+use crate::training::asides::Asides;
 use crate::training::awaited::{Absence, Absences};
 use crate::training::beginning::{Beginning, Parting, decided};
 use crate::training::line::{LineError, PartyLine};
-use crate::training::returns::{Returned, Seats};
+use crate::training::returns::{Returns, Seats};
 
 /// What every handshake needs.
 pub(super) struct HandshakeContext {
@@ -44,6 +45,7 @@ pub(super) struct HandshakeContext {
     pub(super) turns: Turns,
     pub(super) log: Arc<AdmissionLog>,
     pub(super) board: Arc<Board>,
+    pub(super) asides: Arc<Asides>,
     /// Bytes of a party's longest answer.
     pub(super) answer_bytes: usize,
 }
@@ -81,7 +83,8 @@ async fn receive(context: Arc<HandshakeContext>, mut arrival: Arrival) {
     }
     note_place(&context.board, &party, stream.peer());
     let repeating = Duration::from_secs(context.step_s);
-    let mut line = PartyLine::new(party.clone(), stream, returns, Arc::clone(&context.board), repeating);
+    let (board, asides) = (Arc::clone(&context.board), Arc::clone(&context.asides));
+    let mut line = PartyLine::new(party.clone(), stream, returns, board, asides, repeating);
     let (mut start, mut notices) = (context.start.clone(), context.notices.subscribe());
     let _ = context.events.send(Event::Ready(party.clone())).await;
     loop {
@@ -167,7 +170,7 @@ async fn greet(
     stream: &mut TrainingStream,
     first: FromParty,
     named: &mut Option<PartyName>,
-) -> Result<(PartyName, TrainingOffer, mpsc::Receiver<Returned>), HandshakeError> {
+) -> Result<(PartyName, TrainingOffer, Returns), HandshakeError> {
     let mut handshake = Handshake::new(stream, context.handshake_s);
     let hello = handshake.greeting(first)?;
     *named = Some(hello.party.clone());
@@ -175,7 +178,11 @@ async fn greet(
     handshake.allow(context.ids.len().div_ceil(8) + FIRST_BYTES);
     let offer = compare_records(context, &hello.party, &mut handshake).await?;
     // Whoever only greets holds no name: it is taken when all has been checked.
-    context.admission().accept(&hello.party)?;
+    let accepted = context.admission().accept(&hello.party);
+    if let Err(taken) = accepted {
+        context.seats.greeted_anew(&hello.party);
+        return Err(taken.into());
+    }
     match take_seat(context, &hello.party, &mut handshake).await {
         Ok(returns) => {
             if let Some(allowance) = stream.allowance() {
@@ -196,7 +203,7 @@ async fn take_seat(
     context: &Arc<HandshakeContext>,
     party: &PartyName,
     handshake: &mut Handshake<'_, FromCoordinator, FromParty>,
-) -> Result<mpsc::Receiver<Returned>, HandshakeError> {
+) -> Result<Returns, HandshakeError> {
     let (ours, name) = (Arc::clone(context), party.clone());
     // Off the network's thread: it writes files.
     let written = tokio::task::spawn_blocking(move || write_down(&ours, &name)).await;
@@ -211,8 +218,7 @@ async fn take_seat(
 
 /// Counts and writes down that `party` joins, before it hears so. Whoever is refused for anything else has not joined.
 fn write_down(context: &HandshakeContext, party: &PartyName) -> Result<(), HandshakeError> {
-    let counted = context.joins.take(party, SystemTime::now());
-    counted.map_err(|error| HandshakeError::TooOften(error.to_string()))?;
+    context.joins.take(party, SystemTime::now())?;
     context.log.joins(party)
 }
 

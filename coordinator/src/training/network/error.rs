@@ -50,10 +50,10 @@ pub enum NetworkError {
         /// How.
         reason: String,
     },
-    /// A party has left: its process was asked to end, or it has waited in vain.
+    /// A party has left: its process was asked to end, it has waited in vain, or its disk is full.
     #[error(
-        "step {step}: {party} left, because its process was asked to end or one of its timeouts passed: the run \
-         continues when all sides are connected again"
+        "step {step}: {party} left, because its process was asked to end, one of its timeouts passed, or it cannot \
+         write its files: the run continues when all sides are connected again"
     )]
     Left {
         /// The step.
@@ -143,7 +143,7 @@ impl NetworkError {
         match error {
             LineError::Stream(error) => Self::of_stream(step, &party, error),
             LineError::Left => Self::Left { step, party },
-            LineError::Lost { .. } => Self::Lost { step, party, reason: error.to_string() },
+            LineError::Lost { .. } | LineError::Anew => Self::Lost { step, party, reason: error.to_string() },
             LineError::OtherPast(source) => Self::OtherPast { step, party, source },
         }
     }

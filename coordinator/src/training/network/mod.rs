@@ -32,7 +32,7 @@ use crate::training::admission::Joined;
 use crate::training::cancellation::{Cancellation, Cancelled};
 use crate::training::checkpoints::{Checkpoints, SavedNetwork};
 use crate::training::traffic::Traffic;
-use peer::{Answered, LineLimits, Peer};
+use peer::{Answered, Commitment, LineLimits, Peer};
 
 pub use error::NetworkError;
 
@@ -51,6 +51,16 @@ pub struct RunLog {
     pub checkpoints: Checkpoints,
     /// How the process is, for whoever asks.
     pub board: Arc<Board>,
+}
+
+/// What came of telling all parties that the run has finished.
+pub struct Parted {
+    /// The heads of the audit logs.
+    pub heads: Vec<AuditHead>,
+    /// The parties that have said that their models count.
+    pub heard: Vec<PartyName>,
+    /// Whether a party was started again meanwhile, and asks.
+    pub is_asked: bool,
 }
 
 /// What ends a run from outside.
@@ -317,16 +327,17 @@ impl<'a> NetworkedParties<'a> {
 
     /// After the run: tells everybody that its model counts, takes the heads of the audit logs of those parties that told one
     /// before, and tells everybody all of them, with the coordinator's `own`. Then the streams end, once each party has heard
-    /// all; the heads, and the parties that have said that their models count.
-    pub fn commit(mut self, own: Option<AuditHead>) -> (Vec<AuditHead>, Vec<PartyName>) {
+    /// all.
+    pub fn commit(mut self, own: Option<AuditHead>) -> Parted {
         let limits = self.limits;
         for peer in &mut self.peers {
             // Who does not hear it now is told when it asks.
             let _ = self.driver.wait(peer.send(self.step, FromCoordinator::Commit, limits));
         }
-        let committed = self.driver.wait(join_all(self.peers.iter_mut().map(|peer| peer.committed(limits))));
-        let mut committed = committed.into_iter();
-        self.peers.retain(|_| committed.next().unwrap_or(false));
+        let said = self.driver.wait(join_all(self.peers.iter_mut().map(|peer| peer.committed(limits))));
+        let is_asked = said.contains(&Commitment::Asks);
+        let mut said = said.into_iter();
+        self.peers.retain(|_| said.next() == Some(Commitment::Committed));
         let heard = self.peers.iter().map(|peer| peer.session.party().clone()).collect();
         let audited: Vec<PartyName> = self.heads.iter().filter_map(|head| head.party.clone()).collect();
         let mut heads: Vec<AuditHead> = own.into_iter().collect();
@@ -337,7 +348,7 @@ impl<'a> NetworkedParties<'a> {
         let last = tells_heads.then(|| FromCoordinator::Heads { heads: heads.clone() });
         let parting = self.peers.into_iter().map(|peer| peer.part(last.clone(), limits));
         self.driver.wait(join_all(parting));
-        (heads, heard)
+        Parted { heads, heard, is_asked }
     }
 
     /// How often each party came back on another connection, of those that did.

@@ -8,7 +8,7 @@ use hashvfl_transport::Received;
 use tracing::warn;
 
 use super::NetworkError;
-use crate::training::line::PartyLine;
+use crate::training::line::{LineError, PartyLine};
 
 /// Longest waits for a party.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +34,17 @@ pub(super) struct Answered {
     pub bytes: usize,
     /// How long this side waited for it.
     pub took: Duration,
+}
+
+/// What a party has said to the decision that the run has finished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Commitment {
+    /// Its model counts.
+    Committed,
+    /// Nothing: its process has ended, and a new one asks.
+    Asks,
+    /// Nothing.
+    Silent,
 }
 
 impl Peer {
@@ -68,16 +79,17 @@ impl Peer {
         Ok(self.session.receive_saved(id, received.message)?)
     }
 
-    /// Whether the party says that its model counts now.
-    pub async fn committed(&mut self, limits: LineLimits) -> bool {
+    /// Waits until the party says that its model counts now.
+    pub async fn committed(&mut self, limits: LineLimits) -> Commitment {
         match self.line.next_within(limits.reconnect, limits.reconnect).await {
-            Ok(Received { message: FromParty::Committed, .. }) => true,
+            Ok(Received { message: FromParty::Committed, .. }) => Commitment::Committed,
+            Err(LineError::Anew) => Commitment::Asks,
             _ => {
                 warn!(
                     "{} saved its model but did not confirm the commit: restart both sides with the same command",
                     self.session.party()
                 );
-                false
+                Commitment::Silent
             }
         }
     }

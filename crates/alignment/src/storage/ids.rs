@@ -5,13 +5,13 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use hashvfl_files::sha256_of_next;
 use sha2::{Digest as _, Sha256};
 
 use crate::error::AlignmentError;
 use crate::storage::files::{Whole, unread};
 
 const DIGEST_BYTES: usize = 32;
-const BUFFER_BYTES: usize = 1 << 16;
 
 /// The file in the making.
 pub struct WholeIds {
@@ -58,15 +58,9 @@ impl Ids {
     pub fn open(path: &Path) -> Result<Self, AlignmentError> {
         let mut file = File::open(path).map_err(AlignmentError::io("read", path))?;
         let length = file.metadata().map_err(AlignmentError::io("read", path))?.len();
-        let mut left = length.saturating_sub(DIGEST_BYTES as u64);
-        let (mut hasher, mut buffer) = (Sha256::new(), vec![0_u8; BUFFER_BYTES]);
-        while left > 0 {
-            let part = left.min(BUFFER_BYTES as u64) as usize;
-            file.read_exact(&mut buffer[..part]).map_err(unread(path))?;
-            hasher.update(&buffer[..part]);
-            left -= part as u64;
-        }
-        let (mut digest, found): (_, [u8; DIGEST_BYTES]) = ([0; DIGEST_BYTES], hasher.finalize().into());
+        let found = sha256_of_next(&mut file, length.saturating_sub(DIGEST_BYTES as u64));
+        let found = found.map_err(unread(path))?;
+        let mut digest = [0; DIGEST_BYTES];
         file.read_exact(&mut digest).map_err(unread(path))?;
         if digest == found {
             Ok(Self { file, path: path.to_path_buf() })

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::bail;
 use hashvfl_audit::Side;
-use hashvfl_files::is_same_place;
+use hashvfl_files::{OWN_FOLDER, is_same_place};
 
 /// Bytes of a config, at most: larger files are none.
 const MOST_BYTES: u64 = 1 << 20;
@@ -29,8 +29,7 @@ pub fn check_state_folder(path: &Path, state: &Path, side: &Side) -> anyhow::Res
         let (Some(owner), Some(named)) = (side_of(&config), text_of(&config, "state")) else { continue };
         if owner != *side && is_same_place(&folder.join(named), state) {
             bail!(
-                "state = {state:?} is also the state folder in {}, the config of {owner}: choose another `state` \
-                 folder; each side needs its own",
+                "state = {state:?} is also the state folder in {}, the config of {owner}: {OWN_FOLDER}",
                 other.display()
             );
         }
@@ -69,7 +68,7 @@ mod tests {
         assert!(check(&bank).is_ok(), "its other configs, and what is none");
         fs::write(at("telecom.toml"), party("telecom", "./other/../state")).unwrap();
         let error = check(&bank).unwrap_err().to_string();
-        assert!(error.contains("telecom.toml") && error.contains("choose another `state` folder"), "{error}");
+        assert!(error.contains("telecom.toml") && error.ends_with(OWN_FOLDER), "{error}");
         fs::write(at("telecom.toml"), party("telecom", "telecom-state")).unwrap();
         assert!(check(&bank).is_ok());
         fs::write(at("coordinator.toml"), "state = \"state\"\n[labels]\n").unwrap();

@@ -1,7 +1,7 @@
 //! What `init` writes about codes: nothing beside the preset of the task, or with `--short-codes` the preset of short codes, and
 //! a long one for the party that has nothing to hide from the coordinator.
 
-use anyhow::ensure;
+use anyhow::{bail, ensure};
 use hashvfl_core::{CodeForm, PartyName, Task};
 
 /// The preset of short codes.
@@ -34,14 +34,13 @@ impl FirstCodes {
             "--short-codes is for two classes, and the task is {task}: what short codes cost and hide was not measured for it. \
              Leave --short-codes out, and set run.bits lower at all sides if codes reveal too much"
         );
-        let Some(own) = &self.own else { return Ok(()) };
-        let names: Vec<&str> = parties.iter().map(PartyName::as_str).collect();
-        ensure!(
-            parties.contains(own),
-            "--own names {own}, which is none of the run's parties: {}",
-            names.join(", ")
-        );
-        Ok(())
+        match &self.own {
+            Some(own) if !parties.contains(own) => {
+                let names: Vec<&str> = parties.iter().map(PartyName::as_str).collect();
+                bail!("--own names {own}, which is none of the run's parties: {}", names.join(", "))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The preset, which without `--short-codes` is that of the task.
@@ -82,9 +81,11 @@ impl FirstCodes {
 
     /// What another side must pass to write a run that fits.
     pub fn flags(&self) -> String {
-        let short = if self.short_codes { " --short-codes" } else { "" };
-        let own = self.own.as_ref().map(|own| format!(" --own {own}"));
-        format!("{short}{}", own.unwrap_or_default())
+        match &self.own {
+            Some(own) => format!(" --short-codes --own {own}"),
+            None if self.short_codes => " --short-codes".to_string(),
+            None => String::new(),
+        }
     }
 }
 

@@ -24,8 +24,8 @@ pub enum MigrateError {
     /// It is no TOML.
     #[error("the config is not valid TOML: {0}")]
     Toml(String),
-    /// Both names of one key are there.
-    #[error("the config has both the old and the new name of a key: {0}; remove one of them")]
+    /// Two names of one key are there.
+    #[error("the config has both the old and the new name of a key: {0}")]
     Both(String),
     /// A key is gone, and the file asks for a value that no run has.
     #[error("{0}")]
@@ -54,7 +54,7 @@ pub fn migrate(text: &str) -> Result<(String, usize), MigrateError> {
         let root = DeTable::parse(&text).map_err(|error| match replaced {
             0 => MigrateError::Toml(error.message().to_string()),
             // The text was TOML before its last word was replaced.
-            _ => MigrateError::Both(error.message().to_string()),
+            _ => MigrateError::Both(format!("{}; remove one of them", error.message())),
         })?;
         let Some(old) = first_in_table("", root.get_ref()) else { break };
         match old.change {
@@ -64,6 +64,7 @@ pub fn migrate(text: &str) -> Result<(String, usize), MigrateError> {
                     .ok_or_else(|| MigrateError::Shared(text[old.place.clone()].to_string()))?;
                 text.replace_range(line, "");
             }
+            Change::Both(what) => return Err(MigrateError::Both(what)),
             Change::Decide(what) => return Err(MigrateError::Gone(what)),
         }
         replaced += 1;
@@ -280,6 +281,13 @@ kinds = [
         assert!(matches!(migrate("run = {"), Err(MigrateError::Toml(_))));
         let both = migrate("[run]\ntest_share = 0.1\ntest_fraction = 0.2\n").unwrap_err();
         assert!(both.to_string().contains("both the old and the new name"), "{both}");
+        let both = migrate("[serve]\nsilent_s = 3\nabsent_timeout_s = 4\n").unwrap_err().to_string();
+        assert!(
+            both.ends_with("and the file has serve.absent_timeout_s as well: remove one of them"),
+            "{both}"
+        );
+        let both = migrate("[wait]\nstep_s = 1\n[timeouts]\nstep_s = 2\n").unwrap_err();
+        assert!(matches!(both, MigrateError::Both(_)), "{both}");
         let folder = tempfile::tempdir().unwrap();
         let (old, new) = (folder.path().join("old.toml"), folder.path().join("new.toml"));
         assert!(matches!(migrate_file(&old, &new), Err(MigrateError::Read { .. })));

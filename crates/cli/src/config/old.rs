@@ -28,6 +28,8 @@ pub(crate) enum Change {
     Rename(String),
     /// The place, a key with its value, is taken out.
     Remove,
+    /// A person has to decide: the file has the key under another name as well.
+    Both(String),
     /// A person has to decide: the value asks for what there is no more.
     Decide(String),
 }
@@ -54,7 +56,11 @@ pub(crate) fn first_in_table(path: &str, table: &DeTable<'_>) -> Option<Outdated
         let name = key.get_ref().as_ref();
         let inner = below(path, name);
         if let Some(new) = new_key(path, name) {
-            return Some(renamed(&inner, &below(path, new), key.span(), new.to_string()));
+            let new_path = below(path, new);
+            return Some(match namesake(path, table, name, new) {
+                Some(other) => both(&inner, &new_path, &below(path, other), key.span()),
+                None => renamed(&inner, &new_path, key.span(), new.to_string()),
+            });
         }
         if let Some(gone) = gone_key(path, name) {
             return Some(removed(&inner, gone, key.span().start..value.span().end, value.get_ref()));
@@ -71,6 +77,23 @@ pub(crate) fn first_in_table(path: &str, table: &DeTable<'_>) -> Option<Outdated
     None
 }
 
+/// The key of the table at `path` that is called `new` already, or that was renamed to it like the old key `name`. Two tables do
+/// not count: they may be one, with a dotted key in each line.
+fn namesake<'t>(path: &str, table: &'t DeTable<'_>, name: &str, new: &str) -> Option<&'t str> {
+    for key in table.keys() {
+        let other: &str = key.get_ref();
+        let is_alike = other == new || new_key(path, other) == Some(new);
+        if other != name && is_alike && !(is_table(table, name) && is_table(table, other)) {
+            return Some(other);
+        }
+    }
+    None
+}
+
+fn is_table(table: &DeTable<'_>, name: &str) -> bool {
+    matches!(table.get(name).map(Spanned::get_ref), Some(DeValue::Table(_)))
+}
+
 fn old_value(list: &str, value: &Spanned<DeValue<'_>>) -> Option<Outdated> {
     let DeValue::String(word) = value.get_ref() else { return None };
     let new = format!("\"{}\"", new_value(list, word)?);
@@ -82,20 +105,19 @@ fn renamed(old: &str, new: &str, place: Range<usize>, text: String) -> Outdated 
     Outdated { line: 0, what, place, change: Change::Rename(text) }
 }
 
+fn both(old: &str, new: &str, other: &str, place: Range<usize>) -> Outdated {
+    let what = format!("{old} is now {new}, and the file has {other} as well: remove one of them");
+    Outdated { line: 0, what: what.clone(), place, change: Change::Both(what) }
+}
+
 fn removed(path: &str, gone: Gone, place: Range<usize>, value: &DeValue<'_>) -> Outdated {
-    let what = format!(
-        "{path} no longer exists, because every run now uses {}: remove it, or run `config migrate OLD NEW`",
-        gone.value
-    );
-    let change = if says(value, gone.value) {
-        Change::Remove
+    let why = format!("{path} no longer exists, because every run now uses {}", gone.value);
+    let (advice, change) = if says(value, gone.value) {
+        ("remove it, or run `config migrate OLD NEW`", Change::Remove)
     } else {
-        Change::Decide(format!(
-            "{path} no longer exists, because every run now uses {}: remove it from the old file",
-            gone.value
-        ))
+        ("remove it", Change::Decide(format!("{why}: remove it from the old file")))
     };
-    Outdated { line: 0, what, place, change }
+    Outdated { line: 0, what: format!("{why}: {advice}"), place, change }
 }
 
 /// Whether a value is what `text` says: numbers by their value, however they are written.
@@ -115,7 +137,7 @@ fn same_number(written: &str, text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::words::{GONE, KEYS, VALUES};
+    use crate::config::words::{GONE, KEYS, VALUES, Values};
 
     #[test]
     fn every_word_of_before_is_refused_with_its_new_name() {
@@ -158,7 +180,33 @@ mod tests {
             );
             assert!(error.starts_with(&start), "{error}");
         }
+        let other = check_words("[encoder.hash]\nmedians = false\n").unwrap_err().to_string();
+        assert!(other.ends_with("every run now uses true: remove it"), "{other}");
         check_words("[top.loss]\nmedians = true\n").unwrap();
+    }
+
+    #[test]
+    fn a_key_under_two_names_is_refused_with_both() {
+        for (text, expected) in [
+            (
+                "[serve]\nabsent_timeout_s = 3\nsilent_s = 4\n",
+                "line 3: serve.silent_s is now serve.absent_timeout_s, and the file has serve.absent_timeout_s as well",
+            ),
+            (
+                "[serve]\nabsent_s = 3\nsilent_s = 4\n",
+                "line 2: serve.absent_s is now serve.absent_timeout_s, and the file has serve.silent_s as well",
+            ),
+            (
+                "wait = 3\n[timeouts]\nstep_s = 1\n",
+                "line 1: wait is now timeouts, and the file has timeouts as well",
+            ),
+        ] {
+            let error = check_words(text).unwrap_err().to_string();
+            assert_eq!(error, format!("{expected}: remove one of them"));
+        }
+        // Lines of one table.
+        let dotted = check_words("timeouts.step_s = 1\nwait.start_s = 2\n").unwrap_err().to_string();
+        assert!(dotted.starts_with("line 2: wait is now timeouts: `config migrate"), "{dotted}");
     }
 
     #[test]
@@ -168,6 +216,4 @@ mod tests {
         check_words("columns = [\"distance\", \"wait\"]\n[detectors]\nkinds = [\"pca\"]\n").unwrap();
         check_words("not = toml = at all").unwrap();
     }
-
-    use crate::config::words::Values;
 }

@@ -191,6 +191,13 @@ impl EarlierCodes {
         self.noise.fill(0.0);
     }
 
+    /// Forgets what gradients had in common with noise so far.
+    pub fn forget_gradients(&mut self) {
+        for sums in [&mut self.sums, &mut self.covariances, &mut self.compared, &mut self.scores] {
+            sums.fill(0.0);
+        }
+    }
+
     /// Compares the `gradient` of `rows` [rows, latents], of mean square 1 per record once it is divided by the root of
     /// `power`, with the noise in their earlier codes.
     pub fn compare(&mut self, rows: &[u32], gradient: &[f32], power: f64) {
@@ -252,10 +259,8 @@ impl EarlierCodes {
     /// Scores all lags together, and one of them: another one each batch, since a score takes as long as a batch's sums.
     fn update_scores(&mut self) {
         self.scores[0] = self.score_of(0..self.lags);
-        let turn = self.batches % self.lags as u64;
-        if let Some(lag) = (0..self.lags).find(|lag| *lag as u64 == turn) {
-            self.scores[1 + lag] = self.score_of(lag..lag + 1);
-        }
+        let lag = (self.batches % self.lags as u64) as usize;
+        self.scores[1 + lag] = self.score_of(lag..lag + 1);
     }
 
     /// Remembers the noise in the `codes` of `rows`: what they are less what they were `expected` to be before it was drawn,

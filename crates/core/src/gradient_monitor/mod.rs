@@ -130,6 +130,9 @@ pub struct GradientMonitor {
     suspicion: f64,
     explained: f64,
     steps: u32,
+    /// Steps whose gradients count no more: a person has dismissed what they showed.
+    #[serde(default)]
+    dismissed_steps: u32,
     released_bits: u64,
     alarm: Option<Alarm>,
 }
@@ -150,6 +153,7 @@ impl GradientMonitor {
             suspicion: 0.0,
             explained: 0.0,
             steps: 0,
+            dismissed_steps: 0,
             released_bits: 0,
             alarm: None,
         }
@@ -194,6 +198,15 @@ impl GradientMonitor {
         self.form
     }
 
+    /// Dismisses the alarm: what was seen so far counts no more, and later gradients alone can raise another.
+    pub fn dismiss_alarm(&mut self) {
+        self.sums = Sums::none(self.bits, self.predictors);
+        self.earlier.forget_gradients();
+        self.suspicion = 0.0;
+        self.dismissed_steps = self.steps;
+        self.alarm = None;
+    }
+
     /// The alarm, once it is raised.
     pub fn alarm(&self) -> Option<Alarm> {
         self.alarm
@@ -215,7 +228,7 @@ impl GradientMonitor {
         self.earlier.score()
     }
 
-    /// Sees a batch: each of the run, in order. Once raised, an alarm stays.
+    /// Sees a batch: each of the run, in order. Once raised, an alarm stays, unless it is dismissed.
     ///
     /// # Panics
     /// If its values are not [rows, latents]: the session before this checks a peer's message.
@@ -318,7 +331,7 @@ impl GradientMonitor {
         let bits = self.predictors as f64;
         let of_noise = bits / (1.0 + (bits + 1.0) * weight_squares / (weight * weight));
         !self.noisy
-            && self.steps >= FEATURELESS_STEPS
+            && self.steps.saturating_sub(self.dismissed_steps) >= FEATURELESS_STEPS
             && self.predictors >= FEATURELESS_BITS
             && trace * trace > FEATURELESS * of_noise * square
     }

@@ -102,6 +102,41 @@ fn noise_is_noticed() {
     }
 }
 
+/// The number of batches, at most 50, until the monitor raises an alarm. Gradients follow from the code, or from a label that it
+/// does not tell.
+fn batches_until_alarm(
+    monitor: &mut GradientMonitor,
+    rng: &mut ChaCha8Rng,
+    follows_from_code: bool,
+) -> Option<u32> {
+    (1..=50).find(|_| {
+        let codes: Vec<f32> = (0..ROWS * BITS).map(|_| sign(rng)).collect();
+        let mut sent = Vec::new();
+        for code in codes.chunks(BITS) {
+            let residual = sign(rng);
+            for (bit, h) in code.iter().rev().enumerate() {
+                let honest = residual * [1.0, -0.5, 0.2][bit % 3];
+                sent.push(if follows_from_code { (0.1 - h) / (bit + 1) as f32 } else { honest });
+            }
+        }
+        see(monitor, &codes, &codes, &sent).is_some()
+    })
+}
+
+#[test]
+fn once_an_alarm_is_dismissed_it_takes_as_much_again_to_raise_another() {
+    let mut monitor = GradientMonitor::new(CodeForm::signs(BITS), ROWS, 0);
+    let mut rng = stream(12, "monitor test", &[]);
+    for _ in 0..2 {
+        let batches = batches_until_alarm(&mut monitor, &mut rng, true);
+        assert!(batches.is_some_and(|batches| batches > 20), "{batches:?}");
+        assert_eq!(batches_until_alarm(&mut monitor, &mut rng, false), Some(1), "it stays");
+        monitor.dismiss_alarm();
+        assert_eq!(monitor.alarm(), None);
+    }
+    assert_eq!(batches_until_alarm(&mut monitor, &mut rng, false), None);
+}
+
 /// The first alarm within 100 steps of a run of one encoding; `gradient` is a function of a code and a random number.
 fn monitored_run(encoding: GradientEncoding, gradient: fn(&[f32], u32) -> Vec<f32>) -> Option<Alarm> {
     let mut monitor = of_run(&run(encoding, None));

@@ -9,6 +9,7 @@ use std::fmt;
 
 use crate::digest::Digest;
 use crate::gradient::Gradient;
+use crate::hex::{bytes_of_hex, hex};
 use crate::name::{PartyName, RunId};
 use crate::p_value::Grid;
 use crate::protocol::exchange::Mark;
@@ -77,14 +78,13 @@ impl CheckpointId {
 
     /// Reads the 32 hex digits that [`fmt::Display`] writes.
     pub fn from_hex(text: &str) -> Option<Self> {
-        let value = u128::from_str_radix(text, 16).ok().filter(|_| text.len() == 2 * Self::BYTES)?;
-        Some(Self(value.to_be_bytes()))
+        bytes_of_hex(text)?.try_into().ok().map(Self)
     }
 }
 
 impl fmt::Display for CheckpointId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hex(&self.0))
     }
 }
 
@@ -141,8 +141,8 @@ messages! {
             /// What the party shows when it returns on another connection; `None` from a coordinator to which it cannot.
             session: Option<SessionKey>,
         },
-        /// Why the run has not begun yet, for a party that waits for it and has said on dialling that it takes this. It is counted
-        /// in no exchange, repeated nowhere, and has no answer.
+        /// Why a party waits: for the run to begin, or, in a run, for the next request. It goes to one that has said on dialling that
+        /// it takes this. It is counted in no exchange, repeated nowhere, and has no answer.
         Notice {
             /// One line for a person.
             text: String,
@@ -207,8 +207,8 @@ messages! {
         Saved(CheckpointId),
         /// Its model counts and has its name, in answer to [`FromCoordinator::Commit`].
         Committed,
-        /// Its process was asked to end, or a timeout passed, and it will disconnect within seconds; the run may continue
-        /// when it reconnects. Sent at any time after the party was accepted, even before an answer; it has no answer itself.
+        /// Its process was asked to end, a timeout passed, or it cannot write its files, and it will disconnect within seconds;
+        /// the run may continue when it is back. Sent at any time after the party was accepted, even before an answer; it has no answer itself.
         Leaving,
         /// The head of its audit log after the run, behind the last answer.
         Head(AuditHead),
@@ -415,5 +415,15 @@ mod tests {
         assert_eq!(FromParty::Answer(1, Answer::Frozen(Digest([0; 32]))).kind(), "Frozen");
         assert_eq!(FromParty::Answer(1, Confirmation::Finished.into()).kind(), "Finished");
         assert_eq!(FromParty::Failed { text: String::new() }.kind(), "Failed");
+    }
+
+    #[test]
+    fn names_of_checkpoints_are_hex_digits_alone() {
+        let id = CheckpointId(std::array::from_fn(|at| 16 * at as u8));
+        assert_eq!(id.to_string(), "00102030405060708090a0b0c0d0e0f0");
+        assert_eq!(CheckpointId::from_hex(&id.to_string()), Some(id));
+        for text in ["", "00", "+0102030405060708090a0b0c0d0e0f0", "x0102030405060708090a0b0c0d0e0f0"] {
+            assert_eq!(CheckpointId::from_hex(text), None, "{text}");
+        }
     }
 }

@@ -80,7 +80,8 @@ pub const SYNTHETIC_CHUNKS: u32 = 8;
 pub enum PlanError {
     /// A part that must have records has none.
     #[error(
-        "{records} records leave {found} for {part}; at least {least} are needed: use more records or other fractions"
+        "there are too few records for {part}: {found} of {records}, at least {least} needed; use more records or other \
+         fractions"
     )]
     TooFew {
         /// All records.
@@ -384,7 +385,10 @@ mod tests {
         assert_eq!(asked.iter().map(|(rows, _)| rows.len()).sum::<usize>(), 400 - gone.len());
         let all: Vec<u32> = whole.part(Part::Test).to_vec();
         let error = whole.without(&ExcludedRecords::of(&all, 400)).unwrap_err().to_string();
-        assert!(error.starts_with("320 records leave 0 for test; at least 1 are needed"), "{error}");
+        assert!(
+            error.starts_with("there are too few records for test: 0 of 320, at least 1 needed"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -299,12 +299,13 @@ pub(crate) fn finish_all(
     columns: impl IntoIterator<Item = ColumnBuilder>,
     sink: &mut dyn RowSink,
 ) -> Result<Vec<Content>, TableError> {
-    let finish = |column: ColumnBuilder| -> Result<Content, TableError> {
+    let mut contents = Vec::new();
+    for column in columns {
         let (content, told) = column.finish_and_tell()?;
         told.into_iter().for_each(|told| sink.tell(told));
-        Ok(content)
-    };
-    columns.into_iter().map(finish).collect()
+        contents.push(content);
+    }
+    Ok(contents)
 }
 
 /// Fails where numbers became categories of a column that nobody declared to be of such: for a text beside them, or stored as

@@ -19,6 +19,7 @@ pub(crate) mod treatment;
 use std::fmt;
 
 use hashvfl_core::random::{below, uniform};
+use hashvfl_core::text::counted;
 use rand::rngs::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
@@ -180,7 +181,7 @@ impl Encoding {
                 }
             }
         }
-        let mut text = format!("{numbers} columns of numbers");
+        let mut text = format!("{} of numbers", counted(numbers, "column"));
         if by_rank > 0 {
             text += &format!(" ({by_rank} of them by rank)");
         }

@@ -152,7 +152,7 @@ fn idx_labels_are_bytes() {
     for (bytes, expected) in [
         (&bytes[..10], "ends after 2 of the 3 records"),
         (&[0, 0, 8, 1, 0, 0, 0, 0], "holds no records"),
-        (&[0, 0, 8, 3, 0, 0, 0, 0], "has 3 dimensions, but 1 were expected"),
+        (&[0, 0, 8, 3, 0, 0, 0, 0], "has 3 dimensions instead of 1"),
     ] {
         let message = load_bytes(bytes, Task::Multiclass).unwrap_err();
         assert!(message.contains(expected), "{message}");

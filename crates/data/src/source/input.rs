@@ -74,14 +74,17 @@ pub(crate) fn remark_on_ends(paths: &[PathBuf]) -> Result<Vec<String>, TableErro
     for path in paths {
         open_ended += usize::from(is_open_ended(path).map_err(|reason| read_error(path, reason))?);
     }
-    match open_ended {
-        0 => Ok(Vec::new()),
-        count => Ok(vec![format!(
-            "the last line of {count} of {} files has no line break, which may mean that a file was truncated: check \
-             that it is complete",
-            paths.len()
-        )]),
-    }
+    Ok(told_of_open_ends(open_ended, paths.len()).into_iter().collect())
+}
+
+/// What to know where the last line of so many of `files` has no line break.
+pub(crate) fn told_of_open_ends(open_ended: usize, files: usize) -> Option<String> {
+    (open_ended > 0).then(|| {
+        format!(
+            "the last line of {open_ended} of {files} files has no line break, which may mean that a file was truncated: \
+             check that it is complete"
+        )
+    })
 }
 
 fn is_open_ended(path: &Path) -> std::io::Result<bool> {

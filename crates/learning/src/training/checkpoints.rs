@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use hashvfl_core::protocol::message::CheckpointId;
+use hashvfl_files::remove_all;
 
 use crate::snapshot::{Snapshot, SnapshotError};
 
@@ -44,19 +45,16 @@ fn parse(path: &Path) -> Option<Found> {
 /// If the disk is full or fails; earlier ones are as they were.
 pub fn write(folder: &Path, step: u64, id: CheckpointId, snapshot: &Snapshot) -> Result<(), SnapshotError> {
     snapshot.write(&folder.join(format!("resume-{step:012}-{id}.safetensors")))?;
-    for old in list(folder).into_iter().skip(KEPT) {
-        // Whatever stays is passed over.
-        let _ = fs::remove_file(old.path);
-    }
+    // Whatever stays is passed over.
+    remove_all(list(folder).into_iter().skip(KEPT).map(|old| old.path));
     Ok(())
 }
 
 /// Removes those behind `step`: the run goes on from there, and will write others. All of them without a step.
 pub fn forget_later(folder: &Path, step: Option<u64>) {
-    for later in list(folder).into_iter().filter(|found| step.is_none_or(|step| found.step > step)) {
-        // Whatever stays is passed over.
-        let _ = fs::remove_file(later.path);
-    }
+    let later = list(folder).into_iter().filter(|found| step.is_none_or(|step| found.step > step));
+    // Whatever stays is passed over.
+    remove_all(later.map(|found| found.path));
 }
 
 #[cfg(test)]

@@ -90,4 +90,13 @@ impl DialError {
             Self::Address(_) | Self::NotPermitted { .. } => false,
         }
     }
+
+    /// Whether a side that was let in before tries again. Without the coordinator's certificate whatever answers may be anybody
+    /// on the way: only what the coordinator itself has said is final.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Identity { reason, .. } => !matches!(reason, ConnectError::RefusedByPeer { .. }),
+            other => other.is_for_now(),
+        }
+    }
 }

@@ -88,9 +88,9 @@ pub fn write(arguments: &Arguments) -> anyhow::Result<()> {
     let columns =
         Columns::decide(&survey, &Wishes { ignore: &arguments.ignore, category: &arguments.category })?;
     say!(
-        "{}: {} records; id {}",
+        "{}: {}; id {}",
         table.display(),
-        survey.records,
+        counted(survey.records, "record"),
         survey.id.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(" and ")
     );
     say!("{}", columns.for_screen().trim_end());

@@ -25,7 +25,7 @@ use crate::alarm::{self, KeptAlarm};
 use crate::config::PartyConfig;
 use crate::detectors::AnomalyScorer;
 use crate::detectors::config::DetectorsConfig;
-use crate::leakage::LeakageCheck;
+use crate::leakage::{FrozenModel, LeakageCheck};
 use crate::prepare::Prepared;
 use crate::progress::{LedgerLook, Progress};
 use crate::releases::Releases;
@@ -105,14 +105,12 @@ impl<'a> Worker<'a> {
         board: &'a Board,
     ) -> Self {
         let settings = &config.run;
-        let guard = {
-            let records = prepared.ids.len();
-            GradientGuard::new(config.on_alarm, settings, config.code_form(), records, prepared.seed())
-                .after_alarm(alarm::path(state.folder()).exists())
-        };
+        let raised = alarm::path(state.folder()).exists();
+        let (records, form) = (prepared.ids.len(), config.code_form());
+        let guard = GradientGuard::new(config.on_alarm, settings, form, records, prepared.seed())
+            .after_alarm(raised, alarm::dismissed_batches(state.folder()));
         let excluded = answers.excluded().clone();
-        let session =
-            PartySession::new(settings.clone(), config.code_form(), prepared.plan.clone(), excluded);
+        let session = PartySession::new(settings.clone(), form, prepared.plan.clone(), excluded);
         Self {
             name: &config.name,
             audit,
@@ -319,7 +317,8 @@ impl<'a> Worker<'a> {
         })?;
         self.board.status().phase = Phase::Encoding;
         let (prepared, releases) = (&self.prepared, &mut self.releases);
-        leakage::check_frozen("codes of the frozen bottom model", prepared, None, releases)?;
+        FrozenModel { trained: prepared, scorer: None }
+            .check("codes of the frozen bottom model", releases)?;
         if let Some(leakage) = self.leakage.as_mut().filter(|_| self.settings.refits()) {
             leakage.before_refit(prepared, releases)?;
         }
@@ -340,8 +339,8 @@ impl<'a> Worker<'a> {
         let Some(grid) = config.grid() else { return Ok(None) };
         if self.releases.policy().limits_leakage() {
             let scorer = AnomalyScorer::load(Some(config), &self.config.detectors_path(), &self.prepared)?;
-            let what = "codes and p-values of the frozen bottom model";
-            leakage::check_frozen(what, &self.prepared, scorer.as_ref(), &mut self.releases)?;
+            let frozen = FrozenModel { trained: &self.prepared, scorer: scorer.as_ref() };
+            frozen.check("codes and p-values of the frozen bottom model", &mut self.releases)?;
         }
         let rows = shared_calibration(self.prepared.plan.part(Part::Calibration));
         if self.answers.has(step) {
@@ -445,8 +444,10 @@ impl<'a> Worker<'a> {
     /// them; waits until the coordinator has heard that this party has finished. The model is kept already, so nothing of this
     /// ends the run.
     pub fn exchange_heads(&mut self, line: &mut impl CoordinatorLine) {
-        let head = self.audit.head().filter(|_| self.tells_heads);
-        let keeps_heads = head.is_some();
+        let own = self.audit.head();
+        // A party that has asked how its run ended tells none, and hears the coordinator's.
+        let (keeps_heads, tells_heads) = (own.is_some(), own.is_some() && self.tells_heads);
+        let head = own.filter(|_| tells_heads);
         let told = head.map_or(Ok(()), |head| line.send(FromParty::Head(head)));
         match told.and_then(|()| line.receive_last(self.step())) {
             Ok(Some(message @ FromCoordinator::Heads { .. })) if keeps_heads => {
@@ -457,7 +458,7 @@ impl<'a> Worker<'a> {
             Ok(Some(FromCoordinator::Refused { text, .. })) => {
                 warn!("the model is final, but the coordinator says: {text}")
             }
-            Ok(_) if keeps_heads => warn!("the coordinator sent no audit heads after the run"),
+            Ok(_) if tells_heads => warn!("the coordinator sent no audit heads after the run"),
             Ok(_) => {}
             Err(error) => warn!("the model is final, but the coordinator may not know that: {error:#}"),
         }

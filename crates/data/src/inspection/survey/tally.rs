@@ -11,7 +11,7 @@ use crate::cell::{CellFault, MINUS, has_leading_zero, is_number, parse_number, p
 use crate::encoding::content::FEW_NUMBERS;
 use crate::encoding::treatment::ColumnType;
 use crate::resolution::Resolution;
-use crate::shape::{Shape, unit};
+use crate::shape::{Shape, has_groups, unit};
 
 /// Texts beside many numbers that are few: what stands for a missing value, and not names of something.
 const FEW_TEXTS: usize = FEW_NUMBERS;
@@ -249,12 +249,7 @@ impl Tally {
 /// Whether a number is written as one with points between thousands could be: 1.234 or -12.500.
 fn could_be_thousands(text: &str) -> bool {
     let unsigned = text.trim_start_matches(['+', '-', MINUS]);
-    let are_digits = |part: &str, most: usize| {
-        (1..=most).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit())
-    };
-    unsigned.split_once('.').is_some_and(|(whole, fraction)| {
-        are_digits(whole, 3) && !whole.starts_with('0') && are_digits(fraction, 3) && fraction.len() == 3
-    })
+    !unsigned.starts_with('0') && has_groups(unsigned, '.')
 }
 
 /// The pattern of a name that has digits and is no number.

@@ -6,6 +6,8 @@
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
+use hashvfl_core::text;
+
 use crate::error::TableError;
 use crate::source::input;
 
@@ -25,8 +27,8 @@ pub enum IdxError {
     },
     /// Images in place of labels, or the other way round.
     #[error(
-        "{} has {found} dimensions, but {expected} were expected (images have 3, labels 1); check whether images and \
-         labels are swapped", path.display()
+        "{} has {} instead of {expected} (images have 3, labels 1); check whether images and labels are swapped",
+        path.display(), text::counted(.found, "dimension")
     )]
     Dimensions {
         /// The file.

@@ -82,7 +82,7 @@ fn damaged_files_are_named_with_what_is_wrong() {
     for (bytes, expected) in [
         (b"id,a\n1,2\n".to_vec(), "is not an IDX file"),
         (with(2, 0x0d), "is not an IDX file"),
-        (with(3, 1), "has 1 dimensions, but 3 were expected"),
+        (with(3, 1), "has 1 dimension instead of 3"),
         (good[..2].to_vec(), "ends after 0 of the 0 records"),
         (good[..10].to_vec(), "ends after 0 of the 0 records"),
         (good[..good.len() - 1].to_vec(), "ends after 1 of the 2 records"),

@@ -4,6 +4,8 @@
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
+use hashvfl_core::text;
+
 use crate::cell::CellFault;
 use crate::error::TableError;
 use crate::source::input;
@@ -37,8 +39,8 @@ pub enum NpyError {
     },
     /// The array has too few or too many dimensions.
     #[error(
-        "{} holds an array of {found} dimensions, expected [records, columns], [records, height, width] or [records, \
-         channels, height, width]; reshape it", path.display()
+        "{} holds an array of {}, expected [records, columns], [records, height, width] or [records, channels, height, \
+         width]; reshape it", path.display(), text::counted(.found, "dimension")
     )]
     Dimensions {
         /// The file.

@@ -182,7 +182,7 @@ fn damaged_files_are_named_with_what_is_wrong() {
         (with("False", "True "), "Fortran order"),
         (with("|u1", "<f2"), "not one of bool, whole numbers"),
         (with("shape", "shade"), "does not describe an array of numbers"),
-        (npy("|u1", "4", &[1, 2, 3, 4]), "an array of 1 dimensions"),
+        (npy("|u1", "4", &[1, 2, 3, 4]), "an array of 1 dimension, expected"),
         (npy("|u1", "1, 1, 1, 2, 2", &[1, 2, 3, 4]), "an array of 5 dimensions"),
         (npy("|u1", "0, 2", &[]), "holds no records"),
         (npy("|u1", "2, 0", &[]), "no column left"),

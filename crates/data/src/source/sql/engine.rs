@@ -43,13 +43,17 @@ pub(super) fn visit<E: From<TableError>>(
     })
 }
 
-/// The number of records that the query returns.
-pub(crate) fn count(source: &SqlColumns) -> Result<u64, TableError> {
-    let counted = thread::scope(|scope| scope.spawn(|| count_here(source)).join());
-    match counted {
-        Ok(rows) => Ok(rows? as u64),
+/// What `work` gives on a thread of its own, so that the caller may itself be an asynchronous task.
+fn apart<T: Send>(work: impl FnOnce() -> Result<T, SqlError> + Send) -> Result<T, TableError> {
+    match thread::scope(|scope| scope.spawn(work).join()) {
+        Ok(done) => Ok(done?),
         Err(panic) => std::panic::resume_unwind(panic),
     }
+}
+
+/// The number of records that the query returns.
+pub(crate) fn count(source: &SqlColumns) -> Result<u64, TableError> {
+    apart(|| count_here(source)).map(|rows| rows as u64)
 }
 
 /// The same on this thread.
@@ -62,11 +66,7 @@ fn count_here(source: &SqlColumns) -> Result<usize, SqlError> {
 
 /// What a person is to know of the tables' files: those that are left out.
 pub(crate) fn remarks(source: &SqlColumns) -> Result<Vec<String>, TableError> {
-    let remarked = thread::scope(|scope| scope.spawn(|| remarks_here(source)).join());
-    match remarked {
-        Ok(remarks) => Ok(remarks?),
-        Err(panic) => std::panic::resume_unwind(panic),
-    }
+    apart(|| remarks_here(source))
 }
 
 /// The same on this thread, by this process, which reads the tables' columns in any case.
@@ -142,26 +142,24 @@ fn check_rounded(result: &DataFrame, rounded: &BTreeSet<(&str, String)>) -> Resu
     let plan = result.clone().into_optimized_plan().map_err(|error| failure::planning(&error))?;
     let mut used = None;
     let looked = plan.apply_with_subqueries(|node| {
-        if let LogicalPlan::TableScan(scan) = node {
-            let table = scan.table_name.table();
-            let columns = scan.projected_schema.fields().iter().map(|field| field.name());
-            let found = columns.map(|column| (table, column.clone())).find(|found| rounded.contains(found));
-            used = used.take().or(found.map(|(table, column)| (table.to_owned(), column)));
+        let LogicalPlan::TableScan(scan) = node else { return Ok(TreeNodeRecursion::Continue) };
+        for field in scan.projected_schema.fields() {
+            let column = (scan.table_name.table(), field.name().clone());
+            if rounded.contains(&column) {
+                used = Some((column.0.to_owned(), column.1));
+                return Ok(TreeNodeRecursion::Stop);
+            }
         }
         Ok(TreeNodeRecursion::Continue)
     });
     looked.map_err(|error| failure::planning(&error))?;
-    match used {
-        None => Ok(()),
-        Some((table, column)) => {
-            let reason = format!(
-                "column {column:?} holds {}, which the engine would round: write such numbers as texts (CSV: list the column in \
-                 `text`), or subtract a constant in the file",
-                CellFault::TooManyDigits
-            );
-            Err(SqlError::Table { table, reason })
-        }
-    }
+    let Some((table, column)) = used else { return Ok(()) };
+    let reason = format!(
+        "column {column:?} holds {}, which the engine would round: write such numbers as texts (CSV: list the column in \
+         `text`), or subtract a constant in the file",
+        CellFault::TooManyDigits
+    );
+    Err(SqlError::Table { table, reason })
 }
 
 /// The same records with one column of ids. Several columns that are an id together are joined as

@@ -5,6 +5,7 @@ use datafusion::error::DataFusionError;
 use datafusion::object_store::ObjectStore;
 use datafusion::prelude::SessionContext;
 use futures_util::TryStreamExt;
+use hashvfl_core::text::counted;
 
 use super::{SqlError, SqlFormat, SqlTable, failure};
 
@@ -66,9 +67,9 @@ impl ExcludedFiles {
             return Ok(());
         }
         let reason = format!(
-            "{} files of its folder have the table's format and would be left out, since their names do not end in {ending:?}; \
-             rename them, move them to another folder, or set `extension`",
-            self.alike
+            "its folder has {} of the table's format with another ending than {ending:?}, which would be ignored; rename them, \
+             move them to another folder, or set `extension`",
+            counted(self.alike, "file")
         );
         Err(SqlError::Table { table: name.to_owned(), reason })
     }
@@ -78,15 +79,12 @@ impl ExcludedFiles {
         let mut remarks = Vec::new();
         let ending_otherwise = self.alike + self.others;
         if ending_otherwise > 0 {
-            remarks.push(format!(
-                "tables.{name}: {ending_otherwise} files whose names do not end in {ending:?} are left out"
-            ));
+            let files = counted(ending_otherwise, "file");
+            remarks.push(format!("tables.{name}: ignored {files} with another ending than {ending:?}"));
         }
         if self.below > 0 {
-            remarks.push(format!(
-                "tables.{name}: {} files in folders within its folder are left out",
-                self.below
-            ));
+            let files = counted(self.below, "file");
+            remarks.push(format!("tables.{name}: ignored {files} in folders within its folder"));
         }
         remarks
     }

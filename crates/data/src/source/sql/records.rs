@@ -6,6 +6,7 @@ use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::row::{RowConverter, SortField};
 use hashvfl_core::Digest;
 use hashvfl_core::records::composite_id;
+use hashvfl_core::text::counted;
 use sha2::{Digest as _, Sha256};
 use tracing::warn;
 
@@ -114,9 +115,9 @@ impl QueryRecords {
     fn told_of_padding(&self) -> Option<String> {
         (self.padded > 0).then(|| {
             format!(
-                "{} ids of the query have white space around them or a part of them, which counts here and in no other format: if the \
-                 column is padded, use btrim",
-                self.padded
+                "the query returned {} with white space around the id or a part of it, which counts here and in no other format: \
+                 if the column is padded, use btrim",
+                counted(self.padded, "record")
             )
         })
     }

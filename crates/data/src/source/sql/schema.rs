@@ -9,6 +9,7 @@ use datafusion::logical_expr::binary::type_union_resolution;
 use datafusion::object_store::ObjectMeta;
 use datafusion::prelude::SessionContext;
 use futures_util::TryStreamExt;
+use hashvfl_core::text::counted;
 
 use super::{SqlError, failure};
 
@@ -71,7 +72,8 @@ pub(super) async fn of(
     let lacking = having.values().filter(|count| **count < files.len()).count();
     let told = (lacking > 0).then(|| {
         format!(
-            "tables.{name}: {lacking} columns are not in all of its {} files, and null where they lack",
+            "tables.{name}: {} missing from some of its {} files, whose records have null there",
+            counted(lacking, "column"),
             files.len()
         )
     });

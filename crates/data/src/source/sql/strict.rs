@@ -15,7 +15,7 @@ use super::cells::{CellCounts, Counts};
 use super::objects::{Found, Objects};
 use super::{SqlError, failure};
 use crate::source::csv::text::{Broken, Check};
-use crate::source::input::UTF_8_MARK;
+use crate::source::input::{UTF_8_MARK, told_of_open_ends};
 
 /// Bytes of a header, at most.
 const MAX_HEADER_BYTES: usize = 1 << 24;
@@ -34,12 +34,7 @@ pub(super) struct Seen {
 impl Seen {
     /// What to know of the ends of so many `files` of table `name`.
     pub(super) fn told_of_ends(&self, name: &str, files: usize) -> Option<String> {
-        (self.open_ended > 0).then(|| {
-            format!(
-                "tables.{name}: the last line of {} of {files} files has no line break, as where a file was cut off: is it whole?",
-                self.open_ended
-            )
-        })
+        told_of_open_ends(self.open_ended, files).map(|told| format!("tables.{name}: {told}"))
     }
 }
 

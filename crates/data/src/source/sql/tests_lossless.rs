@@ -273,8 +273,8 @@ fn files_of_a_folder_that_are_left_out_are_told_or_no_table() {
         let (folder, source) = folder_of(&["id,a\nk1,1\n"], "csv", "");
         fs::write(folder.path().join("t").join(other), "id,a\nk2,2\n").unwrap();
         let message = load_as(&source, &filled()).unwrap_err().to_string();
-        assert!(message.contains("1 files of its folder have the table's format"), "{message}");
-        assert!(message.contains("do not end in \".csv\"") && !message.contains(other), "{message}");
+        assert!(message.contains("its folder has 1 file of the table's format"), "{message}");
+        assert!(message.contains("another ending than \".csv\"") && !message.contains(other), "{message}");
         let ending = ", format = \"csv\", extension = \"csv\"";
         let wanted = one(folder.path(), "t", "SELECT * FROM t", ending);
         assert_eq!(load_as(&wanted, &filled()).unwrap().ids, ["k1"]);
@@ -288,8 +288,8 @@ fn files_of_a_folder_that_are_left_out_are_told_or_no_table() {
     fs::write(folder.path().join("t/old/0.csv"), "id,a\nk2,2\n").unwrap();
     assert_eq!(load_as(&source, &filled()).unwrap().ids, ["k1"]);
     let expected = [
-        "tables.t: 1 files whose names do not end in \".csv\" are left out",
-        "tables.t: 1 files in folders within its folder are left out",
+        "tables.t: ignored 1 file with another ending than \".csv\"",
+        "tables.t: ignored 1 file in folders within its folder",
     ];
     assert_eq!(source.remarks().unwrap(), expected);
     assert_eq!(source.ids().remarks().unwrap(), expected);

@@ -7,7 +7,7 @@ use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use hashvfl_core::Digest;
-use hashvfl_files::{WholeFile, WriteError};
+use hashvfl_files::{WholeFile, WriteError, sha256_of_next};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use tracing::warn;
@@ -27,8 +27,6 @@ const NEAR_END: u64 = 64;
 const GROUP_VALUES: usize = 1 << 22;
 /// The most rows of a group.
 const GROUP_ROWS: usize = 1 << 16;
-/// Bytes of values that are read at once to compare their digest.
-const READ_BYTES: usize = 1 << 20;
 /// The largest header that is read, in bytes.
 const MAX_HEADER_BYTES: u64 = 1 << 30;
 
@@ -208,8 +206,10 @@ impl Reader {
         }
         let mut ids = vec![0; found.ids_bytes as usize];
         read_at(&file, &mut ids, values)?;
+        let mut first = &file;
+        first.seek(SeekFrom::Start(0))?;
         if Digest::of_parts([ids.as_slice(), &header]).0 != end[8..40]
-            || digest_of_first(&file, values)?.to_string() != found.values_sha256
+            || Digest(sha256_of_next(&mut first, values)?).to_string() != found.values_sha256
         {
             return Ok(None);
         }
@@ -252,18 +252,6 @@ impl Reader {
         read_at(&self.file, &mut bytes, 4 * (rows.start * columns) as u64)?;
         Ok(floats(&bytes).collect())
     }
-}
-
-/// The digest of the first `length` bytes.
-fn digest_of_first(file: &File, length: u64) -> io::Result<Digest> {
-    let (mut hasher, mut buffer, mut at) = (Sha256::new(), vec![0; READ_BYTES], 0);
-    while at < length {
-        let part = &mut buffer[..READ_BYTES.min((length - at) as usize)];
-        read_at(file, part, at)?;
-        hasher.update(&*part);
-        at += part.len() as u64;
-    }
-    Ok(Digest(hasher.finalize().into()))
 }
 
 /// Splits the ids, each of which follows its length.
