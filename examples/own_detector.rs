@@ -3,7 +3,8 @@
 //!     cargo run --release -p hashvfl-examples --example own_detector
 
 use hashvfl_detectors::{
-    Calibrated, Combination, DetectorError, DetectorKind, Panel, PartyKind, PartyRows, Score, Split, Values,
+    Calibrated, CalibrationSplit, Combination, DetectorError, DetectorKind, MatrixView, Panel, PartyKind,
+    PartyRows, Score,
 };
 use hashvfl_testbed::digits::Digits;
 
@@ -38,8 +39,8 @@ fn main() -> anyhow::Result<()> {
     // The last 200 digits are scored; the others fit, scale and calibrate.
     let numbers: Vec<u32> = (0..pixels.rows() as u32).collect();
     let (normal, test) = numbers.split_at(numbers.len() - 200);
-    let normal = Split::of(normal).map(|rows| pixels.gather(rows));
-    let Split { fit, scale, calibrate } = normal.as_ref().try_map(|values| view(values, width))?;
+    let normal = CalibrationSplit::of(normal).map(|rows| pixels.gather(rows));
+    let CalibrationSplit { fit, scale, calibrate } = normal.as_ref().try_map(|values| view(values, width))?;
 
     let own: Member = Box::new(Ink::fit(&fit));
     let histogram: Member = Box::new(PartyKind::Histogram.fit(&fit, 0)?);
@@ -58,6 +59,6 @@ fn main() -> anyhow::Result<()> {
 
 /// Rows for detectors that look at columns alone.
 fn view(values: &[f32], width: usize) -> Result<PartyRows<'_>, DetectorError> {
-    let columns = Values::new("pixels", values, width)?;
+    let columns = MatrixView::new("pixels", values, width)?;
     PartyRows::new(columns, columns)
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use hashvfl_core::Digest;
 use hashvfl_data::{
-    ColumnBuilder, Counted, Frame, IdSource, Place, RowSink, RowSource, TableError, Treatment, load_as,
+    ColumnBuilder, Counted, Frame, IdSource, Location, RowSink, RowSource, TableError, Treatment, load_as,
 };
 
 /// A table that is computed: records 1 to `records` with their squares.
@@ -53,7 +53,7 @@ impl RowSource for Squares {
         sink.start(1, &mut || Ok(self.records.into()))?;
         for record in 1..=self.records {
             ids.push(record.to_string());
-            let place = Place { path: "squares".into(), counted: Counted::Record, number: record.into() };
+            let place = Location { path: "squares".into(), counted: Counted::Record, number: record.into() };
             let value = column.push_number(f64::from(record * record));
             sink.push(&[value.map_err(|fault| column.fault_at(place, fault))?])?;
         }

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Instant, SystemTime};
 
-use hashvfl_audit::{AuditTrail, JoinTally, Moment, OlderLog, RefusalTally, Refusee, Service};
+use hashvfl_audit::{AuditTrail, HeadMoment, JoinTally, OlderLog, RefusalTally, Refusee, Service};
 use hashvfl_core::PartyName;
 use hashvfl_core::protocol::message::AuditHead;
 use hashvfl_identity::{Identity, Role};
@@ -93,7 +93,7 @@ impl AdmissionLog {
 
     /// Keeps the `head` of the audit log of `party`, which has come to serve.
     pub fn keep_head(&self, party: &PartyName, head: &AuditHead) {
-        self.audit.keep_heads_or_complain(&[owned(party, head)], &self.parties, Moment::Serve);
+        self.audit.keep_heads_or_complain(&[owned(party, head)], &self.parties, HeadMoment::Serve);
     }
 
     /// Writes down that `party` joins, durably, before it hears so. One that joins again within a minute is counted, and told
@@ -230,7 +230,7 @@ mod tests {
     use std::path::{Path, PathBuf};
     use std::time::Duration;
 
-    use hashvfl_audit::{AuditConfig, Chain, Side};
+    use hashvfl_audit::{AuditConfig, LogChain, Side};
     use hashvfl_core::RunId;
     use hashvfl_monitor::{BoardConfig, Status};
 
@@ -252,7 +252,7 @@ mod tests {
     }
 
     fn told(log: &Path) -> Vec<String> {
-        Chain::read(log).unwrap().entries.iter().skip(1).map(hashvfl_audit::Entry::describe).collect()
+        LogChain::read(log).unwrap().entries.iter().skip(1).map(hashvfl_audit::LogEntry::describe).collect()
     }
 
     #[test]

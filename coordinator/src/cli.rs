@@ -17,7 +17,7 @@ use hashvfl_cli::encryption::{EncryptionCommand, KeyArguments};
 use hashvfl_core::PartyName;
 use hashvfl_files::say;
 use hashvfl_identity::{AuthorityCommand, HolderCommand, Role};
-use hashvfl_ledger::{Policy, RedbStore, Report};
+use hashvfl_ledger::{LedgerReport, Policy, RedbStore};
 use hashvfl_monitor::{HealthArguments, StatusArguments};
 use hashvfl_transport::stop;
 
@@ -271,7 +271,7 @@ where
 
 fn show_ledger(ledger: &Path, key: &KeyArguments) -> anyhow::Result<()> {
     key.unlock(ledger)?;
-    let report = Report::of(&RedbStore::open(ledger)?, &Policy::default())?;
+    let report = LedgerReport::of(&RedbStore::open(ledger)?, &Policy::default())?;
     say!("{}", report.to_string().trim_end());
     Ok(())
 }

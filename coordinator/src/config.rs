@@ -12,12 +12,12 @@ use hashvfl_cli::config::COORDINATOR_PRESETS;
 use hashvfl_cli::encryption::EncryptionConfig;
 use hashvfl_core::{RunId, RunSettings};
 use hashvfl_data::{IdsSource, LabelsSource};
-use hashvfl_files::check_places;
+use hashvfl_files::check_paths;
 use hashvfl_identity::{IdentityConfig, identity_or_plaintext};
 use hashvfl_learning::TopConfig;
 use hashvfl_learning::device::DeviceChoice;
-use hashvfl_monitor::{Board, BoardConfig, MonitorAddress, Network, Status};
-use hashvfl_transport::limits::Limits;
+use hashvfl_monitor::{AddressRange, Board, BoardConfig, MonitorAddress, Status};
+use hashvfl_transport::limits::ListenLimits;
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
 
@@ -87,7 +87,7 @@ pub struct CoordinatorConfig {
     pub monitor: Option<MonitorAddress>,
     /// Who may read it there beside this machine: addresses and networks; an address of TCP alone.
     #[serde(default)]
-    pub monitor_readers: Vec<Network>,
+    pub monitor_readers: Vec<AddressRange>,
     /// The file that lists finished runs; absent: beside the ledger, under the ledger's name with the ending `runs.jsonl`.
     #[serde(default)]
     pub runs: PathBuf,
@@ -135,7 +135,7 @@ pub struct ServeConfig {
     /// The order of served records that holders agreed on, of `records` where these are named.
     pub order: Option<PathBuf>,
     /// What happens to records of which a party that is away has not sent the code yet.
-    pub absent: Absent,
+    pub absent: OnAbsentParty,
     /// How long a request waits for a party that is there and silent, in seconds, before that counts as away; with
     /// `absent = "wait"` as well for one that is away.
     pub absent_timeout_s: u64,
@@ -143,14 +143,14 @@ pub struct ServeConfig {
 
 impl Default for ServeConfig {
     fn default() -> Self {
-        Self { records: None, order: None, absent: Absent::Wait, absent_timeout_s: 30 }
+        Self { records: None, order: None, absent: OnAbsentParty::Wait, absent_timeout_s: 30 }
     }
 }
 
 /// What happens while a party is away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Absent {
+pub enum OnAbsentParty {
     /// Requests wait for it, up to a limit, and are refused then.
     Wait,
     /// Its bits are left out.
@@ -231,7 +231,7 @@ fn default_ledger() -> PathBuf {
 
 impl CoordinatorConfig {
     /// Limits of a port where accepted peers send messages of up to so many bytes.
-    pub fn listening(&self, message_bytes: usize) -> Limits {
+    pub fn listening(&self, message_bytes: usize) -> ListenLimits {
         let LimitsConfig {
             connections,
             connections_per_address,
@@ -240,7 +240,7 @@ impl CoordinatorConfig {
             in_flight_mb,
             client_mb,
         } = self.limits;
-        let limits = Limits {
+        let limits = ListenLimits {
             connections,
             connections_per_address,
             silence: Duration::from_secs(silence_s),
@@ -248,13 +248,13 @@ impl CoordinatorConfig {
             message: Duration::from_secs(message_s),
             bytes_in_flight: in_flight_mb << 20,
             client_bytes: client_mb << 20,
-            ..Limits::default()
+            ..ListenLimits::default()
         };
         limits.with_window_for(message_bytes)
     }
 
     /// Limits of the relay's port.
-    pub fn relaying(&self) -> Limits {
+    pub fn relaying(&self) -> ListenLimits {
         self.listening(4 * FRAME_BYTES)
     }
 
@@ -351,7 +351,7 @@ impl CoordinatorConfig {
              identity (docs/how-to/identities.md)"
         );
         config.run.check()?;
-        check_places(&config.places(folder))?;
+        check_paths(&config.places(folder))?;
         config.protect(folder)?;
         config.policy = config.policy.map(|policy| folder.join(policy));
         if let Some(alignment) = &mut config.alignment {

@@ -3,8 +3,8 @@
 
 use hashvfl_core::{CodeForm, Digest, GradientEncoding, PartyName, TableIds};
 use hashvfl_ledger::{
-    AnswerLog, AnswerLogError, Cost, Flow, FlowKind, Ledger, LedgerError, Policy, RedbStore, RowBlock, Said,
-    StoreError, Terms, Volume,
+    AnswerLog, AnswerLogError, AnswerStatus, Cost, Flow, FlowKind, Ledger, LedgerError, LedgerOptions,
+    Policy, RedbStore, RowBlock, StoreError, Volume,
 };
 
 use crate::config::CoordinatorConfig;
@@ -40,7 +40,7 @@ impl LabelLedger {
         let cost = |form| Cost { bits: gradient_bits(run.gradient, form), epsilon: None };
         let flow = |party: &PartyName| Flow::new(party.as_str(), FlowKind::Gradients);
         let flows = run.parties.iter().map(flow).zip(run.code_forms().map(cost)).collect();
-        let terms = Terms { policy: Policy::default(), flows };
+        let terms = LedgerOptions { policy: Policy::default(), flows };
         let store = RedbStore::open_or_create(&config.ledger)?;
         let ids = TableIds { ids, key_columns: config.labels.ids().key_columns() };
         let mut ledger = Ledger::open(store, ids, &[], terms)?;
@@ -72,7 +72,7 @@ pub fn count_and_say<E: From<AnswerLogError> + From<LedgerError>>(
     said: &Digest,
     count: impl FnOnce() -> Result<(), LedgerError>,
 ) -> Result<(), E> {
-    if log.look(batch, said)? == Said::New {
+    if log.look(batch, said)? == AnswerStatus::New {
         count()?;
     }
     log.say(batch, said)?;
@@ -93,7 +93,7 @@ impl PredictionLedger {
     /// Opens the ledger, or makes it, for predictions of `outputs` numbers each.
     pub fn open(config: &CoordinatorConfig, outputs: usize) -> Result<Self, StoreError> {
         let bits = 32 * outputs as u32;
-        let terms = Terms { policy: Policy::default(), flows: Vec::new() };
+        let terms = LedgerOptions { policy: Policy::default(), flows: Vec::new() };
         let nobody = TableIds { ids: &[], key_columns: 1 };
         let ledger = Ledger::open(RedbStore::open_or_create(&config.ledger)?, nobody, &[], terms)?;
         Ok(Self { ledger, bits, ahead: 0 })
@@ -134,7 +134,7 @@ mod tests {
     fn send(disk: &MemoryStore, log: &std::path::Path, sent: &mut Vec<u64>) -> anyhow::Result<()> {
         let ids = ["r0", "r1"].map(String::from);
         let flow = (Flow::new("bank", FlowKind::Gradients), Cost { bits: 1, epsilon: None });
-        let terms = Terms { policy: Policy::default(), flows: vec![flow] };
+        let terms = LedgerOptions { policy: Policy::default(), flows: vec![flow] };
         let mut ledger = Ledger::open(disk.clone(), TableIds { ids: &ids, key_columns: 1 }, &[], terms)?;
         let mut log = AnswerLog::open(log, &Digest([1; 32]))?;
         for batch in 1..=BATCHES {

@@ -15,9 +15,9 @@ pub const MOST_FRAMES: usize = MOST_BYTES / LEAST_BYTES;
 
 /// Bytes that wait for one holder, by sender.
 #[derive(Debug, Default)]
-pub struct Waiting(Mutex<BTreeMap<PartyName, usize>>);
+pub struct QueuedBytes(Mutex<BTreeMap<PartyName, usize>>);
 
-impl Waiting {
+impl QueuedBytes {
     /// Counts a frame of `from` as waiting, if there is room for it.
     pub fn take(&self, from: &PartyName, frame: &[u8]) -> bool {
         let mut waiting = self.lock();
@@ -50,7 +50,7 @@ mod tests {
     #[test]
     fn one_that_sends_without_end_fills_its_own_part_alone() {
         let [bank, shop] = ["bank", "shop"].map(|name| PartyName::new(name).unwrap());
-        let waiting = Waiting::default();
+        let waiting = QueuedBytes::default();
         let (long, short) = (vec![3; 65_544], vec![3; 10]);
         let taken = (0..10_000).filter(|_| waiting.take(&bank, &long)).count();
         assert_eq!(taken, MOST_BYTES / long.len());

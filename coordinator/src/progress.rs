@@ -10,8 +10,8 @@ use std::time::Instant;
 use hashvfl_core::text::figure;
 use hashvfl_core::{PartyName, RunId, Task};
 use hashvfl_learning::top::evaluation::Evaluation;
-use hashvfl_learning::training::{EpochReport, Progress};
-use hashvfl_monitor::{Board, Epochs, Phase, Point};
+use hashvfl_learning::training::{EpochReport, TrainingProgress};
+use hashvfl_monitor::{Board, Epochs, Point, ProcessPhase};
 use hashvfl_transport::limits::quiet::QuietLogs;
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
@@ -106,7 +106,7 @@ impl ProgressReporter {
     pub fn listening(&self, address: SocketAddr) {
         info!("listening for parties on {address}");
         let mut status = self.board.status();
-        status.phase = Phase::Waiting;
+        status.phase = ProcessPhase::Waiting;
         // Nobody has joined yet, also where a run was interrupted before.
         status.parties.values_mut().for_each(|party| party.connected = false);
         drop(status);
@@ -132,7 +132,7 @@ impl ProgressReporter {
     pub fn start(&self, epochs: u32, batches: u32) {
         info!("all parties have joined: training for at most {epochs} epochs of {batches} batches");
         let mut status = self.board.status();
-        status.phase = Phase::Training;
+        status.phase = ProcessPhase::Training;
         status.epochs = Some(Epochs { most: epochs, batches, ..Epochs::default() });
         drop(status);
         self.tell(&Event::Start { epochs, batches });
@@ -144,19 +144,19 @@ impl ProgressReporter {
     }
 
     /// Notes and tells what the training loop reports.
-    pub fn training_progress(&self, progress: Progress) {
+    pub fn training_progress(&self, progress: TrainingProgress) {
         match progress {
-            Progress::Batch { batch, .. } => {
+            TrainingProgress::Batch { batch, .. } => {
                 if let Some(epochs) = &mut self.board.status().epochs {
                     epochs.batches_done = batch + 1;
                 }
             }
-            Progress::Epoch(report) => {
+            TrainingProgress::Epoch(report) => {
                 info!(epoch = report.epoch, "{}", describe(report, self.task));
                 self.note_epoch(report);
                 self.tell(&Event::Epoch(*report));
             }
-            Progress::Phase(name) => {
+            TrainingProgress::Phase(name) => {
                 info!("{name}");
                 if let Some(phase) = phase(name) {
                     self.board.status().phase = phase;
@@ -171,7 +171,7 @@ impl ProgressReporter {
             let entry = status.party(party);
             entry.connected = there;
             entry.departures += u64::from(!there);
-            status.phase == Phase::Serving && status.parties.values().all(|party| party.connected)
+            status.phase == ProcessPhase::Serving && status.parties.values().all(|party| party.connected)
         });
     }
 
@@ -199,17 +199,17 @@ impl ProgressReporter {
     /// The run is over.
     pub fn finished(&self, summary: &Path) {
         info!("finished; see {}", summary.display());
-        self.board.status().phase = Phase::Finished;
+        self.board.status().phase = ProcessPhase::Finished;
         self.tell(&Event::Finished { summary: summary.display().to_string() });
     }
 }
 
 /// The phase that the training loop calls by this name.
-fn phase(name: &str) -> Option<Phase> {
+fn phase(name: &str) -> Option<ProcessPhase> {
     match name {
-        "freeze" => Some(Phase::Freezing),
-        "encode" => Some(Phase::Encoding),
-        "refit" => Some(Phase::Refitting),
+        "freeze" => Some(ProcessPhase::Freezing),
+        "encode" => Some(ProcessPhase::Encoding),
+        "refit" => Some(ProcessPhase::Refitting),
         _ => None,
     }
 }
@@ -242,7 +242,7 @@ mod tests {
         let board = Board::open(BoardConfig::default(), status).unwrap();
         let reporter = &ProgressReporter::new(false, board);
         let parties = ["bank", "shop", "telecom"].map(|name| PartyName::new(name).unwrap());
-        reporter.board().status().phase = Phase::Serving;
+        reporter.board().status().phase = ProcessPhase::Serving;
         for round in 0..2_000 {
             for party in &parties {
                 reporter.board().status().party(party).connected = false;

@@ -27,7 +27,7 @@ use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
 
 use crate::admission_log::AdmissionLog;
-use crate::outbox::{MOST_FRAMES, Waiting};
+use crate::outbox::{MOST_FRAMES, QueuedBytes};
 use crate::permissions::NotLetIn;
 
 /// Messages that may wait for one holder: frames of seven others, and who comes and goes.
@@ -39,18 +39,18 @@ const SESSION_BYTES: usize = 9;
 /// Kinds of frames: a handshake's two, and a sealed message.
 const KINDS: RangeInclusive<u8> = 1..=3;
 
-struct Place {
+struct ConnectedHolder {
     visit: u64,
     outbox: mpsc::Sender<FromRelay>,
-    waiting: Arc<Waiting>,
+    waiting: Arc<QueuedBytes>,
 }
 
 /// Who is there.
 #[derive(Default)]
-struct Places {
+struct ConnectedHolders {
     /// Visits so far, which number them.
     visits: u64,
-    holders: BTreeMap<PartyName, Place>,
+    holders: BTreeMap<PartyName, ConnectedHolder>,
     /// Holders that have given up since they were there last.
     gave_up: BTreeSet<PartyName>,
     /// Holders that were refused since they were there last.
@@ -59,7 +59,7 @@ struct Places {
     heard_of: BTreeSet<PartyName>,
 }
 
-impl Places {
+impl ConnectedHolders {
     /// Tells all who are there that `holder` will not come as it is.
     fn tell_absence(&self, holder: &PartyName, refused: bool) {
         for place in self.holders.values() {
@@ -71,7 +71,7 @@ impl Places {
 /// The relay's state.
 pub struct RelayHub {
     settings: AlignmentSettings,
-    places: Mutex<Places>,
+    places: Mutex<ConnectedHolders>,
     /// Lines about holders that come and go.
     lines: QuietLogs,
 }
@@ -92,11 +92,11 @@ impl NotAdmitted {
 }
 
 /// A holder's stay, from its greeting until it leaves or another comes under its name.
-struct Visit {
+struct HolderSession {
     name: PartyName,
     number: u64,
     messages: mpsc::Receiver<FromRelay>,
-    waiting: Arc<Waiting>,
+    waiting: Arc<QueuedBytes>,
 }
 
 impl RelayHub {
@@ -105,14 +105,14 @@ impl RelayHub {
         Arc::new(Self { settings, places: Mutex::default(), lines: QuietLogs::default() })
     }
 
-    fn places(&self) -> MutexGuard<'_, Places> {
+    fn places(&self) -> MutexGuard<'_, ConnectedHolders> {
         // A panic while the lock was held cannot leave a place half taken.
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes a holder in, in the place of an earlier visit under its name: that one's process has died, or its key
     /// will not fit.
-    fn enter(&self, name: &PartyName) -> Visit {
+    fn enter(&self, name: &PartyName) -> HolderSession {
         let (outbox, messages) = mpsc::channel(WAITING_MESSAGES);
         let mut places = self.places();
         places.visits += 1;
@@ -131,12 +131,14 @@ impl RelayHub {
                 let _ = outbox.try_send(FromRelay::Absence { holder: holder.clone(), refused });
             }
         }
-        let waiting = Arc::<Waiting>::default();
-        places.holders.insert(name.clone(), Place { visit: number, outbox, waiting: Arc::clone(&waiting) });
+        let waiting = Arc::<QueuedBytes>::default();
+        places
+            .holders
+            .insert(name.clone(), ConnectedHolder { visit: number, outbox, waiting: Arc::clone(&waiting) });
         if let Some(more) = self.may_write(name) {
             info!(holder = %name, "has connected{more}");
         }
-        Visit { name: name.clone(), number, messages, waiting }
+        HolderSession { name: name.clone(), number, messages, waiting }
     }
 
     /// Whether a line about `name` may be written now: what to put behind it.
@@ -339,7 +341,7 @@ async fn receive(
     if let Some(allowance) = stream.allowance() {
         allowance.accept(FRAME_BYTES);
     }
-    let Visit { name, number, messages, waiting } = hub.enter(&name);
+    let HolderSession { name, number, messages, waiting } = hub.enter(&name);
     let (outgoing, mut incoming) = stream.split();
     tokio::spawn(forward(messages, waiting, outgoing));
     if let Err(error) = pass_frames(&hub, &name, number, &mut incoming).await {
@@ -395,7 +397,7 @@ async fn pass_frames(
 /// Sends a holder what waits for it, until its visit is over.
 async fn forward(
     mut messages: mpsc::Receiver<FromRelay>,
-    waiting: Arc<Waiting>,
+    waiting: Arc<QueuedBytes>,
     outgoing: Outgoing<FromRelay>,
 ) {
     while let Some(message) = messages.recv().await {
@@ -410,21 +412,21 @@ async fn forward(
 }
 
 /// The end of a holder in the relay's own process: the label holder takes part as one.
-pub struct Inside<'a> {
+pub struct LocalHolder<'a> {
     hub: Arc<RelayHub>,
     runtime: &'a Runtime,
-    visit: Visit,
+    visit: HolderSession,
     stop: Stop,
 }
 
-impl<'a> Inside<'a> {
+impl<'a> LocalHolder<'a> {
     /// Takes the place of `name`.
     pub fn enter(hub: &Arc<RelayHub>, name: &PartyName, runtime: &'a Runtime) -> Self {
         Self { hub: Arc::clone(hub), runtime, visit: hub.enter(name), stop: Stop::listen() }
     }
 }
 
-impl Relay for Inside<'_> {
+impl Relay for LocalHolder<'_> {
     fn receive(&mut self, wait: Duration) -> Result<Option<Event>, RelayError> {
         loop {
             let (messages, stop) = (&mut self.visit.messages, &mut self.stop);
@@ -463,7 +465,7 @@ impl Relay for Inside<'_> {
     }
 }
 
-impl Drop for Inside<'_> {
+impl Drop for LocalHolder<'_> {
     fn drop(&mut self) {
         self.hub.leave(&self.visit.name, self.visit.number);
     }

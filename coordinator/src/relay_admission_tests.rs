@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use hashvfl_audit::{AuditConfig, AuditTrail, Chain, Service, Side};
+use hashvfl_audit::{AuditConfig, AuditTrail, LogChain, Service, Side};
 use hashvfl_core::protocol::message::PROTOCOL_VERSION;
 use hashvfl_core::{Address, RunId};
 use hashvfl_identity::{
-    Acceptor, Authority, Connector, Identity, IdentityConfig, IdentityFiles, Places, issue,
+    Acceptor, Authority, Connector, Identity, IdentityConfig, IdentityFiles, IdentityPaths, issue,
 };
 use hashvfl_monitor::{Board, BoardConfig, Status};
 use hashvfl_transport::dial::{AlignmentStream as HolderStream, Dialer};
-use hashvfl_transport::limits::Limits;
+use hashvfl_transport::limits::ListenLimits;
 use hashvfl_transport::listen::{Listener, alignment};
 
 use super::*;
@@ -46,7 +46,7 @@ fn enrol_all(folder: &Path) {
     let mut authority = Authority::create(&folder.join("authority"), &name("shop")).unwrap();
     for who in ["coordinator/shop", "party/bank", "party/telecom", "client/desk"] {
         let who: Identity = who.parse().unwrap();
-        issue(&mut authority, &Places::in_folder(&folder.join(who.name.as_str())), &who, 30).unwrap();
+        issue(&mut authority, &IdentityPaths::in_folder(&folder.join(who.name.as_str())), &who, 30).unwrap();
     }
 }
 
@@ -94,7 +94,7 @@ async fn a_holder_enrols_under_the_name_of_its_certificate_alone_and_others_are_
     let status = Status::new("coordinator", RunId::new("spring").unwrap());
     let board = Arc::new(Board::open(BoardConfig::default(), status).unwrap());
     let (hub, admissions) = (RelayHub::new(settings(100)), admission_log(folder, &board));
-    let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), Limits::default()).await.unwrap();
+    let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), ListenLimits::default()).await.unwrap();
     let acceptor = Acceptor::new(files(folder, "shop"), identity::parties(&settings(100).holders));
     let account = Arc::new(HolderAccount { hub: Arc::clone(&hub), admissions: Arc::clone(&admissions) });
     let listener = listener.secured(acceptor).accounted(account);
@@ -121,8 +121,8 @@ async fn a_holder_enrols_under_the_name_of_its_certificate_alone_and_others_are_
 
     let expected = ["not-expected", "other-name", "other-settings"].map(|why| (why.to_string(), 1));
     assert_eq!(board.status().refusals, BTreeMap::from(expected));
-    let log = Chain::read(&folder.join("ledger.audit/log.jsonl")).unwrap();
-    let told: Vec<String> = log.entries.iter().skip(1).map(hashvfl_audit::Entry::describe).collect();
+    let log = LogChain::read(&folder.join("ledger.audit/log.jsonl")).unwrap();
+    let told: Vec<String> = log.entries.iter().skip(1).map(hashvfl_audit::LogEntry::describe).collect();
     assert_eq!(
         told,
         [

@@ -36,7 +36,7 @@ fn any_move() -> impl Strategy<Value = Move> {
 
 /// A visit, and the frames that should have come to it.
 struct Guest {
-    visit: Visit,
+    visit: HolderSession,
     here: bool,
     due: Vec<(PartyName, Vec<u8>)>,
 }
@@ -117,7 +117,7 @@ proptest! {
 }
 
 /// What a visitor has been told of other holders.
-fn told(visit: &mut Visit) -> Vec<String> {
+fn told(visit: &mut HolderSession) -> Vec<String> {
     let mut told = Vec::new();
     while let Ok(message) = visit.messages.try_recv() {
         told.push(match message {
@@ -151,7 +151,7 @@ fn whoever_comes_after_a_refusal_hears_of_it_until_that_holder_is_let_in() {
 fn a_holder_that_sends_without_end_is_dropped_and_crowds_out_no_other() {
     let (hub, [bank, telecom, shop]) = (hub(), [0, 1, 2].map(name));
     let [sender, honest, mut reader] = [&bank, &telecom, &shop].map(|name| hub.enter(name));
-    let pass = |from: &Visit, bytes: usize| {
+    let pass = |from: &HolderSession, bytes: usize| {
         let envelope = Envelope { holder: shop.clone(), sealed: vec![3; bytes] };
         hub.pass(&from.name, from.number, envelope)
     };

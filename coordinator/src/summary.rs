@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 
 use hashvfl_core::{Part, PartyName, Plan, RunId};
-use hashvfl_detectors::screening::Action;
+use hashvfl_detectors::screening::ScreeningAction;
 use hashvfl_learning::metrics::Balance;
 use hashvfl_learning::top::evaluation::Evaluation;
-use hashvfl_learning::training::{EpochReport, Released};
+use hashvfl_learning::training::{EpochReport, ReleasedBits};
 use hashvfl_monitor::FinishedRun;
 use serde::{Deserialize, Serialize};
 
@@ -49,12 +49,12 @@ pub struct Summary {
     pub without: BTreeMap<PartyName, Evaluation>,
     /// Flags of abnormal inputs on test records; absent where the run has no detectors.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub flags: Option<Flags>,
+    pub flags: Option<FlagSummary>,
     /// What screening of training records found, each time; empty where it is off.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
-    pub screening: Vec<Screening>,
+    pub screening: Vec<ScreeningSummary>,
     /// Bits that each party released of a record, by group of records.
-    pub bits_released_per_record: Released,
+    pub bits_released_per_record: ReleasedBits,
     /// Balance of each party's bits on test records.
     pub balance: BTreeMap<PartyName, Balance>,
     /// Bytes between the coordinator and all parties.
@@ -65,7 +65,7 @@ pub struct Summary {
 
 /// Flags of abnormal inputs, as far as the run could tell.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Flags {
+pub struct FlagSummary {
     /// The level: of records exchangeable with the calibration records, at most this fraction is flagged on average.
     pub level: f64,
     /// Calibration records; none of them fitted a model or a detector.
@@ -83,11 +83,11 @@ pub struct Flags {
 
 /// What screening of training records found at one time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Screening {
+pub struct ScreeningSummary {
     /// Behind what it took place: `epoch N`, or `freeze`.
     pub after: String,
     /// What was done with flagged records.
-    pub action: Action,
+    pub action: ScreeningAction,
     /// A record is flagged where its p-value is this or less.
     pub level: f64,
     /// Training records that were judged.
@@ -195,13 +195,13 @@ mod tests {
         let before = serde_json::json!({
             "level": 0.01, "calibration": 99, "judged": 80, "flagged_share": 0.025, "interval_99": [0.0, 0.1],
         });
-        let flags: Flags = serde_json::from_value(before).unwrap();
+        let flags: FlagSummary = serde_json::from_value(before).unwrap();
         let today = serde_json::to_value(&flags).unwrap();
         assert_eq!((&today["flagged_fraction"], today.get("flagged_share")), (&0.025.into(), None));
         let before = serde_json::json!({
             "after": "freeze", "action": "report", "level": 0.1, "judged": 10, "flagged": 1, "weight_share": 0.75,
         });
-        let screening: Screening = serde_json::from_value(before).unwrap();
+        let screening: ScreeningSummary = serde_json::from_value(before).unwrap();
         let today = serde_json::to_value(&screening).unwrap();
         assert_eq!((&today["mean_weight"], today.get("weight_share")), (&0.75.into(), None));
     }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use hashvfl_alignment::curve::{POINT_BYTES, Secret};
 use hashvfl_alignment::identity::SecretKey;
 use hashvfl_alignment::{
-    AlignmentError, AlignmentSettings, Case, Event, Folder, Holder, HolderLimits, Load, Message, Outcome,
-    Peer, Pin, Received, Relay, RelayError, Route, Spool, Unicode,
+    AlignmentError, AlignmentResult, AlignmentSettings, Case, Event, Folder, Holder, HolderLimits, Load,
+    Message, Peer, Pin, Received, Relay, RelayError, Route, Spool, Unicode,
 };
 use hashvfl_core::{PartyName, RunId};
 use tempfile::TempDir;
@@ -139,7 +139,7 @@ impl Home {
     }
 
     /// An alignment of the bank with a shop that sends what `script` says, piece by piece.
-    fn align(&self, script: &[u8]) -> Result<Outcome, AlignmentError> {
+    fn align(&self, script: &[u8]) -> Result<AlignmentResult, AlignmentError> {
         let place = tempfile::tempdir().expect("a temporary folder");
         let folder = Folder::open(place.path(), &self.settings)?;
         let mut spool = Spool::new(&folder, &self.settings, MEMORY_BYTES)?;

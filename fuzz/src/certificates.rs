@@ -10,8 +10,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hashvfl_core::PartyName;
 use hashvfl_identity::{
-    Authority, Identity, IdentityConfig, IdentityFiles, PeerIdentity, Permitted, Places, Refusal, Role,
-    Trust, Usage, issue,
+    Authority, Identity, IdentityConfig, IdentityFiles, IdentityPaths, PeerIdentity, PeerRefusal, Permitted,
+    Role, Trust, Usage, issue,
 };
 use rcgen::{KeyPair, SigningKey};
 use rustls::pki_types::pem::PemObject;
@@ -66,7 +66,7 @@ impl Home {
         let keep = folder.path().join("authority");
         let name = |name| PartyName::new(name).expect("a name");
         let mut authority = Authority::create(&keep, &name(AUTHORITY)).expect("an authority");
-        let places = Places::in_folder(&folder.path().join("bank"));
+        let places = IdentityPaths::in_folder(&folder.path().join("bank"));
         let bank = Identity::new(Role::Party, name("bank"));
         issue(&mut authority, &places, &bank, 30).expect("a certificate");
         let mut config = IdentityConfig::in_folder(&places.folder);
@@ -113,7 +113,7 @@ impl Home {
     }
 
     /// What is said of whoever shows `chain`, on either side of a connection.
-    fn verdicts(&self, chain: &[CertificateDer<'_>]) -> Vec<Result<PeerIdentity, Refusal>> {
+    fn verdicts(&self, chain: &[CertificateDer<'_>]) -> Vec<Result<PeerIdentity, PeerRefusal>> {
         let permitted =
             Permitted::nobody().and_every(Role::Party).and_every(Role::Coordinator).and_every(Role::Client);
         let mut verdicts = Vec::new();
@@ -151,7 +151,7 @@ impl Home {
     }
 
     /// What is said of the bank where `list` is the revocation list; nothing where that cannot be read.
-    fn with_list(&self, list: &[u8]) -> Option<Result<PeerIdentity, Refusal>> {
+    fn with_list(&self, list: &[u8]) -> Option<Result<PeerIdentity, PeerRefusal>> {
         let trust = self.load(|config| config.revoked.get_or_insert_default(), list)?;
         let permitted = Permitted::nobody().and_every(Role::Party);
         Some(trust.verify(from_ref(&self.certificate), Usage::Dialling, &permitted, now()))

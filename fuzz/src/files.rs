@@ -3,11 +3,13 @@
 use std::fs;
 use std::path::Path;
 
-use hashvfl_audit::{Chain, KeptHead, Receipt, read_heads};
+use hashvfl_audit::{KeptHead, LogChain, Receipt, read_heads};
 use hashvfl_core::codes::stored::{CodeTable, StoredCodes};
 use hashvfl_core::records::run_records::RunRecords;
 use hashvfl_core::{Digest, ExcludedRecords, PackedCodes, PartyName, RunId};
-use hashvfl_identity::{Authority, Identity, Pins, Places, Role, SigningOptions, accept, request, verify};
+use hashvfl_identity::{
+    Authority, Identity, IdentityPaths, Pins, Role, SigningOptions, accept, request, verify,
+};
 use tempfile::TempDir;
 
 /// The first byte says which file the others are.
@@ -54,7 +56,7 @@ fn records(bytes: &[u8]) {
 
 /// A log, or a copy of it, as an officer reads it.
 fn log(path: &Path) {
-    let Ok(chain) = Chain::read(path) else { return };
+    let Ok(chain) = LogChain::read(path) else { return };
     assert!(chain.entries.iter().all(|entry| !entry.line().contains('\n')));
 }
 
@@ -73,7 +75,7 @@ fn signed(path: &Path) {
 struct Home {
     folder: TempDir,
     authority: Authority,
-    places: Places,
+    places: IdentityPaths,
 }
 
 impl Home {
@@ -81,7 +83,7 @@ impl Home {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let name = PartyName::new("shop").expect("a name");
         let authority = Authority::create(&folder.path().join("authority"), &name).expect("an authority");
-        let places = Places::in_folder(&folder.path().join("bank"));
+        let places = IdentityPaths::in_folder(&folder.path().join("bank"));
         let bank = Identity::new(Role::Party, PartyName::new("bank").expect("a name"));
         request(&places, &bank, false).expect("a request");
         Self { folder, authority, places }

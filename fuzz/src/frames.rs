@@ -11,7 +11,7 @@ use hashvfl_proto::WireMessage;
 use hashvfl_proto::v1;
 use hashvfl_transport::Duplex;
 use hashvfl_transport::dial::Dialer;
-use hashvfl_transport::limits::Limits;
+use hashvfl_transport::limits::ListenLimits;
 use hashvfl_transport::limits::clients::AnswerSize;
 use hashvfl_transport::listen::{self, Arrivals, Listener, Predictions, Rejection};
 use prost::Message;
@@ -80,7 +80,7 @@ pub fn is_for_a_dialler(kind: u8) -> bool {
 /// Sends bytes to a port with the service of this number.
 async fn to_port(service: usize, sent: &[u8], wait: Duration) {
     let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
-    let listener = Listener::bind(loopback, Limits::default()).await.expect("a port");
+    let listener = Listener::bind(loopback, ListenLimits::default()).await.expect("a port");
     let address = listener.address().expect("an address");
     match service {
         0 => {
@@ -287,7 +287,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_put_into_frames_reaches_a_coordinator() {
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
-        let listener = Listener::bind(loopback, Limits::default()).await.unwrap();
+        let listener = Listener::bind(loopback, ListenLimits::default()).await.unwrap();
         let address = listener.address().unwrap();
         let (mut arrivals, serving) = listen::training(listener);
         tokio::spawn(serving);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use hashvfl_core::PartyName;
 use hashvfl_identity::{
     AcceptError, Acceptor, Authority, ConnectError, Connector, Identity, IdentityConfig, IdentityFiles,
-    PeerIdentity, Permitted, Places, Role, SigningOptions, accept, request,
+    IdentityPaths, PeerIdentity, Permitted, Role, SigningOptions, accept, request,
 };
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -69,7 +69,7 @@ impl Home {
         let mut authority = Authority::create(&keep, &name("shop")).expect("an authority");
         let mut files = |role, who| {
             let (identity, home) = (Identity::new(role, name(who)), folder.path().join(who));
-            let places = Places::in_folder(&home);
+            let places = IdentityPaths::in_folder(&home);
             let requested = request(&places, &identity, false).expect("a request");
             let options = SigningOptions { days: 30, fingerprint: None, role: Some(role) };
             let (_, signed) = authority.sign(&requested.request, &options).expect("a certificate");

@@ -10,7 +10,7 @@ use hashvfl_cli::Unfinished;
 use hashvfl_core::RunId;
 use hashvfl_core::gradient_monitor::{BOUND, EARLIER_BOUND};
 use hashvfl_files::{read_checked, write_checked};
-use hashvfl_monitor::{Board, GradientMonitorStatus, Phase};
+use hashvfl_monitor::{Board, GradientMonitorStatus, ProcessPhase};
 use hashvfl_transport::stop::Stop;
 use serde::{Deserialize, Serialize};
 use tracing::{error, info};
@@ -123,7 +123,7 @@ pub fn wait_for_dismissal(alarm: anyhow::Error, config: &PartyConfig, board: &Bo
         thread::sleep(LOOK);
     }
     info!("the gradient alarm was dismissed");
-    board.status().phase = Phase::Starting;
+    board.status().phase = ProcessPhase::Starting;
     Ok(())
 }
 
@@ -137,7 +137,7 @@ fn show(config: &PartyConfig, board: &Board) {
     // Of a file that cannot be read the log tells.
     let seen = read(&config.state).ok().flatten().map_or(nothing, |kept| kept.seen);
     let mut status = board.status();
-    status.phase = Phase::Halted;
+    status.phase = ProcessPhase::Halted;
     status.gradient_monitor = Some(GradientMonitorStatus { alarm: true, ..seen });
 }
 

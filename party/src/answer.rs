@@ -10,10 +10,10 @@ use hashvfl_ledger::{AnswerName, EncoderIdentity, ReleaseDigest};
 use crate::detectors::AnomalyScorer;
 use crate::noise::AskedRecords;
 use crate::prepare::Prepared;
-use crate::releases::Releases;
+use crate::releases::ReleaseLedger;
 
 /// What leaves about some records.
-pub struct Answer {
+pub struct ReleasedAnswer {
     /// Their codes.
     pub codes: PackedCodes,
     /// Their p-values, where they are sent.
@@ -41,7 +41,7 @@ impl EncodedRecords {
     }
 }
 
-impl Releases {
+impl ReleaseLedger {
     /// What the frozen encoder of `prepared` answers, with p-values of `scorer`. It is charged, and kept where it is to be
     /// sent again as it is, before this returns.
     ///
@@ -52,13 +52,13 @@ impl Releases {
         prepared: &Prepared,
         asked: &AskedRecords,
         scorer: Option<&AnomalyScorer>,
-    ) -> anyhow::Result<Answer> {
+    ) -> anyhow::Result<ReleasedAnswer> {
         if self.keeps_answers() {
             return self.answer_from_kept(prepared, asked, scorer);
         }
         let EncodedRecords { values, p_values, .. } = EncodedRecords::of(prepared, scorer, asked.rows)?;
         let codes = PackedCodes::pack(&values, prepared.encoder.bits())?;
-        let answer = Answer { codes, p_values };
+        let answer = ReleasedAnswer { codes, p_values };
         let digest = |row| ReleaseDigest::of(&self.encoder, &answer.row_bytes(row));
         let digests: Vec<ReleaseDigest> = (0..asked.rows.len()).map(digest).collect();
         self.ledger.release(asked.rows, &self.encoder, &digests)?;
@@ -70,7 +70,7 @@ impl Releases {
         prepared: &Prepared,
         asked: &AskedRecords,
         scorer: Option<&AnomalyScorer>,
-    ) -> anyhow::Result<Answer> {
+    ) -> anyhow::Result<ReleasedAnswer> {
         let names = names(self, prepared, asked.rows)?;
         let mut answers = self.ledger.kept(asked.rows, &names)?;
         let fresh: Vec<usize> = (0..answers.len()).filter(|at| answers[*at].is_none()).collect();
@@ -82,24 +82,24 @@ impl Releases {
             let drawn = AskedRecords { rows: &rows, ..*asked };
             let draws = self.flip(prepared, &drawn, &columns, &mut values).unwrap_or_default();
             let codes = PackedCodes::pack(&values, prepared.encoder.bits())?;
-            let answer = Answer { codes, p_values };
+            let answer = ReleasedAnswer { codes, p_values };
             let kept = fresh.iter().zip(&draws).enumerate().map(|(row, (at, draw))| {
                 let bytes = answer.row_bytes(row);
                 let release = ReleaseDigest::of_draw(&self.encoder, draw, &bytes);
                 answers[*at] = Some(bytes.clone());
-                hashvfl_ledger::Answer { name: names[*at], release, bytes }
+                hashvfl_ledger::KeptAnswer { name: names[*at], release, bytes }
             });
             let kept = kept.collect();
             self.ledger.keep(&rows, &self.encoder, kept)?;
         }
         let answers: Vec<Vec<u8>> = answers.into_iter().flatten().collect();
-        Answer::of_rows(&answers, prepared.encoder.bits(), scorer.map(|scorer| scorer.grid().bits()))
+        ReleasedAnswer::of_rows(&answers, prepared.encoder.bits(), scorer.map(|scorer| scorer.grid().bits()))
             .context("answers that the ledger keeps")
     }
 }
 
 /// Which answers about `rows` are kept.
-pub fn are_kept(releases: &Releases, prepared: &Prepared, rows: &[u32]) -> anyhow::Result<Vec<bool>> {
+pub fn are_kept(releases: &ReleaseLedger, prepared: &Prepared, rows: &[u32]) -> anyhow::Result<Vec<bool>> {
     let mut kept = Vec::with_capacity(rows.len());
     for rows in rows.chunks(CHUNK_ROWS) {
         let names = names(releases, prepared, rows)?;
@@ -109,14 +109,14 @@ pub fn are_kept(releases: &Releases, prepared: &Prepared, rows: &[u32]) -> anyho
 }
 
 /// Names of what the frozen encoder is asked about `rows`.
-fn names(releases: &Releases, prepared: &Prepared, rows: &[u32]) -> Result<Vec<AnswerName>, TableError> {
+fn names(releases: &ReleaseLedger, prepared: &Prepared, rows: &[u32]) -> Result<Vec<AnswerName>, TableError> {
     let (salt, EncoderIdentity { digest, .. }) = (releases.ledger.salt(), &releases.encoder);
     let columns = prepared.columns.gather(rows)?;
     let columns = columns.chunks_exact(prepared.columns.cols().max(1));
     Ok(columns.map(|columns| AnswerName::of(&salt, digest, columns)).collect())
 }
 
-impl Answer {
+impl ReleasedAnswer {
     /// What leaves about a record, in whole bytes: its code, and its p-value.
     fn row_bytes(&self, row: usize) -> Vec<u8> {
         let mut bytes = self.codes.row_bytes(row);

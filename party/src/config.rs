@@ -12,11 +12,11 @@ use hashvfl_cli::encryption::EncryptionConfig;
 use hashvfl_core::p_value::Grid;
 use hashvfl_core::{Address, CodeForm, PartyName, RunId, RunSettings};
 use hashvfl_data::{ColumnsSource, Faulty, Missing, Preprocessing, Treatment, Types, Unseen};
-use hashvfl_files::check_places;
+use hashvfl_files::check_paths;
 use hashvfl_identity::{IdentityConfig, identity_or_plaintext};
 use hashvfl_learning::device::DeviceChoice;
 use hashvfl_learning::{EncoderConfig, Snapshot};
-use hashvfl_monitor::{Board, BoardConfig, MonitorAddress, Network, Status};
+use hashvfl_monitor::{AddressRange, Board, BoardConfig, MonitorAddress, Status};
 use serde::Deserialize;
 
 use crate::detectors::config::DetectorsConfig;
@@ -125,7 +125,7 @@ pub struct PartyConfig {
     pub monitor: Option<MonitorAddress>,
     /// Who may read it there beside this machine: addresses and networks; an address of TCP alone.
     #[serde(default)]
-    pub monitor_readers: Vec<Network>,
+    pub monitor_readers: Vec<AddressRange>,
     /// Limits of every wait.
     #[serde(default)]
     pub timeouts: Timeouts,
@@ -360,7 +360,7 @@ impl PartyConfig {
             .map_err(anyhow::Error::msg)?
             .map(|identity| identity.resolve(folder));
         config.run.check()?;
-        check_places(&config.places(folder))?;
+        check_paths(&config.places(folder))?;
         config.protect(folder)?;
         if let Some(alignment) = &mut config.alignment {
             alignment.resolve(folder);

@@ -2,7 +2,7 @@
 
 use hashvfl_core::protocol::party::PartyError;
 use hashvfl_core::protocol::serving_party::ServingPartyError;
-use hashvfl_core::text::Tellable;
+use hashvfl_core::text::PublicReason;
 use hashvfl_ledger::{AnswerLogError, LedgerError};
 use hashvfl_proto::WireError;
 use hashvfl_transport::StreamError;
@@ -19,7 +19,7 @@ fn told(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
     {
         return Some("its policy does not allow more of this run".to_string());
     }
-    let is_told = cause.is::<Tellable>()
+    let is_told = cause.is::<PublicReason>()
         || cause.is::<PartyError>()
         || cause.is::<ServingPartyError>()
         || cause.is::<StreamError>()
@@ -41,7 +41,8 @@ mod tests {
         let file = std::fs::read("/no/such/table.csv").context("cannot read /no/such/table.csv");
         assert_eq!(for_coordinator(&file.unwrap_err()), "it stopped; its own log says why");
         assert_eq!(for_coordinator(&anyhow!("line 3: \"x\"")), "it stopped; its own log says why");
-        let told = anyhow::Error::from(Tellable("gradients point everywhere alike".into())).context("step 3");
+        let told =
+            anyhow::Error::from(PublicReason("gradients point everywhere alike".into())).context("step 3");
         assert_eq!(for_coordinator(&told), "gradients point everywhere alike");
         let broken = anyhow::Error::from(PartyError::Refused("no".into()));
         assert_eq!(for_coordinator(&broken), broken.to_string());

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use anyhow::ensure;
 use hashvfl_core::random::{shuffle, stream};
 use hashvfl_core::{CodeForm, Part};
-use hashvfl_leakage::check::{CannotTell, FEWEST_RECORDS, Leakage, MOST_RECORDS, Released};
+use hashvfl_leakage::check::{CannotTell, FEWEST_RECORDS, Leakage, MOST_RECORDS, ReleasedValues};
 use hashvfl_leakage::regression::family::Effort;
 use hashvfl_learning::Snapshot;
 use hashvfl_ledger::{LeakageFound, Policy};
@@ -20,7 +20,7 @@ use tracing::{debug, info};
 
 use crate::config::PartyConfig;
 use crate::prepare::Prepared;
-use crate::releases::Releases;
+use crate::releases::ReleaseLedger;
 pub use frozen::FrozenModel;
 pub(crate) use kept::IS_KEPT;
 pub use kept::KeptReleases;
@@ -75,7 +75,7 @@ impl LeakageCheck {
         &mut self,
         epoch: u32,
         prepared: &Prepared,
-        releases: &mut Releases,
+        releases: &mut ReleaseLedger,
     ) -> anyhow::Result<()> {
         let records = self.training.records();
         let next = prepared.encoder.encode_with_noise(self.training.columns.clone(), records, DRAWN[0]);
@@ -100,7 +100,7 @@ impl LeakageCheck {
         epoch: u32,
         batch: u32,
         prepared: &mut Prepared,
-        releases: &mut Releases,
+        releases: &mut ReleaseLedger,
     ) -> anyhow::Result<()> {
         if epoch >= FIRST_EPOCHS || !batch.is_power_of_two() {
             return Ok(());
@@ -128,7 +128,11 @@ impl LeakageCheck {
     ///
     /// # Errors
     /// As [`Self::before_epoch`].
-    pub fn before_validation(&mut self, prepared: &Prepared, releases: &mut Releases) -> anyhow::Result<()> {
+    pub fn before_validation(
+        &mut self,
+        prepared: &Prepared,
+        releases: &mut ReleaseLedger,
+    ) -> anyhow::Result<()> {
         let (form, epoch) = (self.form, self.training.sent.len());
         let Some(watched) = &mut self.validation else { return Ok(()) };
         let (records, columns) = (watched.records(), watched.columns.clone());
@@ -151,7 +155,7 @@ impl LeakageCheck {
     ///
     /// # Errors
     /// As [`Self::before_epoch`].
-    pub fn before_refit(&self, prepared: &Prepared, releases: &mut Releases) -> anyhow::Result<()> {
+    pub fn before_refit(&self, prepared: &Prepared, releases: &mut ReleaseLedger) -> anyhow::Result<()> {
         let frozen = FrozenModel { trained: prepared, scorer: None };
         let both =
             [(Some(&self.training), ""), (self.validation.as_ref(), " encoded like validation records")];
@@ -235,10 +239,10 @@ pub fn check_policy(
 
 fn hold_to_policy(
     what: &str,
-    released: &Released,
+    released: &ReleasedValues,
     effort: Effort,
     prepared: &Prepared,
-    releases: &mut Releases,
+    releases: &mut ReleaseLedger,
 ) -> anyhow::Result<()> {
     let found = Leakage::measure(released, effort, prepared.seed())?;
     let names = prepared.sources();

@@ -1,7 +1,9 @@
 //! Randomised response at work: each request's flips, drawn from all that decides what is sent.
 
 use anyhow::Context;
-use hashvfl_core::codes::randomised_response::{DrawName, Place, Request, Response, cost_in_words};
+use hashvfl_core::codes::randomised_response::{
+    DrawName, FlipRequest, RequestPlace, Response, cost_in_words,
+};
 use hashvfl_core::{CanonicalId, Digest};
 use tracing::info;
 
@@ -13,7 +15,7 @@ use crate::response_key;
 #[derive(Clone, Copy)]
 pub struct AskedRecords<'a> {
     /// Where the request has its place.
-    pub place: Place<'a>,
+    pub place: RequestPlace<'a>,
     /// Its rows; none for inputs that are no records.
     pub rows: &'a [u32],
 }
@@ -77,7 +79,7 @@ impl Noise {
     ) -> Vec<DrawName> {
         let encoder = self.frozen.unwrap_or_else(|| self.encoder(prepared));
         let ids: Vec<CanonicalId> = asked.rows.iter().map(|row| self.ids[*row as usize].clone()).collect();
-        let request = Request { encoder, place: asked.place, ids: &ids, columns };
+        let request = FlipRequest { encoder, place: asked.place, ids: &ids, columns };
         self.response.respond(&request, values, prepared.encoder.bits())
     }
 

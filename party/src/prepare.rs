@@ -7,7 +7,9 @@ use hashvfl_core::random::stream;
 use hashvfl_core::records::plan::CHUNK_ROWS;
 use hashvfl_core::text::{counted, records_on_lines};
 use hashvfl_core::{Digest, Part, Plan, RunSettings, TableIds};
-use hashvfl_data::{Columns, Embedded, Encoding, EncodingNotes, Faulty, Ranges, RecordStore, Treatment};
+use hashvfl_data::{
+    Embedded, EncodedColumns, Encoding, EncodingNotes, Faulty, Ranges, RecordStore, Treatment,
+};
 use hashvfl_learning::bottom::{BottomConfig, Categories, InputShape};
 use hashvfl_learning::device::{self, Opened};
 use hashvfl_learning::encoder::{CutLayer, Encoder};
@@ -27,7 +29,7 @@ pub struct Prepared {
     /// Digests of what the table holds of each record, in row order: they tell whether guessed columns are right.
     pub contents: Vec<Digest>,
     /// The columns, encoded.
-    pub columns: Columns,
+    pub columns: EncodedColumns,
     /// Channels, height and width, where the columns are an image.
     pub image: Option<[usize; 3]>,
     /// The plan.
@@ -82,7 +84,7 @@ impl Prepared {
         faulty: Faulty,
         plan: &dyn Fn(usize) -> anyhow::Result<Plan>,
     ) -> anyhow::Result<Self> {
-        let trained = Trained::take(model)?;
+        let trained = ModelMetadata::take(model)?;
         let settings = config.run.check_digest(&trained.settings);
         settings.with_context(|| format!("the model {}", config.model_path().display()))?;
         let types = trained.encoding.types(&config.types).context("[types]")?;
@@ -333,20 +335,20 @@ fn load(source: &Source, treatment: &Treatment) -> anyhow::Result<RecordStore> {
 }
 
 /// What encoded columns are to a model; those that hold positions among them.
-fn input(columns: &Columns, image: Option<[usize; 3]>, encoding: &Encoding) -> InputShape {
+fn input(columns: &EncodedColumns, image: Option<[usize; 3]>, encoding: &Encoding) -> InputShape {
     let embedded = encoding.embedded().into_iter();
     let categories = embedded.map(|Embedded { column, count, width }| Categories { column, count, width });
     InputShape { columns: columns.cols(), image, categories: categories.collect() }
 }
 
 /// What a model file holds beside the encoder.
-struct Trained {
+struct ModelMetadata {
     encoding: Encoding,
     settings: String,
     seed: u64,
 }
 
-impl Trained {
+impl ModelMetadata {
     fn take(model: &Snapshot) -> anyhow::Result<Self> {
         let text = |key: &str| model.text.get(key).ok_or_else(|| SnapshotError::Missing(key.to_string()));
         Ok(Self {

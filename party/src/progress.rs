@@ -4,18 +4,18 @@ use std::time::{Duration, Instant};
 
 use hashvfl_monitor::Board;
 
-use crate::releases::Releases;
+use crate::releases::ReleaseLedger;
 
 /// Least time between two lines.
 const EVERY: Duration = Duration::from_secs(60);
 
 /// When the last line was written.
 #[derive(Debug, Default)]
-pub struct Progress {
+pub struct ProgressThrottle {
     last: Option<Instant>,
 }
 
-impl Progress {
+impl ProgressThrottle {
     /// Whether it is time for a line: at first, and then once a minute at most.
     pub fn is_due(&mut self, now: Instant) -> bool {
         let due = self.last.is_none_or(|last| now.duration_since(last) >= EVERY);
@@ -43,7 +43,7 @@ struct LastLook {
 
 impl LedgerLook {
     /// Shows on `board` what is used up of the budget in `releases`, if it is time to look; where `now`, in any case.
-    pub fn show(&mut self, releases: &Releases, board: &Board, now: bool) {
+    pub fn show(&mut self, releases: &ReleaseLedger, board: &Board, now: bool) {
         let pause = |last: &LastLook| LOOK_EVERY.max(last.took * LOOK_SHARE);
         if !now && self.0.as_ref().is_some_and(|last| last.ended.elapsed() < pause(last)) {
             return;
@@ -61,7 +61,7 @@ mod tests {
 
     #[test]
     fn the_first_line_comes_at_once_and_others_once_a_minute() {
-        let (mut progress, start) = (Progress::default(), Instant::now());
+        let (mut progress, start) = (ProgressThrottle::default(), Instant::now());
         let due = [0, 1, 59, 60, 61, 119, 120, 500]
             .map(|after| progress.is_due(start + Duration::from_secs(after)));
         assert_eq!(due, [true, false, false, true, false, false, true, true]);

@@ -1,7 +1,7 @@
 //! What leaves this party, held against its policy and counted in its ledger.
 
 use anyhow::Context;
-use hashvfl_audit::{AuditTrail, Counted};
+use hashvfl_audit::{AuditTrail, LedgerTotals};
 use hashvfl_core::codes::randomised_response::{DrawName, cost_of_a_draw};
 use hashvfl_core::p_value::Grid;
 use hashvfl_core::records::plan::CHUNK_ROWS;
@@ -9,8 +9,8 @@ use hashvfl_core::settings::OnRefusal;
 use hashvfl_core::text::counted;
 use hashvfl_core::{Digest, ExcludedRecords, Gradient, PackedCodes, Part, Plan, RunId};
 use hashvfl_ledger::{
-    Cost, EncoderIdentity, Epsilon, Flow, FlowKind, LeakageFound, Ledger, LedgerError, Policy, RedbStore,
-    Refusal, Refused, ReleaseDigest, RowBlock, Terms, Volume,
+    Cost, EncoderIdentity, Epsilon, Flow, FlowKind, LeakageFound, Ledger, LedgerError, LedgerOptions, Policy,
+    PolicyRefusal, RedbStore, Refused, ReleaseDigest, RowBlock, Volume,
 };
 use hashvfl_monitor::{Budget, Spent};
 use tracing::warn;
@@ -83,7 +83,7 @@ fn smallest_answer(plan: &Plan) -> usize {
 }
 
 /// The party's ledger at work, the name of the encoder that it counts for, and its flips.
-pub struct Releases {
+pub struct ReleaseLedger {
     pub(crate) ledger: Ledger<RedbStore>,
     pub(crate) encoder: EncoderIdentity,
     pub(crate) noise: Option<Noise>,
@@ -92,7 +92,7 @@ pub struct Releases {
     context: Digest,
 }
 
-impl Releases {
+impl ReleaseLedger {
     /// Opens the ledger for a run over the records of `prepared`, or makes it. It is told, for good, which records the
     /// bottom model, its preprocessing and the party's detectors are fitted on: also those that the run goes on without,
     /// which have shaped the preprocessing, and also without randomised response, since a later run may have it.
@@ -163,7 +163,7 @@ impl Releases {
         // Before the ledger is made: without its key nothing can be sent.
         let noise = Noise::open(config, prepared)?;
         let store = RedbStore::open_or_create(&config.ledger)?;
-        let terms = Terms { policy, flows };
+        let terms = LedgerOptions { policy, flows };
         let ledger = Ledger::open(store, prepared.table_ids(), &prepared.contents, terms)?;
         let own = serde_json::to_vec(&config.encoder).context("the encoder's settings")?;
         let version = env!("CARGO_PKG_VERSION").as_bytes();
@@ -174,9 +174,9 @@ impl Releases {
     }
 
     /// What the ledger counts in all.
-    pub fn counted(&self) -> Counted {
+    pub fn counted(&self) -> LedgerTotals {
         let Volume { items, bits } = self.ledger.total();
-        Counted { items, bits }
+        LedgerTotals { items, bits }
     }
 
     /// Opens the audit trail beside the ledger, which must not be an older one than the trail knows.
@@ -289,7 +289,7 @@ impl Releases {
 
     /// Before p-values of `rows` are sent without codes, by `grid`: they are charged, without a finite epsilon, since they have
     /// no noise. Where the policy refuses them its words are returned: nothing may be sent then.
-    pub fn spend_p_values(&mut self, rows: &[u32], grid: Grid) -> anyhow::Result<Option<Refusal>> {
+    pub fn spend_p_values(&mut self, rows: &[u32], grid: Grid) -> anyhow::Result<Option<PolicyRefusal>> {
         match self.ledger.spend_apart(rows, Cost { bits: grid.bits() as u32, epsilon: None }) {
             Ok(()) => Ok(None),
             Err(LedgerError::Refused(refusal)) => Ok(Some(refusal)),

@@ -9,8 +9,7 @@ use hashvfl_data::Preprocessing;
 use hashvfl_learning::{EncoderConfig, TopConfig};
 use toml::{Table, Value};
 
-const PRESETS: [&str; 5] =
-    ["tabular", "tabular-short", "tabular-multiclass", "tabular-regression", "image"];
+const PRESETS: [&str; 5] = ["tabular", "tabular-short", "tabular-multiclass", "tabular-regression", "image"];
 
 /// Values by key and preset, as TOML writes them; a key's tables are joined by dots.
 type Values = BTreeMap<(String, &'static str), String>;

@@ -76,7 +76,10 @@ const ONCE: [&str; 11] = [
 ];
 
 /// Names that tell nothing: no type has them.
-const NEVER: [&str; 2] = ["Rows", "Kind"];
+const NEVER: [&str; 18] = [
+    "Absent", "Beside", "Ends", "Inside", "Kind", "Lacking", "Parting", "Place", "Places", "Refusal",
+    "Released", "Releases", "Rows", "Said", "Spot", "Terms", "Trained", "Wishes",
+];
 
 /// Sources as code alone.
 fn code() -> Vec<(PathBuf, String)> {

@@ -18,7 +18,7 @@ use hashvfl_learning::encoder::CutLayer;
 use hashvfl_learning::schedule::Rates;
 use hashvfl_learning::top::loss::Labels;
 use hashvfl_learning::{Encoder, EncoderConfig};
-use hashvfl_transport::limits::Limits;
+use hashvfl_transport::limits::ListenLimits;
 use hashvfl_transport::listen::{self, Arrivals, Listener, TrainingStream};
 use tokio::runtime::Runtime;
 
@@ -71,7 +71,7 @@ async fn hijack(
 /// A coordinator's port: who drives it, where it is, and the streams of parties that come.
 pub fn listening() -> (Runtime, String, Arrivals<TrainingStream>) {
     let runtime = Runtime::new().unwrap();
-    let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), Limits::default());
+    let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), ListenLimits::default());
     let listener = runtime.block_on(listener).unwrap();
     let address = listener.address().unwrap().to_string();
     let (arrivals, serving) = listen::training(listener);

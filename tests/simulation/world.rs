@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::task::{Context, Poll};
 
 use anyhow::bail;
-use hashvfl_coordinator::simulated::{Comer, Returned};
+use hashvfl_coordinator::simulated::{PresentParty, Returned};
 use hashvfl_core::PartyName;
 use hashvfl_core::protocol::exchange::Exchange;
 use hashvfl_core::protocol::message::{FromCoordinator, FromParty, SessionKey};
@@ -248,7 +248,7 @@ impl World {
     ///
     /// # Errors
     /// If one of them is not there.
-    pub fn greet(&mut self) -> anyhow::Result<Vec<Comer>> {
+    pub fn greet(&mut self) -> anyhow::Result<Vec<PresentParty>> {
         let mut comers = Vec::new();
         for (party, name) in PARTIES.into_iter().enumerate() {
             self.start(party);
@@ -269,7 +269,7 @@ impl World {
             let connection = &mut self.connections[party];
             connection.returns = connection.process.is_some().then_some(sender);
             let party = PartyName::new(PARTIES[party])?;
-            comers.push(Comer { party, excluded, head, checkpoints, stream, returns });
+            comers.push(PresentParty { party, excluded, head, checkpoints, stream, returns });
         }
         Ok(comers)
     }

@@ -63,7 +63,7 @@ impl Adversary {
 
 /// What left the victim of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Release {
+pub enum ObservedRelease {
     /// Nothing: the baseline.
     Nothing,
     /// One code, the last.
@@ -74,7 +74,7 @@ pub enum Release {
     EpochsAndLast(Epochs),
 }
 
-impl fmt::Display for Release {
+impl fmt::Display for ObservedRelease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Nothing => f.write_str("nothing"),
@@ -85,7 +85,7 @@ impl fmt::Display for Release {
     }
 }
 
-impl Release {
+impl ObservedRelease {
     /// Epochs whose codes it holds, where there are any.
     pub fn epochs(self) -> Option<Epochs> {
         match self {

@@ -42,7 +42,7 @@ impl Channel {
 
 /// How many codes of one record left.
 #[derive(Debug, Clone, Copy)]
-pub struct Releases {
+pub struct ReleaseCounts {
     /// Of a training record, in the run as it was.
     pub seen: u64,
     /// Of a training record at most, by the settings.
@@ -52,7 +52,7 @@ pub struct Releases {
 }
 
 /// The bounds on one code of a record, and on everything that a record of the cohort sent. `results` say what is known without codes.
-pub fn bounds(victim: &VictimContext, releases: Releases, results: &[AttackResult]) -> Vec<Bound> {
+pub fn bounds(victim: &VictimContext, releases: ReleaseCounts, results: &[AttackResult]) -> Vec<Bound> {
     let run = &victim.evidence.coordinator.run;
     let form = victim.code_form();
     let change = run.randomised_response.map_or(0.0, |epsilon| Response::change_probability(epsilon, form));
@@ -64,8 +64,8 @@ pub fn bounds(victim: &VictimContext, releases: Releases, results: &[AttackResul
 }
 
 /// Those on codes.
-fn of_codes(one: &Channel, releases: Releases) -> Vec<Bound> {
-    let Releases { seen, allowed, of_validation } = releases;
+fn of_codes(one: &Channel, releases: ReleaseCounts) -> Vec<Bound> {
+    let ReleaseCounts { seen, allowed, of_validation } = releases;
     let mut bounds = vec![capacity("one code", one, 1), leakage("one code", one, 1), identification(one)];
     let all = |releases: u64, change: f64| Channel {
         latents: one.latents * releases as f64,
@@ -338,7 +338,7 @@ mod tests {
     #[test]
     fn flips_bound_nothing_of_records_that_bottom_models_are_fitted_on() {
         let noisy = Channel { latents: 16.0, levels: 2.0, change: 0.3775 };
-        let releases = |seen, allowed| Releases { seen, allowed, of_validation: Some(seen) };
+        let releases = |seen, allowed| ReleaseCounts { seen, allowed, of_validation: Some(seen) };
         let bounds = of_codes(&noisy, releases(16, 16));
         let about =
             |who: &str| -> Vec<&Bound> { bounds.iter().filter(|bound| bound.about.contains(who)).collect() };
@@ -360,14 +360,14 @@ mod tests {
         assert!(!bounds[0].assumes.contains(OWN), "one code of a test record moves nothing");
         assert_eq!(of_codes(&plain, releases(1, 1)).len(), 3);
         // Validation records may send fewer.
-        let fewer = of_codes(&noisy, Releases { of_validation: Some(5), ..releases(16, 16) });
+        let fewer = of_codes(&noisy, ReleaseCounts { of_validation: Some(5), ..releases(16, 16) });
         assert!(fewer.iter().any(|bound| bound.about.contains("all 5 codes of a validation record")));
     }
 
     #[test]
     fn all_codes_that_the_settings_allow_are_counted_where_the_run_stopped_before() {
         let plain = Channel { latents: 16.0, levels: 2.0, change: 0.0 };
-        let bounds = of_codes(&plain, Releases { seen: 6, allowed: 30, of_validation: None });
+        let bounds = of_codes(&plain, ReleaseCounts { seen: 6, allowed: 30, of_validation: None });
         let bits = |releases: u64| {
             let of = bounds.iter().find(|bound| bound.releases == releases);
             of.unwrap_or_else(|| panic!("{bounds:?}")).says.clone()

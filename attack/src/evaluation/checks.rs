@@ -7,7 +7,7 @@ use hashvfl_leakage::metrics::error::squared_errors;
 use hashvfl_leakage::regression::column_means;
 use hashvfl_learning::Classifier;
 
-use crate::evaluation::adversary::{Adversary, Release};
+use crate::evaluation::adversary::{Adversary, ObservedRelease};
 use crate::evaluation::findings::Comparison;
 use crate::evaluation::grid::AdversaryGrid;
 use crate::evaluation::victim::{AttackSurface, Records, VictimContext};
@@ -38,9 +38,10 @@ pub fn shuffled(victim: &VictimContext, codes: &AttackSurface) -> anyhow::Result
     let surface = AttackSurface { observed: &observed, ..codes.clone() };
     // Records elsewhere keep their codes: an adversary that has them would learn from these.
     let test = Records { elsewhere: Vec::new(), ..victim.test.clone() };
-    let mut grid = AdversaryGrid::new(victim, &surface, &test, &[Release::OneCode]);
-    let cells = [Release::OneCode, Release::Nothing].map(|release| (Adversary::Stranger, release));
-    grid.outcome(Adversary::Stranger, Release::OneCode)?;
+    let mut grid = AdversaryGrid::new(victim, &surface, &test, &[ObservedRelease::OneCode]);
+    let cells =
+        [ObservedRelease::OneCode, ObservedRelease::Nothing].map(|release| (Adversary::Stranger, release));
+    grid.outcome(Adversary::Stranger, ObservedRelease::OneCode)?;
     let comparison = grid.compare(cells, "shuffled codes".into()).context("a cell was not filled")?;
     let gain = comparison.gain;
     Ok(Check {

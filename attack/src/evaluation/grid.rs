@@ -13,7 +13,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use crate::attacks::AttackId;
-use crate::evaluation::adversary::{Adversary, Release};
+use crate::evaluation::adversary::{Adversary, ObservedRelease};
 use crate::evaluation::context::{AttackContext, Attempt};
 use crate::evaluation::findings::{AttackOutcome, Comparison};
 use crate::evaluation::outputs::Outputs;
@@ -22,7 +22,7 @@ use crate::evaluation::victim::{AttackSurface, Records, VictimContext};
 use crate::evidence::knowledge::{Fact, Features, known};
 use crate::report::{Knowledge, Metric, Metrics, Victim};
 use hashvfl_leakage::metrics::proportion;
-use hashvfl_leakage::regression::ensemble::{Guesses, Mixture, paired};
+use hashvfl_leakage::regression::ensemble::{Guesses, StackingWeights, paired};
 use hashvfl_leakage::regression::family::{self, Candidate, Effort};
 use hashvfl_leakage::regression::folds::Folds;
 use hashvfl_leakage::regression::{Examples, column_means, draw_back, kinds};
@@ -60,13 +60,13 @@ pub struct AdversaryGrid<'a> {
     outputs: Outputs<'a>,
     adversaries: Vec<Adversary>,
     /// Rising: each says all that the one before says.
-    releases: Vec<Release>,
+    releases: Vec<ObservedRelease>,
     /// Auxiliary records that are divided into parts, of which the first ones judge.
     here: Vec<u32>,
     folds: Folds,
     /// Outputs of those that judge.
     truth: Vec<f32>,
-    cells: BTreeMap<(Adversary, Release), Rc<Guess>>,
+    cells: BTreeMap<(Adversary, ObservedRelease), Rc<Guess>>,
     parties: usize,
     effort: Effort,
     /// What else the adversary does or knows, and under which name it is reported.
@@ -74,7 +74,7 @@ pub struct AdversaryGrid<'a> {
     /// From 0 to 1: how far records that judge can be trusted.
     trust: f64,
     /// What adversaries make of the same cells that know less in another way.
-    given: BTreeMap<(Adversary, Release), Rc<Guess>>,
+    given: BTreeMap<(Adversary, ObservedRelease), Rc<Guess>>,
 }
 
 impl<'a> AdversaryGrid<'a> {
@@ -83,10 +83,10 @@ impl<'a> AdversaryGrid<'a> {
         victim: &'a VictimContext<'a>,
         surface: &AttackSurface<'a>,
         records: &'a Records,
-        releases: &[Release],
+        releases: &[ObservedRelease],
     ) -> Self {
         let context = victim.context(surface, records);
-        let releases = [&[Release::Nothing], releases].concat();
+        let releases = [&[ObservedRelease::Nothing], releases].concat();
         let here = divided(&context, releases[releases.len() - 1]);
         let folds = Folds::new(here.len());
         let outputs = Outputs::new(&context);
@@ -122,7 +122,7 @@ impl<'a> AdversaryGrid<'a> {
 
     /// The same, with what `other` has found from these releases, which is the same here: both are about the same victim, and what is
     /// seen of others is the same. Without effect where an adversary has other records or others are scored.
-    pub fn filled_from(self, other: &AdversaryGrid, releases: &[Release]) -> Self {
+    pub fn filled_from(self, other: &AdversaryGrid, releases: &[ObservedRelease]) -> Self {
         let (own, its) = (&self.context, &other.context);
         let is_same = self.here == other.here
             && [own.auxiliary, own.elsewhere, own.targets] == [its.auxiliary, its.elsewhere, its.targets];
@@ -140,7 +140,7 @@ impl<'a> AdversaryGrid<'a> {
     }
 
     /// What each adversary makes of a release.
-    pub fn row(&mut self, release: Release) -> anyhow::Result<Vec<AttackOutcome>> {
+    pub fn row(&mut self, release: ObservedRelease) -> anyhow::Result<Vec<AttackOutcome>> {
         let mut outcomes = Vec::new();
         for adversary in self.adversaries.clone() {
             outcomes.push(self.outcome(adversary, release)?);
@@ -149,12 +149,16 @@ impl<'a> AdversaryGrid<'a> {
     }
 
     /// The release that says most.
-    pub fn most(&self) -> Release {
+    pub fn most(&self) -> ObservedRelease {
         self.releases[self.releases.len() - 1]
     }
 
     /// One cell.
-    pub fn outcome(&mut self, adversary: Adversary, release: Release) -> anyhow::Result<AttackOutcome> {
+    pub fn outcome(
+        &mut self,
+        adversary: Adversary,
+        release: ObservedRelease,
+    ) -> anyhow::Result<AttackOutcome> {
         let guess = self.guess(adversary, release)?;
         let attempt = self.attempt(adversary, release, &guess);
         let columns = self.outputs.columns(&guess.on_targets);
@@ -170,7 +174,7 @@ impl<'a> AdversaryGrid<'a> {
     pub fn attribute_outcomes(
         &mut self,
         adversary: Adversary,
-        release: Release,
+        release: ObservedRelease,
         names: &[String],
     ) -> anyhow::Result<Vec<AttackOutcome>> {
         let guess = self.guess(adversary, release)?;
@@ -202,7 +206,7 @@ impl<'a> AdversaryGrid<'a> {
     pub fn columns(
         &mut self,
         adversary: Adversary,
-        release: Release,
+        release: ObservedRelease,
     ) -> anyhow::Result<(Vec<u32>, Vec<f32>, Vec<f32>)> {
         let guess = self.guess(adversary, release)?;
         let columns = |outputs: &[f32]| self.outputs.columns(outputs);
@@ -210,10 +214,10 @@ impl<'a> AdversaryGrid<'a> {
         Ok((judges, columns(&guess.on_judges), columns(&guess.on_targets)))
     }
 
-    fn attempt(&self, adversary: Adversary, release: Release, guess: &Guess) -> Attempt {
+    fn attempt(&self, adversary: Adversary, release: ObservedRelease, guess: &Guess) -> Attempt {
         let mut knowledge = known(&adversary.facts(self.parties));
         let attack = match (release, self.special) {
-            (Release::Nothing, _) => AttackId::NoCode,
+            (ObservedRelease::Nothing, _) => AttackId::NoCode,
             (_, None) => AttackId::ConditionalMean,
             (_, Some((attack, special))) => {
                 knowledge.extend(special);
@@ -229,12 +233,12 @@ impl<'a> AdversaryGrid<'a> {
     }
 
     /// The guess of a cell, which is made once.
-    fn guess(&mut self, adversary: Adversary, release: Release) -> anyhow::Result<Rc<Guess>> {
+    fn guess(&mut self, adversary: Adversary, release: ObservedRelease) -> anyhow::Result<Rc<Guess>> {
         if let Some(guess) = self.cells.get(&(adversary, release)) {
             return Ok(guess.clone());
         }
         let mut below: Vec<Rc<Guess>> = self.given.get(&(adversary, release)).cloned().into_iter().collect();
-        if release == Release::Nothing
+        if release == ObservedRelease::Nothing
             && let Some(same) = below.pop()
         {
             self.cells.insert((adversary, release), same.clone());
@@ -250,10 +254,10 @@ impl<'a> AdversaryGrid<'a> {
 
     /// What is known in a cell. Where that is all codes that the other parties sent, once with their last ones alone and once with
     /// all of them: from wide inputs a regression may learn less.
-    fn known(&self, adversary: Adversary, release: Release) -> Vec<Vec<Fact>> {
+    fn known(&self, adversary: Adversary, release: ObservedRelease) -> Vec<Vec<Fact>> {
         let facts = [adversary.facts(self.parties), release.facts()].concat();
         // Between nothing and what says most, cells have it from who knows less.
-        let ends = release == Release::Nothing || release == self.most();
+        let ends = release == ObservedRelease::Nothing || release == self.most();
         let others = facts.contains(&Fact::OtherCodes) && !self.context.sources.others.is_empty();
         let epochs = self.most().epochs().filter(|_| ends && others);
         let all = epochs.map(|epochs| [&facts[..], &[Fact::OtherEpochCodes(epochs)]].concat());
@@ -261,8 +265,12 @@ impl<'a> AdversaryGrid<'a> {
     }
 
     /// The cells that know less by one step.
-    fn neighbours(&self, adversary: Adversary, release: Release) -> Vec<(Adversary, Release)> {
-        let mut neighbours: Vec<(Adversary, Release)> =
+    fn neighbours(
+        &self,
+        adversary: Adversary,
+        release: ObservedRelease,
+    ) -> Vec<(Adversary, ObservedRelease)> {
+        let mut neighbours: Vec<(Adversary, ObservedRelease)> =
             adversary.weaker().map(|weaker| (weaker, release)).into_iter().collect();
         let place = self.releases.iter().position(|other| *other == release).unwrap_or(0);
         if place > 0 {
@@ -317,7 +325,7 @@ impl<'a> AdversaryGrid<'a> {
         known: &[Vec<Fact>],
         fitted: Vec<Fitted>,
         lists: &[Examples],
-        mixture: &Mixture,
+        mixture: &StackingWeights,
         on_targets: &mut [f32],
     ) -> anyhow::Result<()> {
         let targets = self.context.targets;
@@ -389,7 +397,7 @@ impl<'a> AdversaryGrid<'a> {
             }
         }
         for ((adversary, release), more) in &self.cells {
-            if *release != Release::Nothing
+            if *release != ObservedRelease::Nothing
                 && let Some(less) = self.given.get(&(*adversary, *release))
             {
                 let of = format!(
@@ -403,7 +411,7 @@ impl<'a> AdversaryGrid<'a> {
     }
 
     /// The first of two cells beside the other; nothing if one was not filled.
-    pub fn compare(&self, cells: [(Adversary, Release); 2], of: String) -> Option<Comparison> {
+    pub fn compare(&self, cells: [(Adversary, ObservedRelease); 2], of: String) -> Option<Comparison> {
         let [more, less] = cells.map(|cell| self.cells.get(&cell));
         Some(self.comparison(more?, less?, of))
     }
@@ -434,7 +442,7 @@ const FEWEST: usize = 100;
 
 /// Auxiliary records, which stand in a random order. Where these are few, others that the adversary owns stand behind them of
 /// which it saw as much of the release that says `most`: a handful of records cannot choose.
-fn divided(context: &AttackContext, most: Release) -> Vec<u32> {
+fn divided(context: &AttackContext, most: ObservedRelease) -> Vec<u32> {
     let mut records = context.auxiliary.to_vec();
     let mut facts = [vec![Fact::OtherCodes], most.facts()].concat();
     facts.extend(most.epochs().map(Fact::OtherEpochCodes));

@@ -32,9 +32,9 @@ use hashvfl_transcript::Recording;
 use crate::attacks;
 use crate::attacks::sweeps::epochs::everything_of;
 use crate::config::AttackConfig;
-use crate::evaluation::adversary::{Adversary, Release};
+use crate::evaluation::adversary::{Adversary, ObservedRelease};
 use crate::evaluation::attack::not_tried;
-use crate::evaluation::bounds::Releases;
+use crate::evaluation::bounds::ReleaseCounts;
 use crate::evaluation::findings::{AttackOutcome, Baseline, Findings};
 use crate::evaluation::grid::AdversaryGrid;
 use crate::evaluation::victim::{AttackSurface, Records, VictimContext};
@@ -43,7 +43,9 @@ use crate::evidence::knowledge::known;
 use crate::evidence::manifest::Manifest;
 use crate::evidence::observed::Observed;
 use crate::evidence::simulation::{RunVariant, Simulated, simulate};
-use crate::report::{AttackResult, Chart, CheckId, CutKind, Defence, Limits, Metric, Report, Sent, VERSION};
+use crate::report::{
+    AttackResult, Chart, CheckId, CutKind, Defence, Metric, PrivacyLimits, Report, Sent, VERSION,
+};
 
 /// What the run sent, and what it would have sent without hashing.
 pub struct Surfaces<'a> {
@@ -112,7 +114,7 @@ impl PrivacyEvaluation<'_> {
             let about =
                 Baseline { victim: &victim, knowledge: &knowledge, defence: &defence, reference: &reference };
             if !self.findings.has_baseline(&about) {
-                let baseline = grid.outcome(adversary, Release::Nothing)?;
+                let baseline = grid.outcome(adversary, ObservedRelease::Nothing)?;
                 self.findings.keep(baseline);
             }
         }
@@ -128,7 +130,7 @@ impl PrivacyEvaluation<'_> {
     /// As [`keep_grid`](Self::keep_grid).
     pub fn keep_attributes(&mut self, grid: &mut AdversaryGrid) -> anyhow::Result<()> {
         let (names, adversary) = (&self.victim.owner.sources, Adversary::strongest(self.victim));
-        for release in [Release::Nothing, grid.most()] {
+        for release in [ObservedRelease::Nothing, grid.most()] {
             for attacked in grid.attribute_outcomes(adversary, release, names)? {
                 let AttackResult { victim, knowledge, defence, .. } = &attacked.result;
                 let about = Baseline { victim, knowledge, defence, reference: &[] };
@@ -300,7 +302,7 @@ fn everything_sent(victim: &VictimContext, codes: &AttackSurface, records: &Reco
 fn report(recording: &Recording, evaluation: PrivacyEvaluation, floats_head: &str) -> Report {
     let PrivacyEvaluation { victim, surfaces, findings, not_tried, .. } = evaluation;
     let sent = |records: &Records| everything_sent(victim, &surfaces.codes, records);
-    let releases = Releases {
+    let releases = ReleaseCounts {
         seen: sent(&victim.training),
         allowed: allowed(&victim.evidence.coordinator.run),
         of_validation: victim.validation.as_ref().map(sent),
@@ -326,7 +328,7 @@ fn report(recording: &Recording, evaluation: PrivacyEvaluation, floats_head: &st
         utility_metric: format!("{} on test records", describe::task_metric(victim)),
         checks: findings.checks,
         limit: victim.config.max_explained,
-        limits: Limits {
+        limits: PrivacyLimits {
             explained_of: victim.config.max_explained_of.clone(),
             reidentified: victim.config.max_reidentified,
             labels: victim.config.max_labels,

@@ -6,7 +6,7 @@ use hashvfl_learning::training::backend::{Embedding, PartyBackend, SimulatedFloa
 use hashvfl_learning::training::saved::SavedTraining;
 use hashvfl_transcript::{RecordedBatches, RecordedKind, RecordedStep, Transcript};
 
-use crate::attacks::active::steering_server::{Steer, Waiting};
+use crate::attacks::active::steering_server::{PendingBatch, Steer};
 use crate::evidence::simulation::RunVariant;
 
 /// Something that can be recorded.
@@ -93,7 +93,7 @@ where
             let codes = batches[steer.victim()].to_floats();
             let expected = self.expected.map(|expected| expected(&self.parties, steer.victim()));
             let begins_cycle = rows.begins_cycle(self.settings);
-            steer.saw(Waiting { begins_cycle, rows: numbers.clone(), codes, expected });
+            steer.saw(PendingBatch { begins_cycle, rows: numbers.clone(), codes, expected });
         }
         self.waiting = match rows {
             RowSelection::Batch { epoch, .. } if self.gradients => Some((numbers, epoch)),

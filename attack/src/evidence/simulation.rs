@@ -18,7 +18,7 @@ use hashvfl_learning::encoder::{CutLayer, Encoder};
 use hashvfl_learning::schedule::Rates;
 use hashvfl_learning::training::in_process::{InProcessParties, InProcessParty, LocalResponse};
 use hashvfl_learning::training::{self, StepObserver, TrainingOptions};
-use hashvfl_transcript::{Header, Recording, SentValues, Transcript};
+use hashvfl_transcript::{Recording, SentValues, Transcript, TranscriptHeader};
 use rand::Rng;
 
 use crate::attacks::active::steering_server::Steer;
@@ -149,7 +149,7 @@ fn transcript(
     path: &Path,
 ) -> anyhow::Result<Transcript> {
     let run_id = evidence.coordinator.run_id.clone();
-    let header = Header::new(run_id, "coordinator", repeat.settings, sent, evidence.records);
+    let header = TranscriptHeader::new(run_id, "coordinator", repeat.settings, sent, evidence.records);
     Ok(Transcript::create(path, &header)?)
 }
 
@@ -208,7 +208,7 @@ fn run<'a, 'o, E: Recorded>(
     config.top.loss.consistency = repeat.consistency.unwrap_or(config.top.loss.consistency);
     let mut plan = recorder.plan.clone();
     let mut top = top_file::new(&config, evidence.labels.clone(), &plan, &Device::flex())?;
-    let silent = &mut |_: training::Progress| {};
+    let silent = &mut |_: training::TrainingProgress| {};
     let keep_last = repeat.keep_last;
     let options = TrainingOptions { observer, keep_last, ..TrainingOptions::of(&config.top) };
     let outcome = training::train(&mut recorder, settings, &mut plan, &mut top, options, silent)

@@ -15,7 +15,7 @@ use crate::attacks::inference::labels::{Classes, Insider, POOL, PartyView};
 use crate::evaluation::findings::AttackOutcome;
 use crate::evaluation::victim::{AttackSurface, VictimContext};
 use crate::evidence::observed::Observed;
-use crate::frontier::Reached;
+use crate::frontier::SkillGain;
 use crate::metrics::{area, label};
 use crate::report::{Estimate, Knowledge};
 
@@ -43,7 +43,7 @@ pub struct AsScore {
     pub label_of_gradients: Vec<LabelsOfEpoch>,
     /// Fraction of the variance of one code of a test record that a model explains which knows the prediction and all other
     /// parties' codes; without: these codes alone.
-    pub code_of_prediction: Reached,
+    pub code_of_prediction: SkillGain,
     /// The same of a model that knows the party's columns: a copy of the bottom model, learned from auxiliary records.
     pub copied: Estimate,
     /// Fraction of the variance of the columns of those records that one code explains whose codes are the most extreme: one
@@ -184,7 +184,7 @@ impl<'a> CodeModel<'a> {
     }
 }
 
-fn of_prediction(model: &CodeModel, surface: &AttackSurface, top: &Classifier) -> anyhow::Result<Reached> {
+fn of_prediction(model: &CodeModel, surface: &AttackSurface, top: &Classifier) -> anyhow::Result<SkillGain> {
     let (place, observed) = (model.victim.place, surface.observed);
     let with = model.errors(|records| {
         let mut blocks = codes_of_others(place, observed, records)?;
@@ -193,7 +193,7 @@ fn of_prediction(model: &CodeModel, surface: &AttackSurface, top: &Classifier) -
     })?;
     let without = model
         .errors(|records| Ok(side_by_side(&codes_of_others(place, observed, records)?, records.len())))?;
-    Ok(Reached {
+    Ok(SkillGain {
         with: ratio::skill(&with, &model.reference),
         without: ratio::skill(&without, &model.reference),
         added: ratio::skill_gain(&with, &without, &model.reference),

@@ -24,7 +24,7 @@ use serde::Serialize;
 use crate::attacks::inference::reidentification;
 use crate::attacks::sweeps::epochs::everything_of;
 use crate::config::AttackConfig;
-use crate::evaluation::adversary::{Adversary, Release};
+use crate::evaluation::adversary::{Adversary, ObservedRelease};
 use crate::evaluation::checks::never_falls;
 use crate::evaluation::findings::{AttackOutcome, Comparison};
 use crate::evaluation::grid::AdversaryGrid;
@@ -39,7 +39,7 @@ pub use as_score::{AsScore, LabelsOfEpoch};
 
 /// What the parties of a run send.
 #[derive(Debug, Clone)]
-pub struct Form {
+pub struct FrontierForm {
     /// For people.
     pub name: String,
     /// The settings of its run. Those that say which records are test and validation records are the same for all forms.
@@ -55,7 +55,7 @@ pub struct Form {
 
 /// What one adversary gets of records' columns: skill over the mean, from 0 to 1.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Reached {
+pub struct SkillGain {
     /// With what left.
     pub with: Estimate,
     /// Without it.
@@ -66,7 +66,7 @@ pub struct Reached {
 
 /// A figure with what left, and without it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Beside {
+pub struct PairedEstimate {
     /// With what left.
     pub with: Estimate,
     /// Without it.
@@ -96,23 +96,23 @@ pub struct Exposure {
     /// Records that are scored.
     pub target_rows: usize,
     /// Who knows nothing else.
-    pub stranger: Reached,
+    pub stranger: SkillGain,
     /// Who knows labels and its own organisation's columns as well.
-    pub strongest: Reached,
+    pub strongest: SkillGain,
     /// What who knows nothing else gets over the mean of each record's class, where labels are classes.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub over_class: Option<Beside>,
+    pub over_class: Option<PairedEstimate>,
     /// The error that is left to it on the 1 % of records that are reconstructed best, over what the mean leaves on an average one.
-    pub worst_hundredth: Beside,
+    pub worst_hundredth: PairedEstimate,
     /// The same of 5 %.
-    pub worst_twentieth: Beside,
+    pub worst_twentieth: PairedEstimate,
     /// The column that is given away most, of a table.
     pub most_exposed: Option<ExposedColumn>,
 }
 
 /// One form, trained and attacked.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Measured {
+pub struct MeasuredForm {
     /// The form.
     pub form: String,
     /// The task's metric on test records.
@@ -133,7 +133,7 @@ pub struct Measured {
     pub check: Check,
 }
 
-impl Measured {
+impl MeasuredForm {
     /// Everything that left of a training record; of an encode-once run, of one outside the cohort.
     pub fn of_training(&self) -> &Exposure {
         &self.exposures[1]
@@ -150,10 +150,10 @@ pub fn measure(
     coordinator: CoordinatorConfig,
     parties: Vec<PartyConfig>,
     config: &AttackConfig,
-    forms: &[Form],
+    forms: &[FrontierForm],
     folder: &Path,
-    tell: &mut dyn FnMut(&Measured),
-) -> anyhow::Result<Vec<Measured>> {
+    tell: &mut dyn FnMut(&MeasuredForm),
+) -> anyhow::Result<Vec<MeasuredForm>> {
     let evidence = Evidence::untrained(coordinator, parties)?;
     let victim = VictimContext::new(&evidence, config)?;
     let mut all = Vec::new();
@@ -165,7 +165,7 @@ pub fn measure(
     Ok(all)
 }
 
-fn attacked(victim: &VictimContext, form: &Form, folder: &Path) -> anyhow::Result<Measured> {
+fn attacked(victim: &VictimContext, form: &FrontierForm, folder: &Path) -> anyhow::Result<MeasuredForm> {
     let trained = trained(victim.evidence, form, &folder.join("transcript.parquet"))?;
     let latents = form.run.code_of(&victim.owner.config.name);
     let (sent, value_bits) = match form.cut {
@@ -195,7 +195,7 @@ fn attacked(victim: &VictimContext, form: &Form, folder: &Path) -> anyhow::Resul
     let context = victim.test_context(&surface);
     let candidates = &context.targets[..context.targets.len().min(reidentify::CANDIDATES)];
     let hits = reidentification::hits(&context, surface.encoders.get(victim.place).copied(), candidates)?;
-    Ok(Measured {
+    Ok(MeasuredForm {
         form: form.name.clone(),
         metric: trained.metric,
         bits: surface.observed.width(victim.place) as u64 * value_bits,
@@ -210,14 +210,15 @@ fn attacked(victim: &VictimContext, form: &Form, folder: &Path) -> anyhow::Resul
 /// The records that are attacked, and all that left of each.
 fn populations(
     victim: &VictimContext,
-    form: &Form,
+    form: &FrontierForm,
     surface: &AttackSurface,
-) -> anyhow::Result<Vec<(Records, Vec<Release>)>> {
-    let mut populations = vec![(victim.test.clone(), vec![Release::OneCode])];
+) -> anyhow::Result<Vec<(Records, Vec<ObservedRelease>)>> {
+    let mut populations = vec![(victim.test.clone(), vec![ObservedRelease::OneCode])];
     let mut trained = vec![victim.training.clone()];
     if form.run.encodes_once() {
         let outside = encoded_once(victim.evidence, &form.run)?;
-        populations.push((victim.records(Population::OutsideCohort, &outside)?, vec![Release::OneCode]));
+        populations
+            .push((victim.records(Population::OutsideCohort, &outside)?, vec![ObservedRelease::OneCode]));
         let plan = victim.evidence.plan_under(&form.run)?;
         trained = vec![victim.records(Population::Training, plan.part(Part::CohortTrain))?];
     } else if !victim.config.quick {
@@ -235,15 +236,16 @@ fn exposure(
     victim: &VictimContext,
     surface: &AttackSurface,
     records: &Records,
-    releases: &[Release],
+    releases: &[ObservedRelease],
     comparisons: &mut Vec<Comparison>,
 ) -> anyhow::Result<(Exposure, AttackOutcome)> {
     let mut grid = AdversaryGrid::new(victim, surface, records, releases);
     let most = grid.most();
     let mut reached = |adversary: Adversary| -> anyhow::Result<_> {
-        let (with, without) = (grid.outcome(adversary, most)?, grid.outcome(adversary, Release::Nothing)?);
+        let (with, without) =
+            (grid.outcome(adversary, most)?, grid.outcome(adversary, ObservedRelease::Nothing)?);
         let added = records.scorer.gain(&with.errors, &without.errors);
-        let reached = Reached { with: with.skill(), without: without.skill(), added };
+        let reached = SkillGain { with: with.skill(), without: without.skill(), added };
         Ok((reached, with, without))
     };
     let (stranger, outcome, without) = reached(Adversary::Stranger)?;
@@ -251,7 +253,7 @@ fn exposure(
     comparisons.extend(grid.comparisons());
     let beside = |metric: Metric| {
         let [with, without] = [&outcome, &without].map(|of| of.result.metrics.get(&metric).copied());
-        Some(Beside { with: with?, without: without? })
+        Some(PairedEstimate { with: with?, without: without? })
     };
     let left = |metric: Metric| beside(metric).with_context(|| format!("{metric} was not measured"));
     let exposed = records.scorer.best_column(outcome.guessed());

@@ -13,11 +13,11 @@ use hashvfl_learning::{Classifier, Encoder};
 use crate::evidence::Evidence;
 use crate::evidence::observed::{Observed, ObservedAt};
 use crate::evidence::simulation::{RunVariant, simulate};
-use crate::frontier::Form;
+use crate::frontier::FrontierForm;
 use crate::report::CutKind;
 
 /// A run that has ended.
-pub struct Trained {
+pub struct TrainedForm {
     /// What was sent.
     pub observed: Observed,
     /// The encoders that made it, in the order of the parties; none of floats at one bit each, whose bits none makes.
@@ -32,7 +32,7 @@ pub struct Trained {
 ///
 /// # Errors
 /// If the run fails, or its metric is undefined.
-pub fn trained(evidence: &Evidence, form: &Form, path: &Path) -> anyhow::Result<Trained> {
+pub fn trained(evidence: &Evidence, form: &FrontierForm, path: &Path) -> anyhow::Result<TrainedForm> {
     let one_bit = form.cut == CutKind::SimulatedQuantised;
     // The top model learns from floats, which at one bit each are something else: it is fitted again on bits of all records.
     let run = RunSettings { refit: form.run.refit || one_bit, ..form.run.clone() };
@@ -43,13 +43,13 @@ pub fn trained(evidence: &Evidence, form: &Form, path: &Path) -> anyhow::Result<
     fs::remove_file(path).with_context(|| format!("cannot remove {}", path.display()))?;
     if !one_bit {
         let (observed, encoders, metric) = (simulated.observed, simulated.encoders, simulated.utility);
-        return Ok(Trained { observed, encoders, top: Some(simulated.top), metric });
+        return Ok(TrainedForm { observed, encoders, top: Some(simulated.top), metric });
     }
     let run = run.of_floats();
     let plan = evidence.plan_under(&run)?;
     let observed = simulated.observed.quantised(plan.part(Part::Train));
     let metric = refitted(evidence, &run, &plan, &observed)?;
-    Ok(Trained { observed, encoders: Vec::new(), top: None, metric })
+    Ok(TrainedForm { observed, encoders: Vec::new(), top: None, metric })
 }
 
 /// The metric of a top model that has learned from what was seen of frozen encoders, and from nothing before.

@@ -8,7 +8,7 @@ use super::relate::strongest;
 use super::{Metric, Victim};
 
 /// One answer: what attacks that saw the same of a record reached.
-pub struct Answer<'a> {
+pub struct StrongestAttack<'a> {
     /// The strongest attack.
     pub best: &'a AttackResult,
     /// What it is ranked by.
@@ -23,7 +23,7 @@ pub struct Answer<'a> {
     pub floats: Option<(&'a AttackResult, Estimate)>,
 }
 
-impl Answer<'_> {
+impl StrongestAttack<'_> {
     /// What it is an answer to: whose columns, from what.
     pub fn about(&self) -> String {
         format!("{}, from {}", self.best.victim, self.seen())
@@ -53,7 +53,7 @@ impl Answer<'_> {
 }
 
 /// All answers.
-pub fn answers(report: &Report) -> Vec<Answer<'_>> {
+pub fn answers(report: &Report) -> Vec<StrongestAttack<'_>> {
     let own: Vec<&AttackResult> = report.results.iter().filter(|result| is_own(report, result)).collect();
     // Of many columns, the one to which codes add most speaks for all.
     let added = |r: &AttackResult| r.metrics.get(&Metric::Added).map_or(0.0, |added| added.value);
@@ -84,7 +84,7 @@ fn is_attribute(result: &AttackResult) -> bool {
     matches!(result.victim, Victim::Column { .. })
 }
 
-fn answer<'a>(report: &'a Report, attacks: Vec<&'a AttackResult>) -> Option<Answer<'a>> {
+fn answer<'a>(report: &'a Report, attacks: Vec<&'a AttackResult>) -> Option<StrongestAttack<'a>> {
     let best = strongest(attacks.iter().copied())?;
     let (metric, reached) = best.headline()?;
     let figure = |result: &'a AttackResult| Some((result, *result.metrics.get(&metric)?));
@@ -98,7 +98,7 @@ fn answer<'a>(report: &'a Report, attacks: Vec<&'a AttackResult>) -> Option<Answ
         _ => report.baseline_of(best),
     };
     let (baseline, floats) = (baseline.and_then(figure), strongest(floats).and_then(figure));
-    Some(Answer { best, metric, reached, attacks, baseline, floats })
+    Some(StrongestAttack { best, metric, reached, attacks, baseline, floats })
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The label holder's questions: what parties tell of labels that nobody sends them.
 
-use super::limits::Verdict;
+use super::limits::LimitVerdict;
 use super::model::{AttackResult, Report};
 use super::questions::{NOT_TRIED, Question};
 use super::relate::strongest;
@@ -40,8 +40,8 @@ fn of_labels(report: &Report, asked: &'static str, together: bool) -> Question {
             false => ("No figure: all scored records have one label.".to_string(), "nothing was scored"),
         };
         let verdict = match report.limits.labels {
-            Some(_) => Verdict::NotDecided(why.into()),
-            None => Verdict::NoLimit,
+            Some(_) => LimitVerdict::NotDecided(why.into()),
+            None => LimitVerdict::NoLimit,
         };
         return Question::new(asked, answer, &verdict);
     };

@@ -10,7 +10,7 @@ use super::{Metric, Victim};
 
 /// What the reader accepts beside [`Report::limit`], if it named anything.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
-pub struct Limits {
+pub struct PrivacyLimits {
     /// The fraction of the variance of single columns that may be told, by the column's name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub explained_of: BTreeMap<String, f64>,
@@ -24,7 +24,7 @@ pub struct Limits {
 
 /// Whether an answer is within the limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum LimitVerdict {
     /// No limit was named.
     NoLimit,
     /// Every attack stayed within every limit, with its whole interval.
@@ -35,7 +35,7 @@ pub enum Verdict {
     NotDecided(String),
 }
 
-impl Verdict {
+impl LimitVerdict {
     /// As the page colours it.
     pub fn within(&self) -> Option<bool> {
         match self {
@@ -74,7 +74,7 @@ struct Measured {
 
 impl Report {
     /// Whether attacks on columns and records stayed within the limits.
-    pub(super) fn judge_columns(&self, attacks: &[&AttackResult]) -> Verdict {
+    pub(super) fn judge_columns(&self, attacks: &[&AttackResult]) -> LimitVerdict {
         let on_columns = |result: &&AttackResult| matches!(result.victim, Victim::Columns { .. });
         let columns: Vec<&AttackResult> = attacks.iter().copied().filter(on_columns).collect();
         let mut measured = Vec::new();
@@ -99,26 +99,26 @@ impl Report {
     }
 
     /// Whether attacks on labels did.
-    pub(super) fn judge_labels(&self, attacks: &[&AttackResult]) -> Verdict {
-        let Some(limit) = self.limits.labels else { return Verdict::NoLimit };
+    pub(super) fn judge_labels(&self, attacks: &[&AttackResult]) -> LimitVerdict {
+        let Some(limit) = self.limits.labels else { return LimitVerdict::NoLimit };
         let metric = attacks.iter().find_map(|result| result.headline()).map_or(Metric::Auc, |found| found.0);
         let (key, worst) = ("max_labels".to_string(), worst_by(metric, attacks));
         let of = if metric == Metric::Auc { "as AUC of the labels" } else { "of the labels" };
         self.verdict(&[Measured { key, of: of.to_string(), metric, limit, worst }])
     }
 
-    fn verdict(&self, measured: &[Measured]) -> Verdict {
+    fn verdict(&self, measured: &[Measured]) -> LimitVerdict {
         if measured.is_empty() {
-            return Verdict::NoLimit;
+            return LimitVerdict::NoLimit;
         }
         let above: Vec<String> = measured.iter().filter_map(Measured::above).collect();
         if !above.is_empty() {
-            return Verdict::Above(above);
+            return LimitVerdict::Above(above);
         }
         if let Some(missing) = measured.iter().find(|measured| measured.worst.is_none()) {
-            return Verdict::NotDecided(format!("no attack was scored by what {} limits", missing.key));
+            return LimitVerdict::NotDecided(format!("no attack was scored by what {} limits", missing.key));
         }
-        self.undecided().map_or(Verdict::Within, |why| Verdict::NotDecided(why.to_string()))
+        self.undecided().map_or(LimitVerdict::Within, |why| LimitVerdict::NotDecided(why.to_string()))
     }
 
     /// Why figures within the limits do not show that nobody gets more; `None` if they do.
@@ -138,7 +138,7 @@ impl Report {
 
     /// Whether a limit was named for what is told of columns and of persons.
     pub(super) fn is_limited_for_columns(&self) -> bool {
-        let Limits { explained_of, reidentified, .. } = &self.limits;
+        let PrivacyLimits { explained_of, reidentified, .. } = &self.limits;
         self.limit.is_some() || !explained_of.is_empty() || reidentified.is_some()
     }
 

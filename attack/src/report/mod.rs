@@ -27,13 +27,13 @@ mod table;
 mod text;
 mod victim;
 
-pub use answers::{Answer, answers};
+pub use answers::{StrongestAttack, answers};
 pub use defence::{Change, Defence, Hijack, Sent};
 pub use exposed::ExposedNumber;
 pub use files::{ReportError, write};
 pub use knowledge::Knowledge;
 pub use label_questions::label_questions;
-pub use limits::Limits;
+pub use limits::PrivacyLimits;
 pub use metric::{Metric, Quantity};
 pub use model::*;
 pub use page::html;

@@ -6,7 +6,7 @@ use std::fmt;
 pub use hashvfl_leakage::metrics::Estimate;
 use serde::Serialize;
 
-use super::{Defence, Knowledge, Limits, Metric, Quantity, TargetRecords, Victim};
+use super::{Defence, Knowledge, Metric, PrivacyLimits, Quantity, TargetRecords, Victim};
 use crate::attacks::AttackId;
 
 /// Version of the format of `report.json`.
@@ -292,7 +292,7 @@ pub struct Report {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<f64>,
     /// What else the reader accepts.
-    pub limits: Limits,
+    pub limits: PrivacyLimits,
     /// Whether regressions were of the kinds in closed form alone, whose figures are lower.
     pub quick: bool,
     /// Whether columns are pixels, which are scored in one unit; those of a table are in standard deviations of the records of each

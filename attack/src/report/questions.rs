@@ -1,6 +1,6 @@
 //! The first screen: the questions that a reader decides by, each answered for the adversary that gets most.
 
-use super::limits::Verdict;
+use super::limits::LimitVerdict;
 use super::model::{AttackResult, Bound, CutKind, Report};
 use super::relate::strongest;
 use super::{Knowledge, Metric, Population, Victim};
@@ -25,7 +25,7 @@ pub struct Question {
 }
 
 impl Question {
-    pub(super) fn new(asked: &'static str, answer: String, verdict: &Verdict) -> Self {
+    pub(super) fn new(asked: &'static str, answer: String, verdict: &LimitVerdict) -> Self {
         let words = Some(verdict.words()).filter(|words| !words.is_empty());
         Self { asked, answer, beside: Vec::new(), within: verdict.within(), verdict: words, bound: None }
     }
@@ -79,8 +79,10 @@ fn question(report: &Report, asked: &'static str, fits: &dyn Fn(&AttackResult) -
     let (plain, granted) = (strongest_on_columns(&plain), strongest_on_columns(&granted));
     let Some(best) = plain.or(granted) else {
         let verdict = match verdict {
-            Verdict::NoLimit | Verdict::Above(_) => verdict,
-            Verdict::Within | Verdict::NotDecided(_) => Verdict::NotDecided("no attack was run".into()),
+            LimitVerdict::NoLimit | LimitVerdict::Above(_) => verdict,
+            LimitVerdict::Within | LimitVerdict::NotDecided(_) => {
+                LimitVerdict::NotDecided("no attack was run".into())
+            }
         };
         return Question::new(asked, NOT_TRIED.into(), &verdict);
     };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use hashvfl_core::PartyName;
 
 use super::model::*;
-use super::{Defence, Knowledge, Limits, Metric, Population, Sent, TargetRecords, Victim};
+use super::{Defence, Knowledge, Metric, Population, PrivacyLimits, Sent, TargetRecords, Victim};
 use crate::attacks::AttackId;
 
 /// The party whose columns are attacked.
@@ -203,7 +203,7 @@ pub fn sample() -> Report {
             check(CheckId::SameCodes, "16 of 16 bits are equal"),
         ],
         limit: None,
-        limits: Limits::default(),
+        limits: PrivacyLimits::default(),
         quick: false,
         pixels: true,
         positions: Vec::new(),

@@ -1,7 +1,7 @@
 //! The figures in plain sentences, for a reader who decides and does not compute.
 
 use super::Metric;
-use super::answers::{Answer, answers};
+use super::answers::{StrongestAttack, answers};
 use super::model::{AttackResult, CutKind, Estimate, Report, Spread};
 
 /// A sentence to remember, and what qualifies it.
@@ -42,8 +42,8 @@ pub fn doubtful(report: &Report) -> bool {
 }
 
 /// What attacks that saw the same of a record reached.
-fn statement(report: &Report, answer: &Answer) -> Statement {
-    let Answer { best, metric, reached, .. } = answer;
+fn statement(report: &Report, answer: &StrongestAttack) -> Statement {
+    let StrongestAttack { best, metric, reached, .. } = answer;
     let got = gets(*metric, *reached, &best.victim.to_string());
     let lead = format!("From {}, an attacker {got}. {}", answer.seen(), without(answer));
     let mut details = vec![strongest_of(answer)];
@@ -57,8 +57,8 @@ fn statement(report: &Report, answer: &Answer) -> Statement {
 }
 
 /// What the same adversary gets without the code, and what the code adds.
-fn without(answer: &Answer) -> String {
-    let Answer { best, metric, reached, .. } = answer;
+fn without(answer: &StrongestAttack) -> String {
+    let StrongestAttack { best, metric, reached, .. } = answer;
     let code = answer.without();
     let Some((_, base)) = answer.baseline else {
         return format!(
@@ -79,7 +79,7 @@ fn without(answer: &Answer) -> String {
     format!("Without the {code}: {}. The {code} {add} {added}.", metric.phrase(base))
 }
 
-fn strongest_of(answer: &Answer) -> String {
+fn strongest_of(answer: &StrongestAttack) -> String {
     let best = format!("{}, {}", answer.best.attack, answer.best.knowing());
     match answer.attacks.len() {
         1 => format!("The only attack that was run: {best}."),
@@ -90,7 +90,7 @@ fn strongest_of(answer: &Answer) -> String {
     }
 }
 
-fn knows_less(answer: &Answer) -> Option<String> {
+fn knows_less(answer: &StrongestAttack) -> Option<String> {
     let (base, _) = answer.baseline?;
     let known = base.known();
     // Of labels, what is left out are the gradients themselves.
@@ -102,7 +102,7 @@ fn knows_less(answer: &Answer) -> Option<String> {
     ))
 }
 
-fn floats(answer: &Answer) -> String {
+fn floats(answer: &StrongestAttack) -> String {
     match answer.floats {
         Some((floats, found)) => {
             let alike = floats.attack == answer.best.attack && floats.known() == answer.best.known();
@@ -119,7 +119,7 @@ fn floats(answer: &Answer) -> String {
     }
 }
 
-fn worst(answer: &Answer) -> Option<String> {
+fn worst(answer: &StrongestAttack) -> Option<String> {
     let (left, compared) = left_on(answer, Metric::Worst)?;
     let more = left_on(answer, Metric::WorstTwentieth);
     let more = more.map_or(String::new(), |(left, compared)| format!("; on 5 % it is {left} ({compared})"));
@@ -130,7 +130,7 @@ fn worst(answer: &Answer) -> Option<String> {
 }
 
 /// The error that is left on the records that are reconstructed best, and what it is compared with.
-fn left_on(answer: &Answer, metric: Metric) -> Option<(String, String)> {
+fn left_on(answer: &StrongestAttack, metric: Metric) -> Option<(String, String)> {
     let left = answer.best.metrics.get(&metric)?;
     let baseline = answer.baseline.and_then(|(base, _)| base.metrics.get(&metric));
     let compared = match baseline {

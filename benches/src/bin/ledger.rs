@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use hashvfl_core::{Digest, TableIds};
 use hashvfl_ledger::{
-    Cost, EncoderIdentity, Flow, FlowKind, Ledger, Policy, RedbStore, ReleaseDigest, Report, RowBlock, Terms,
+    Cost, EncoderIdentity, Flow, FlowKind, Ledger, LedgerOptions, LedgerReport, Policy, RedbStore,
+    ReleaseDigest, RowBlock,
 };
 
 const PASSES: u32 = 5;
@@ -21,7 +22,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let open = || -> Result<_, Box<dyn std::error::Error>> {
         let cost = Cost { bits: 64, epsilon: None };
         let policy = Policy { bits_per_record: Some(4096), ..Policy::default() };
-        let terms = Terms { policy, flows: vec![(Flow::new("spring", FlowKind::Codes), cost)] };
+        let terms = LedgerOptions { policy, flows: vec![(Flow::new("spring", FlowKind::Codes), cost)] };
         let table = TableIds { ids: &ids, key_columns: 1 };
         Ok(Ledger::open(RedbStore::open_or_create(&path)?, table, &[], terms)?)
     };
@@ -58,7 +59,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     timed("open, all accounts there", began);
     let store = RedbStore::open(&path)?;
     let began = Instant::now();
-    let report = Report::of(&store, &Policy::default())?;
+    let report = LedgerReport::of(&store, &Policy::default())?;
     timed("sum up", began);
     print!("{report}");
     if let Ok(status) = std::fs::read_to_string("/proc/self/status") {

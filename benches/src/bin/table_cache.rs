@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use hashvfl_core::random::{shuffle, stream};
-use hashvfl_data::{Columns, Preprocessing, RecordStore, Treatment};
+use hashvfl_data::{EncodedColumns, Preprocessing, RecordStore, Treatment};
 use hashvfl_testbed::dataset;
 use rand::Rng;
 
@@ -71,7 +71,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Records per second.
-fn gather(columns: &Columns, rows: u32) -> Result<f64, Box<dyn Error>> {
+fn gather(columns: &EncodedColumns, rows: u32) -> Result<f64, Box<dyn Error>> {
     let mut rng = stream(1, "batches", &[]);
     let mut order: Vec<u32> = (0..rows).collect();
     shuffle(&mut order, &mut rng);

@@ -23,9 +23,9 @@ use tracing::{info, warn};
 use crate::admission_log::AdmissionLog;
 use crate::config::CoordinatorConfig;
 use crate::identity;
-use crate::permissions::{self, Action};
+use crate::permissions::{self, PartyAction};
 use crate::progress::ProgressReporter;
-use crate::relay::{self, HolderAccount, Inside, RelayHub};
+use crate::relay::{self, HolderAccount, LocalHolder, RelayHub};
 
 /// Pause between looks at the relay.
 const TICK: Duration = Duration::from_millis(50);
@@ -95,11 +95,11 @@ pub fn run(config: &CoordinatorConfig, served: bool, json: bool) -> anyhow::Resu
     let audit = Arc::new(config.audit_trail()?);
     let parties: Vec<PartyName> =
         alignment.settings.holders.iter().filter(|holder| *holder != name).cloned().collect();
-    permissions::check_parties(config, &parties, Action::Align)?;
+    permissions::check_parties(config, &parties, PartyAction::Align)?;
     let reporter = ProgressReporter::new(json, config.board()?);
     let (holders, board) = (alignment.settings.holders.clone(), Arc::clone(reporter.board()));
     let admissions = AdmissionLog::new(Arc::clone(&audit), Service::Alignment, holders, board);
-    let rates = permissions::joins(config, Action::Align, Some(Arc::clone(&audit)))?;
+    let rates = permissions::joins(config, PartyAction::Align, Some(Arc::clone(&audit)))?;
     let admissions = Arc::new(admissions.limited(rates));
     let runtime = NetworkRuntime::on_a_thread()?;
     let hub = RelayHub::new(alignment.settings.clone());
@@ -122,7 +122,7 @@ pub fn run(config: &CoordinatorConfig, served: bool, json: bool) -> anyhow::Resu
     let owner = Owner { key_columns, read: &read, ledger, policy: &policy };
     let _traced = spans::alignment(config.run_id.as_str(), name.as_str()).entered();
     let mut bar = Bar::new();
-    let join = || Ok(Inside::enter(&hub, name, &runtime));
+    let join = || Ok(LocalHolder::enter(&hub, name, &runtime));
     let outcome = align(alignment, name, &owner, join, &mut |progress| bar.tell(progress));
     if outcome.as_ref().is_err_and(|error| alignment.concerns_others(error)) {
         hub.give_up(name);

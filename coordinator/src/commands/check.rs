@@ -14,7 +14,7 @@ use hashvfl_ledger::{Policy, RedbStore};
 use hashvfl_monitor::check_runs;
 
 use crate::config::CoordinatorConfig;
-use crate::permissions::{self, Action};
+use crate::permissions::{self, PartyAction};
 use crate::serving::RecordIndex;
 use crate::state::StateFolder;
 use crate::training::checkpoints::run_name;
@@ -46,7 +46,7 @@ pub fn check(config: &CoordinatorConfig, path: &Path) -> anyhow::Result<Checked>
     check_runs(&config.runs).with_context(|| format!("runs = {:?}", config.runs))?;
     // Whether somebody can listen where the process is to say how it is.
     drop(config.board()?);
-    permissions::check_parties(config, &config.run.parties, Action::Join)?;
+    permissions::check_parties(config, &config.run.parties, PartyAction::Join)?;
     let mut to_do = alignment(config, path)?;
     let Data { described, reading, gaps, name } = data(config)?;
     // Last of what ends the run: whoever checks a config again after it hears what is new.

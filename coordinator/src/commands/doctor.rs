@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::net::TcpListener;
 
 use hashvfl_audit::{Side, read_heads};
-use hashvfl_cli::doctor::{Bundle, Clock, DoctorArguments, Forecast, Place, Program};
+use hashvfl_cli::doctor::{Bundle, Clock, DoctorArguments, ExaminedPath, Forecast, Program};
 use hashvfl_core::Plan;
 use hashvfl_transport::monitor::ask_page;
 use serde_json::{Value, json};
@@ -39,11 +39,11 @@ pub fn run(arguments: &DoctorArguments) -> anyhow::Result<()> {
 
 fn look(config: &CoordinatorConfig, bundle: &mut Bundle) -> anyhow::Result<()> {
     let mut places = vec![
-        Place::written("state", &config.state),
-        Place::written("ledger", &config.ledger),
-        Place::written("audit trail", config.audit.folder()),
+        ExaminedPath::written("state", &config.state),
+        ExaminedPath::written("ledger", &config.ledger),
+        ExaminedPath::written("audit trail", config.audit.folder()),
     ];
-    places.extend(config.identity.as_ref().map(|identity| Place::read("key", &identity.key)));
+    places.extend(config.identity.as_ref().map(|identity| ExaminedPath::read("key", &identity.key)));
     bundle.add_places(&places, &forecast(config));
     bundle.add_audit(&config.audit);
     let (found, line) = heads(config);

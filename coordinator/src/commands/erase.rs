@@ -20,7 +20,7 @@ use crate::state::{StateFolder, read_codes};
 use crate::training::screening;
 
 /// Where one listed record is.
-struct Found {
+struct RecordMatch {
     id: String,
     trained: Option<RunRow>,
     /// Of each file of known codes that has it: which file, and the row there.
@@ -118,7 +118,7 @@ fn find(
     list: &Path,
     records: &RunRecords,
     known: &[KnownCodes],
-) -> anyhow::Result<Vec<Found>> {
+) -> anyhow::Result<Vec<RecordMatch>> {
     let trained_names = Names::read(config.order.as_deref())?;
     let served_names = Names::read(config.serve.order.as_deref().or(config.order.as_deref()))?;
     Ok(read_found(list, |id| {
@@ -127,12 +127,12 @@ fn find(
         let trained = records.row(agreed);
         let served: Vec<(usize, ServedRow)> = known.iter().enumerate().filter_map(in_file).collect();
         let nowhere = trained.is_none() && served.is_empty();
-        (!nowhere).then(|| Found { id: agreed.to_string(), trained, served })
+        (!nowhere).then(|| RecordMatch { id: agreed.to_string(), trained, served })
     })?)
 }
 
 /// Erases what is known of served records; how many codes that was.
-fn erase_known(known: &mut [KnownCodes], found: &[Found]) -> anyhow::Result<usize> {
+fn erase_known(known: &mut [KnownCodes], found: &[RecordMatch]) -> anyhow::Result<usize> {
     let mut erased = 0;
     for (file, known) in known.iter_mut().enumerate() {
         let here = found.iter().flat_map(|found| &found.served).filter(|(of, _)| *of == file);

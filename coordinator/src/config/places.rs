@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use hashvfl_cli::encryption::EncryptedPlaces;
-use hashvfl_files::{Place, Use};
+use hashvfl_files::{NamedPath, PathUse};
 use hashvfl_monitor::MonitorAddress;
 
 use super::CoordinatorConfig;
@@ -11,25 +11,29 @@ use crate::state::READABLE;
 
 impl CoordinatorConfig {
     /// All places that this config names, the config's own folder among them.
-    pub(super) fn places(&self, folder: &Path) -> Vec<Place> {
+    pub(super) fn places(&self, folder: &Path) -> Vec<NamedPath> {
         let mut places = vec![
-            Place::new("state", &self.state, Use::Own),
-            Place::new("ledger", &self.ledger, Use::Written),
-            Place::new("runs", &self.runs, Use::Written),
-            Place::new("this config", &folder.join("coordinator.toml"), Use::Read),
+            NamedPath::new("state", &self.state, PathUse::Own),
+            NamedPath::new("ledger", &self.ledger, PathUse::Written),
+            NamedPath::new("runs", &self.runs, PathUse::Written),
+            NamedPath::new("this config", &folder.join("coordinator.toml"), PathUse::Read),
         ];
-        places.extend(self.labels.files().iter().map(|file| Place::new("labels", file, Use::Read)));
+        places.extend(self.labels.files().iter().map(|file| NamedPath::new("labels", file, PathUse::Read)));
         let served = self.serve.records.iter().flat_map(|records| records.files());
-        places.extend(served.map(|file| Place::new("serve.records", file, Use::Read)));
-        places.extend(self.policy.iter().map(|file| Place::new("policy", &folder.join(file), Use::Read)));
-        places.extend(self.permissions.iter().map(|file| Place::new("permissions", file, Use::Read)));
-        places.extend(self.privacy_report.iter().map(|file| Place::new("privacy_report", file, Use::Read)));
+        places.extend(served.map(|file| NamedPath::new("serve.records", file, PathUse::Read)));
+        places.extend(
+            self.policy.iter().map(|file| NamedPath::new("policy", &folder.join(file), PathUse::Read)),
+        );
+        places.extend(self.permissions.iter().map(|file| NamedPath::new("permissions", file, PathUse::Read)));
+        places.extend(
+            self.privacy_report.iter().map(|file| NamedPath::new("privacy_report", file, PathUse::Read)),
+        );
         if let Some(alignment) = &self.alignment {
-            places.push(Place::new("alignment.folder", &folder.join(&alignment.folder), Use::Own));
-            places.push(Place::new("alignment.key", &folder.join(&alignment.key), Use::Read));
+            places.push(NamedPath::new("alignment.folder", &folder.join(&alignment.folder), PathUse::Own));
+            places.push(NamedPath::new("alignment.key", &folder.join(&alignment.key), PathUse::Read));
         }
         if let Some(socket) = self.monitor.as_ref().and_then(MonitorAddress::socket) {
-            places.push(Place::new("monitor", socket, Use::Written));
+            places.push(NamedPath::new("monitor", socket, PathUse::Written));
         }
         places
     }

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, ensure};
 use hashvfl_core::{Part, Plan};
-use hashvfl_detectors::screening::{Action, Screening};
+use hashvfl_detectors::screening::{ScreeningAction, ScreeningSettings};
 use serde::Deserialize;
 
 /// The `[screening]` table.
@@ -10,7 +10,7 @@ use serde::Deserialize;
 #[serde(deny_unknown_fields, default)]
 pub struct ScreeningConfig {
     /// What is done with a record that is flagged.
-    pub action: Action,
+    pub action: ScreeningAction,
     /// It is flagged where its p-value is this or less.
     pub level: f64,
     /// The number of folds; the records of one fold are judged by detectors of the others.
@@ -21,15 +21,15 @@ pub struct ScreeningConfig {
 
 impl Default for ScreeningConfig {
     fn default() -> Self {
-        let Screening { action, level, folds } = Screening::default();
+        let ScreeningSettings { action, level, folds } = ScreeningSettings::default();
         Self { action, level, folds, after_epochs: 3 }
     }
 }
 
 impl ScreeningConfig {
     /// What the detectors are told.
-    pub fn settings(&self) -> Screening {
-        Screening { action: self.action, level: self.level, folds: self.folds }
+    pub fn settings(&self) -> ScreeningSettings {
+        ScreeningSettings { action: self.action, level: self.level, folds: self.folds }
     }
 
     /// Checks every range for a run of so many epochs.

@@ -12,7 +12,8 @@ use hashvfl_detectors::calibration::evidence::{SentOfRows, combined_scores};
 use hashvfl_detectors::calibration::panel::Verdict;
 use hashvfl_detectors::calibration::tail::Tail;
 use hashvfl_detectors::{
-    BatchKind, Calibrated, Codes, Combination, CoordinatorDetector, DetectorError, Evidence, References, file,
+    BatchKind, Calibrated, CalibrationEvidence, Codes, Combination, CoordinatorDetector, DetectorError,
+    References, file,
 };
 use tracing::warn;
 
@@ -51,7 +52,7 @@ pub struct SentPValues {
 
 /// What detectors say of predicted records.
 #[derive(Debug, Default)]
-pub struct Flags {
+pub struct RequestFlags {
     /// One p-value per record; NaN where the codes of some party are missing.
     pub p_values: Vec<f32>,
     /// Whether the p-value is the level or less.
@@ -73,7 +74,7 @@ pub struct AnomalyScorer {
 
 /// What calibrates scores that are combined with parties' p-values.
 struct CombinedCalibration {
-    evidence: Evidence,
+    evidence: CalibrationEvidence,
     /// The scale of the coordinator's own scores.
     tail: Tail,
     /// Calibrations so far, by the parties whose p-values are in them: bit k stands for party k.
@@ -140,7 +141,7 @@ impl AnomalyScorer {
     ///
     /// # Errors
     /// If the records have other sizes than those that the detectors were fitted on.
-    pub fn judge(&self, predicted: Predicted<'_>) -> Result<Flags, DetectorError> {
+    pub fn judge(&self, predicted: Predicted<'_>) -> Result<RequestFlags, DetectorError> {
         let Predicted { client, rows: asked, codes, classes, features, p_values: parties, complete } =
             predicted;
         let rows = OwnedRows::new(codes, classes, features, self.width)?;
@@ -154,7 +155,7 @@ impl AnomalyScorer {
             _ => verdicts.iter().map(|verdict| verdict.p_value).collect(),
         };
         let mut of_batch = self.compare(&rows.codes, &complete)?.map(Vec::into_iter);
-        let mut flags = Flags::default();
+        let mut flags = RequestFlags::default();
         let mut drift = self.drift.lock().unwrap_or_else(PoisonError::into_inner);
         let mut monitor = drift.as_mut().map(|drift| drift.of(client)).transpose()?;
         for (row, complete) in complete.into_iter().enumerate() {

@@ -4,7 +4,9 @@ use anyhow::ensure;
 use hashvfl_core::{Part, Plan};
 use hashvfl_detectors::calibration::conformal::rows_needed;
 use hashvfl_detectors::calibration::split;
-use hashvfl_detectors::{BatchKind, Combination, CoordinatorKind, DetectorKind, DetectorSettings, Split};
+use hashvfl_detectors::{
+    BatchKind, CalibrationSplit, Combination, CoordinatorKind, DetectorKind, DetectorSettings,
+};
 use hashvfl_learning::top::loss::Labels;
 use serde::Deserialize;
 
@@ -97,7 +99,8 @@ pub fn resolution(config: &DetectorsConfig, plan: &Plan) -> Option<String> {
 /// What is to be said before a run that calibrates by class and has too few calibrating records of some classes for the level.
 pub fn silent_classes(config: &DetectorsConfig, plan: &Plan, labels: &Labels) -> Option<String> {
     let Labels::Classes { count, index } = labels else { return None };
-    let (calibrate, level) = (Split::of(plan.part(Part::Calibration)).calibrate, config.settings().level);
+    let (calibrate, level) =
+        (CalibrationSplit::of(plan.part(Part::Calibration)).calibrate, config.settings().level);
     if !config.per_class || calibrate.is_empty() {
         return None;
     }

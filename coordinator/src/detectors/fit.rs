@@ -6,8 +6,8 @@ use hashvfl_core::text::counted;
 use hashvfl_core::{PackedCodes, Part, Plan};
 use hashvfl_detectors::calibration::conformal::{flags_interval, rows_needed};
 use hashvfl_detectors::{
-    Calibrated, Codes, CoordinatorDetector, CoordinatorNormal, DetectorError, Evidence, References, Score,
-    Split,
+    Calibrated, CalibrationEvidence, CalibrationSplit, Codes, CoordinatorDetector, CoordinatorNormal,
+    DetectorError, References, Score,
 };
 use hashvfl_learning::Classifier;
 use tracing::warn;
@@ -23,7 +23,7 @@ pub struct Fitted {
     /// Codes that batches are compared with, where the config asks for that.
     pub references: Option<References>,
     /// What all sides said of calibration records, where parties said anything.
-    pub evidence: Option<Evidence>,
+    pub evidence: Option<CalibrationEvidence>,
 }
 
 /// What parties sent for detectors alone.
@@ -51,7 +51,7 @@ pub fn fit(
     if rows.is_empty() {
         return Ok(None);
     }
-    Split::of(rows)
+    CalibrationSplit::of(rows)
         .try_map(|rows| OwnedRows::of(classifier, gather, rows))
         .and_then(|records| fit_on(config, seed, classifier, records, from_parties))
         .map(Some)
@@ -62,13 +62,13 @@ fn fit_on(
     config: &DetectorsConfig,
     seed: u64,
     classifier: &Classifier,
-    records: Split<OwnedRows>,
+    records: CalibrationSplit<OwnedRows>,
     from_parties: FromParties<'_>,
 ) -> Result<Fitted, DetectorError> {
     let chunks =
         from_parties.synthetic.iter().map(|parts| Codes::join(parts)).collect::<Result<Vec<_>, _>>()?;
     let synthetic = Codes::stack(&chunks.iter().collect::<Vec<_>>())?;
-    let Split { fit, scale, calibrate } = records;
+    let CalibrationSplit { fit, scale, calibrate } = records;
     let normal =
         CoordinatorNormal { rows: fit.view()?, targets: classifier.targets(), synthetic: Some(&synthetic) };
     let detectors = config.settings().fit(
@@ -89,13 +89,13 @@ fn evidence(
     detectors: &Calibrated<CoordinatorDetector>,
     calibrate: &OwnedRows,
     parties: &[Option<PackedPValues>],
-) -> Result<Option<Evidence>, DetectorError> {
+) -> Result<Option<CalibrationEvidence>, DetectorError> {
     let Some(first) = parties.iter().flatten().next() else { return Ok(None) };
     let (count, tail) = (first.packed.rows(), detectors.tail()?);
     let scores = detectors.panel().score(&calibrate.view()?)?;
     let own: Vec<f64> = scores.iter().take(count).map(|score| tail.log_fraction(*score)).collect();
     let classes = config.per_class.then(|| calibrate.classes[..own.len()].to_vec());
-    Evidence::new(own, classes, parties).map(Some)
+    CalibrationEvidence::new(own, classes, parties).map(Some)
 }
 
 /// The flags that the test records `rows` get, with ties broken at random.
@@ -109,7 +109,7 @@ pub fn measure(
     classifier: &Classifier,
     gather: &dyn Fn(&[u32]) -> Vec<Vec<f32>>,
     rows: &[u32],
-) -> anyhow::Result<summary::Flags> {
+) -> anyhow::Result<summary::FlagSummary> {
     let level = config.level;
     let calibration = detectors.calibration().rows_for(level);
     let mut flagged = 0;
@@ -132,7 +132,7 @@ pub fn measure(
     // Nobody knows how many records of such classes there are.
     let low = if silent > 0 { 0 } else { low };
     let judged = rows.len();
-    Ok(summary::Flags {
+    Ok(summary::FlagSummary {
         level,
         calibration,
         judged,

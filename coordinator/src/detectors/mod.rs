@@ -7,6 +7,6 @@ mod config;
 mod fit;
 mod records;
 
-pub use anomaly_scorer::{AnomalyScorer, Flags, Predicted, SentPValues};
+pub use anomaly_scorer::{AnomalyScorer, Predicted, RequestFlags, SentPValues};
 pub use config::{DetectorsConfig, check, resolution, silent_classes};
 pub use fit::{Fitted, FromParties, fit, measure};

@@ -1,6 +1,6 @@
 //! Records as the coordinator's detectors see them.
 
-use hashvfl_detectors::{Codes, CoordinatorRows, DetectorError, Values};
+use hashvfl_detectors::{Codes, CoordinatorRows, DetectorError, MatrixView};
 use hashvfl_learning::Classifier;
 
 /// Records with what the top model makes of them.
@@ -58,6 +58,10 @@ impl OwnedRows {
     /// # Errors
     /// If a feature is not finite, or there are more or fewer than the records have.
     pub fn view(&self) -> Result<CoordinatorRows<'_>, DetectorError> {
-        CoordinatorRows::new(&self.codes, &self.classes, Values::new("features", &self.features, self.width)?)
+        CoordinatorRows::new(
+            &self.codes,
+            &self.classes,
+            MatrixView::new("features", &self.features, self.width)?,
+        )
     }
 }

@@ -21,7 +21,7 @@ const MAX_PER_HOUR: u32 = 3600;
 /// What a party does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Action {
+pub enum PartyAction {
     /// Train.
     Join,
     /// Encode records to be predicted.
@@ -30,7 +30,7 @@ pub enum Action {
     Align,
 }
 
-impl Action {
+impl PartyAction {
     /// The key that says how often an hour a party may do it.
     pub fn rate_key(self) -> &'static str {
         match self {
@@ -50,7 +50,7 @@ impl Action {
     }
 }
 
-impl fmt::Display for Action {
+impl fmt::Display for PartyAction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Join => "join",
@@ -98,7 +98,7 @@ pub struct PermissionsFile {
 #[serde(deny_unknown_fields, default)]
 struct PartyTable {
     runs: Vec<String>,
-    may: Vec<Action>,
+    may: Vec<PartyAction>,
     joins_per_hour: Option<u32>,
     serves_per_hour: Option<u32>,
     aligns_per_hour: Option<u32>,
@@ -108,7 +108,7 @@ impl Default for PartyTable {
     fn default() -> Self {
         Self {
             runs: vec!["*".to_string()],
-            may: vec![Action::Join, Action::Serve, Action::Align],
+            may: vec![PartyAction::Join, PartyAction::Serve, PartyAction::Align],
             joins_per_hour: None,
             serves_per_hour: None,
             aligns_per_hour: None,
@@ -118,11 +118,11 @@ impl Default for PartyTable {
 
 impl PartyTable {
     /// How often an hour it may do `action`.
-    fn per_hour(&self, action: Action) -> Option<u32> {
+    fn per_hour(&self, action: PartyAction) -> Option<u32> {
         match action {
-            Action::Join => self.joins_per_hour,
-            Action::Serve => self.serves_per_hour,
-            Action::Align => self.aligns_per_hour,
+            PartyAction::Join => self.joins_per_hour,
+            PartyAction::Serve => self.serves_per_hour,
+            PartyAction::Align => self.aligns_per_hour,
         }
     }
 }
@@ -151,7 +151,7 @@ impl PermissionsFile {
     pub fn parse(text: &str) -> anyhow::Result<Self> {
         let file: Self = toml::from_str(text).map_err(|error| anyhow::anyhow!("{}", error.message()))?;
         for (name, party) in file.parties.iter().flatten() {
-            for action in [Action::Join, Action::Serve, Action::Align] {
+            for action in [PartyAction::Join, PartyAction::Serve, PartyAction::Align] {
                 ensure!(
                     party.per_hour(action).is_none_or(|limit| (1..=MAX_PER_HOUR).contains(&limit)),
                     "[parties.{name}] {}: expected 1 to {MAX_PER_HOUR} per hour; to forbid it, remove \"{action}\" \
@@ -209,14 +209,14 @@ impl PermissionsFile {
     }
 
     /// How often an hour each party may do `action` that has a limit.
-    pub fn per_hour(&self, action: Action) -> BTreeMap<PartyName, u32> {
+    pub fn per_hour(&self, action: PartyAction) -> BTreeMap<PartyName, u32> {
         let limited =
             |(name, party): (&PartyName, &PartyTable)| Some((name.clone(), party.per_hour(action)?));
         self.parties.iter().flatten().filter_map(limited).collect()
     }
 
     /// Whether `party` may do `action` in `run`.
-    pub fn party_may(&self, party: &PartyName, action: Action, run: &RunId) -> bool {
+    pub fn party_may(&self, party: &PartyName, action: PartyAction, run: &RunId) -> bool {
         let Some(parties) = &self.parties else { return true };
         let fits = |pattern: &String| match pattern.strip_suffix('*') {
             Some(start) => run.as_str().starts_with(start),
@@ -279,7 +279,7 @@ mod tests {
         Ok(file)
     }
 
-    fn may(file: &PermissionsFile, party: &str, action: Action, run: &str) -> bool {
+    fn may(file: &PermissionsFile, party: &str, action: PartyAction, run: &str) -> bool {
         file.party_may(&PartyName::new(party).unwrap(), action, &RunId::new(run).unwrap())
     }
 
@@ -287,10 +287,16 @@ mod tests {
     fn a_party_may_what_its_table_says_and_others_nothing() {
         let text = "[parties.bank]\nruns = [\"credit-*\"]\nmay = [\"join\"]\n[parties.telecom]\n";
         let file = parse(text).unwrap();
-        assert!(may(&file, "bank", Action::Join, "credit-2"));
-        assert!(!may(&file, "bank", Action::Serve, "credit-2") && !may(&file, "bank", Action::Join, "fraud"));
-        assert!(may(&file, "telecom", Action::Align, "fraud") && !may(&file, "mill", Action::Join, "fraud"));
-        assert!(may(&parse("").unwrap(), "mill", Action::Join, "fraud"), "without tables everybody may");
+        assert!(may(&file, "bank", PartyAction::Join, "credit-2"));
+        assert!(
+            !may(&file, "bank", PartyAction::Serve, "credit-2")
+                && !may(&file, "bank", PartyAction::Join, "fraud")
+        );
+        assert!(
+            may(&file, "telecom", PartyAction::Align, "fraud")
+                && !may(&file, "mill", PartyAction::Join, "fraud")
+        );
+        assert!(may(&parse("").unwrap(), "mill", PartyAction::Join, "fraud"), "without tables everybody may");
     }
 
     #[test]
@@ -320,9 +326,10 @@ mod tests {
         let file =
             parse("[parties.bank]\njoins_per_hour = 1\nserves_per_hour = 2\naligns_per_hour = 3\n").unwrap();
         let bank = PartyName::new("bank").unwrap();
-        let rates = [Action::Join, Action::Serve, Action::Align].map(|action| file.per_hour(action)[&bank]);
+        let rates = [PartyAction::Join, PartyAction::Serve, PartyAction::Align]
+            .map(|action| file.per_hour(action)[&bank]);
         assert_eq!(rates, [1, 2, 3]);
-        assert!(parse("[parties.bank]\n").unwrap().per_hour(Action::Serve).is_empty());
+        assert!(parse("[parties.bank]\n").unwrap().per_hour(PartyAction::Serve).is_empty());
     }
 
     #[test]

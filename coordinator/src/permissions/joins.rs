@@ -12,7 +12,7 @@ use hashvfl_transport::handshake::HandshakeError;
 use tracing::{error, warn};
 
 use super::count_file::CountFile;
-use super::file::Action;
+use super::file::PartyAction;
 use super::party_rules::{PartyRule, PartyRules};
 
 const HOUR_S: u64 = 60 * 60;
@@ -28,7 +28,7 @@ pub enum NotLetIn {
         /// The party.
         party: PartyName,
         /// What it wants to do.
-        action: Action,
+        action: PartyAction,
     },
     /// It has done so as often as it may.
     #[error(
@@ -39,7 +39,7 @@ pub enum NotLetIn {
         /// The party.
         party: PartyName,
         /// What it wants to do.
-        action: Action,
+        action: PartyAction,
         /// Its limit.
         limit: u32,
         /// Minutes to wait.
@@ -75,7 +75,7 @@ type Times = BTreeMap<PartyName, Vec<u64>>;
 
 /// Which parties may join, serve or align, how often, and when they have done so.
 pub struct Joins {
-    action: Action,
+    action: PartyAction,
     file: CountFile,
     rules: Mutex<PartyRules>,
     counted: Mutex<Counted>,
@@ -182,7 +182,7 @@ mod tests {
         let ledger = folder.path().join("label-ledger.redb");
         let [bank, post] = ["bank", "post"].map(|name| PartyName::new(name).unwrap());
         let limits = BTreeMap::from([(bank.clone(), 2)]);
-        let open = || Joins::open(&ledger, PartyRules::fixed(Action::Join, limits.clone())).unwrap();
+        let open = || Joins::open(&ledger, PartyRules::fixed(PartyAction::Join, limits.clone())).unwrap();
         let at = |seconds: u64| UNIX_EPOCH + Duration::from_secs(1_000_000 + seconds);
         let joins = open();
         joins.take(&bank, at(0)).unwrap();
@@ -207,7 +207,7 @@ mod tests {
         (0..2).for_each(|_| joins.take(&bank, at(13_600)).unwrap());
         assert!(joins.take(&bank, at(13_600)).is_err());
         // Serving is counted apart.
-        let serving = Joins::open(&ledger, PartyRules::fixed(Action::Serve, limits.clone())).unwrap();
+        let serving = Joins::open(&ledger, PartyRules::fixed(PartyAction::Serve, limits.clone())).unwrap();
         (0..2).for_each(|second| serving.take(&bank, at(4_800 + second)).unwrap());
         let error = serving.take(&bank, at(4_802)).unwrap_err().to_string();
         assert!(
@@ -216,9 +216,9 @@ mod tests {
             "{error}"
         );
         fs::write(ledger.with_extension("parties.json"), "[").unwrap();
-        let damaged = Joins::open(&ledger, PartyRules::fixed(Action::Join, limits)).err().unwrap();
+        let damaged = Joins::open(&ledger, PartyRules::fixed(PartyAction::Join, limits)).err().unwrap();
         assert!(damaged.to_string().contains("is damaged"), "{damaged}");
-        Joins::open(&ledger, PartyRules::fixed(Action::Join, BTreeMap::new())).unwrap();
+        Joins::open(&ledger, PartyRules::fixed(PartyAction::Join, BTreeMap::new())).unwrap();
     }
 
     #[test]
@@ -229,7 +229,7 @@ mod tests {
         let write = |text: &str| fs::write(&path, text).unwrap();
         let (bank, now, run) = (PartyName::new("bank").unwrap(), UNIX_EPOCH, RunId::new("spring").unwrap());
         write("[parties.bank]\n");
-        let rules = PartyRules::follow(&path, &run, Action::Serve, None).unwrap();
+        let rules = PartyRules::follow(&path, &run, PartyAction::Serve, None).unwrap();
         let joins = Joins::open(&ledger, rules).unwrap();
         (0..3).for_each(|_| joins.take(&bank, now).unwrap());
         for withdrawn in [

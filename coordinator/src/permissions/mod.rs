@@ -22,7 +22,7 @@ use hashvfl_core::{Digest, PartyName, RunId};
 use hashvfl_files::Stamps;
 use tracing::warn;
 
-pub use file::{Action, Answers, ToldFlags};
+pub use file::{Answers, PartyAction, ToldFlags};
 use file::{ClientTable, PermissionsFile};
 pub use joins::{Joins, NotLetIn};
 use party_rules::PartyRules;
@@ -139,7 +139,7 @@ impl Permissions {
         let mut seen = Seen::default();
         if let Some(path) = &path {
             seen = Seen::read(path)?;
-            check(&seen.file, path, &config.run.parties, Action::Serve, &config.run_id)?;
+            check(&seen.file, path, &config.run.parties, PartyAction::Serve, &config.run_id)?;
         }
         if let Some(event) = seen.event() {
             audit.note(event)?;
@@ -219,7 +219,7 @@ impl Permissions {
 pub fn check_parties(
     config: &CoordinatorConfig,
     parties: &[PartyName],
-    action: Action,
+    action: PartyAction,
 ) -> anyhow::Result<()> {
     let Some(path) = &config.permissions else { return Ok(()) };
     check(&Seen::read(path)?.file, path, parties, action, &config.run_id)
@@ -232,7 +232,7 @@ pub fn check_parties(
 /// If the file of permissions, or that of what was counted before, cannot be read, or the first not be written down.
 pub fn joins(
     config: &CoordinatorConfig,
-    action: Action,
+    action: PartyAction,
     audit: Option<Arc<AuditTrail>>,
 ) -> anyhow::Result<Joins> {
     let rules = match &config.permissions {
@@ -246,7 +246,7 @@ fn check(
     file: &PermissionsFile,
     path: &Path,
     parties: &[PartyName],
-    action: Action,
+    action: PartyAction,
     run: &RunId,
 ) -> anyhow::Result<()> {
     for party in parties {

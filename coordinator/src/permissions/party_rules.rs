@@ -11,7 +11,7 @@ use hashvfl_core::{Digest, PartyName, RunId};
 use hashvfl_files::Stamps;
 use tracing::warn;
 
-use super::file::{Action, PermissionsFile};
+use super::file::{PartyAction, PermissionsFile};
 
 /// Whether a party is let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub enum PartyRule {
 
 /// What parties may do, and how often.
 pub struct PartyRules {
-    action: Action,
+    action: PartyAction,
     limits: BTreeMap<PartyName, u32>,
     /// Where it is written; `None`: what is here stays.
     source: Option<Source>,
@@ -68,7 +68,7 @@ impl Read {
 
 impl PartyRules {
     /// Every party may do `action`, those in `limits` so often an hour.
-    pub fn fixed(action: Action, limits: BTreeMap<PartyName, u32>) -> Self {
+    pub fn fixed(action: PartyAction, limits: BTreeMap<PartyName, u32>) -> Self {
         Self { action, limits, source: None }
     }
 
@@ -79,7 +79,7 @@ impl PartyRules {
     pub fn follow(
         path: &Path,
         run: &RunId,
-        action: Action,
+        action: PartyAction,
         audit: Option<Arc<AuditTrail>>,
     ) -> anyhow::Result<Self> {
         let (path, run, read) = (path.to_path_buf(), run.clone(), Read::of(path)?);
@@ -91,7 +91,7 @@ impl PartyRules {
     }
 
     /// What the parties do.
-    pub fn action(&self) -> Action {
+    pub fn action(&self) -> PartyAction {
         self.action
     }
 

@@ -5,11 +5,11 @@ use std::time::Duration;
 use hashvfl_detectors::DetectorError;
 use hashvfl_ledger::StoreError;
 
-use crate::detectors::Flags;
+use crate::detectors::RequestFlags;
 
 /// What became of one record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum PredictionOutcome {
     /// It has a prediction.
     Predicted,
     /// Its id is none of the served records'. No party heard of it.
@@ -26,13 +26,13 @@ pub enum Outcome {
 #[derive(Debug, Default)]
 pub struct PredictionAnswer {
     /// One for each id.
-    pub outcomes: Vec<Outcome>,
+    pub outcomes: Vec<PredictionOutcome>,
     /// For each predicted record, row by row: probabilities of classes, or the value.
     pub outputs: Vec<f32>,
     /// For each predicted record, which parties' codes are in it: bit k stands for party k.
     pub took_part: Vec<u64>,
     /// What detectors say, where there are any.
-    pub flags: Option<Flags>,
+    pub flags: Option<RequestFlags>,
     /// Why records were refused, for a person.
     pub text: String,
     /// How long it took to look rows up, to get codes, to predict, and to judge.

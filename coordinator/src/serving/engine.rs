@@ -22,15 +22,15 @@ use hashvfl_traces::{Phases, spans};
 use hashvfl_transport::handshake::Turns;
 use tracing::{Span, info, warn};
 
-use super::answer::{ComputeError, Outcome, PredictionAnswer};
+use super::answer::{ComputeError, PredictionAnswer, PredictionOutcome};
 use super::index::RecordIndex;
 use super::known_codes::KnownCodes;
 use super::party_connection::{CodeResponse, PartyConnection, Patience};
 use crate::admission_log::AdmissionLog;
-use crate::config::{Absent, CoordinatorConfig};
-use crate::detectors::{AnomalyScorer, Flags, Predicted, SentPValues};
+use crate::config::{CoordinatorConfig, OnAbsentParty};
+use crate::detectors::{AnomalyScorer, Predicted, RequestFlags, SentPValues};
 use crate::label_ledger::PredictionLedger;
-use crate::permissions::{self, Action, Joins, Permissions};
+use crate::permissions::{self, Joins, PartyAction, Permissions};
 use crate::progress::ProgressReporter;
 use crate::state::StateFolder;
 use crate::top_file::TopFile;
@@ -113,7 +113,7 @@ fn written_otherwise_in(
 
 /// A request's ids as rows.
 struct ResolvedIds {
-    outcomes: Vec<Outcome>,
+    outcomes: Vec<PredictionOutcome>,
     /// The row of each id that has one and is no repetition.
     rows: Vec<Option<ServedRow>>,
     /// Those rows, ascending.
@@ -154,7 +154,7 @@ impl Engine {
                 KnownCodes::load(path, Arc::clone(&list), run.code_of(name).bits())?,
             ));
         }
-        if config.serve.absent == Absent::Mask && run.party_dropout == 0.0 {
+        if config.serve.absent == OnAbsentParty::Mask && run.party_dropout == 0.0 {
             warn!(
                 "serve.absent = \"mask\", but run.party_dropout was 0: the top model has not learned to do without a party"
             );
@@ -184,7 +184,7 @@ impl Engine {
             meaning,
             admissions,
             asked,
-            serves: permissions::joins(config, Action::Serve, None)?,
+            serves: permissions::joins(config, PartyAction::Serve, None)?,
             turns: Turns::default(),
             permissions,
             unacknowledged: Arc::new(Unacknowledged::read(state)?),
@@ -197,8 +197,8 @@ impl Engine {
     pub fn count_answer(&self, client: &str, answer: &PredictionAnswer) {
         let (mut predicted, mut refused) = (0, 0);
         for outcome in &answer.outcomes {
-            predicted += usize::from(*outcome == Outcome::Predicted);
-            refused += usize::from(*outcome == Outcome::Refused);
+            predicted += usize::from(*outcome == PredictionOutcome::Predicted);
+            refused += usize::from(*outcome == PredictionOutcome::Refused);
         }
         let mut tally = self.predictions.lock().unwrap_or_else(PoisonError::into_inner);
         tally.count(client, answer.outcomes.len(), predicted, refused);
@@ -209,7 +209,7 @@ impl Engine {
         counts.requests += 1;
         counts.predicted += predicted as u64;
         counts.missing += (answer.outcomes.len() - predicted) as u64;
-        let Some(Flags { p_values, flagged, drifted }) = &answer.flags else { return };
+        let Some(RequestFlags { p_values, flagged, drifted }) = &answer.flags else { return };
         // Records without the codes of some party are not judged.
         let judged = p_values.iter().filter(|value| !value.is_nan()).count() as u64;
         let flagged = flagged.iter().filter(|flagged| **flagged).count() as u64;
@@ -315,16 +315,16 @@ impl Engine {
         for (at, row) in rows.iter().enumerate() {
             match row {
                 Some(row) => {
-                    outcomes.push(Outcome::Predicted);
+                    outcomes.push(PredictionOutcome::Predicted);
                     placed.push((*row, at));
                 }
-                None => outcomes.push(Outcome::UnknownId),
+                None => outcomes.push(PredictionOutcome::UnknownId),
             }
         }
         placed.sort_unstable();
         for pair in placed.windows(2).filter(|pair| pair[0].0 == pair[1].0) {
             let again = pair[1].1;
-            (rows[again], outcomes[again]) = (None, Outcome::RepeatedId);
+            (rows[again], outcomes[again]) = (None, PredictionOutcome::RepeatedId);
         }
         let mut sorted: Vec<ServedRow> = placed.into_iter().map(|(row, _)| row).collect();
         sorted.dedup();
@@ -345,8 +345,8 @@ impl Engine {
         let serve = &self.config.serve;
         let silent = Duration::from_secs(serve.absent_timeout_s);
         let away = match serve.absent {
-            Absent::Wait => silent,
-            Absent::Mask | Absent::Refuse => Duration::ZERO,
+            OnAbsentParty::Wait => silent,
+            OnAbsentParty::Mask | OnAbsentParty::Refuse => Duration::ZERO,
         };
         let waiting = spans::codes(phase, party.name.as_str(), missing.len());
         party.connection.ask(&missing, Patience { away, silent }, &waiting).await
@@ -370,15 +370,15 @@ impl Engine {
                 bits |= u64::from(known.knows(*row)) << party;
             }
             *outcome = if bits == everybody {
-                Outcome::Predicted
+                PredictionOutcome::Predicted
             } else if answered.iter().flatten().any(|one| one.refused.binary_search(row).is_ok()) {
-                Outcome::Refused
-            } else if self.config.serve.absent == Absent::Mask && bits != 0 {
-                Outcome::Predicted
+                PredictionOutcome::Refused
+            } else if self.config.serve.absent == OnAbsentParty::Mask && bits != 0 {
+                PredictionOutcome::Predicted
             } else {
-                Outcome::PartyAway
+                PredictionOutcome::PartyAway
             };
-            if *outcome == Outcome::Predicted {
+            if *outcome == PredictionOutcome::Predicted {
                 predicted.push(*row);
                 took_part.push(bits);
             }

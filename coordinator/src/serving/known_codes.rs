@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
-use hashvfl_core::codes::stored::TableError;
+use hashvfl_core::codes::stored::CodeTableError;
 use hashvfl_core::p_value::Grid;
 use hashvfl_core::records::record_keys::RecordKeys;
 use hashvfl_core::{CodeTable, Digest, PackedCodes, ServedRow};
@@ -55,7 +55,7 @@ impl KnownCodes {
         let stored = match read_whole(&path) {
             Ok(bytes) => Some(read(&bytes)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) if is_damaged(&error) => Some(Err(TableError)),
+            Err(error) if is_damaged(&error) => Some(Err(CodeTableError)),
             Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
         };
         let stored = stored.and_then(|stored| match stored {
@@ -231,12 +231,12 @@ fn to_bytes(list: &ServedList, tables: &Tables) -> Vec<u8> {
 }
 
 /// Reads [`to_bytes`].
-fn read(bytes: &[u8]) -> Result<(ServedList, Tables), TableError> {
-    let (content, digest) = bytes.split_last_chunk::<32>().ok_or(TableError)?;
+fn read(bytes: &[u8]) -> Result<(ServedList, Tables), CodeTableError> {
+    let (content, digest) = bytes.split_last_chunk::<32>().ok_or(CodeTableError)?;
     if Digest::of(content).0 != *digest {
-        return Err(TableError);
+        return Err(CodeTableError);
     }
-    parse(content).ok_or(TableError)
+    parse(content).ok_or(CodeTableError)
 }
 
 fn parse(content: &[u8]) -> Option<(ServedList, Tables)> {

@@ -18,7 +18,7 @@ use anyhow::Context;
 use hashvfl_cli::at_run;
 use hashvfl_files::encryption::check_place;
 use hashvfl_identity::Role;
-use hashvfl_monitor::Phase;
+use hashvfl_monitor::ProcessPhase;
 use hashvfl_transport::listen::{self, Joining, Listener};
 use hashvfl_transport::stop::Stop;
 use tracing::info;
@@ -66,7 +66,7 @@ async fn serve_until_stopped(engine: &Arc<Engine>) -> anyhow::Result<()> {
     let account = Arc::clone(&engine.admissions);
     let listener = identity::secure(listener, &engine.config, permitted, account)?;
     engine.reporter.listening(listener.address()?);
-    engine.reporter.board().status().phase = Phase::Serving;
+    engine.reporter.board().status().phase = ProcessPhase::Serving;
     tokio::spawn(keep(Arc::clone(engine)));
     let (Joining { serving: arrivals, training }, serving) = listen::serving(listener, Arc::clone(engine));
     tokio::spawn(party_stream::receive_all(Arc::clone(engine), arrivals));

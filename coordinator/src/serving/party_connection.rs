@@ -36,7 +36,7 @@ pub struct CodeResponse {
 
 /// A party that is there.
 #[derive(Clone)]
-pub struct OpenStream {
+pub struct ConnectedParty {
     /// Which of its streams this is.
     stream: u64,
     asks: mpsc::Sender<CodeRequest>,
@@ -44,7 +44,7 @@ pub struct OpenStream {
     owing: watch::Receiver<Option<Instant>>,
 }
 
-impl OpenStream {
+impl ConnectedParty {
     /// Waits until the party has owed an answer for so long and said nothing meanwhile.
     async fn silent_for(&mut self, limit: Duration) {
         loop {
@@ -84,7 +84,7 @@ pub struct StreamEnd {
 }
 
 /// Whether a party is there, and the way to it.
-pub struct PartyConnection(watch::Sender<Option<OpenStream>>);
+pub struct PartyConnection(watch::Sender<Option<ConnectedParty>>);
 
 impl PartyConnection {
     /// Of a party that is away.
@@ -130,7 +130,7 @@ impl PartyConnection {
         let (asks, asked) = mpsc::channel(OPEN_REQUESTS);
         let (owing, watched) = watch::channel(None);
         let stream = STREAMS.fetch_add(1, Ordering::Relaxed);
-        self.0.send_replace(Some(OpenStream { stream, asks, owing: watched }));
+        self.0.send_replace(Some(ConnectedParty { stream, asks, owing: watched }));
         StreamEnd { stream, asked, owing }
     }
 

@@ -156,7 +156,7 @@ pub fn codes_bytes(bits: usize) -> usize {
     CODES_ROWS * (bits + MAX_P_VALUE_BITS as usize) / 8 + 2 * MAX_TEXT_BYTES
 }
 
-struct Waiting {
+struct PendingRequest {
     reply: oneshot::Sender<CodeResponse>,
     /// Records asked for.
     records: usize,
@@ -167,7 +167,7 @@ struct PartyStream<'a> {
     engine: &'a Engine,
     party: usize,
     served: ServedEncoder,
-    waiting: VecDeque<Waiting>,
+    waiting: VecDeque<PendingRequest>,
     /// Since when it has owed an answer and said nothing.
     owing: watch::Sender<Option<Instant>>,
 }
@@ -196,7 +196,7 @@ impl PartyStream<'_> {
                         deadline = Instant::now() + limit;
                         self.owing.send_replace(Some(Instant::now()));
                     }
-                    self.waiting.push_back(Waiting { reply, records: rows.len(), answered: CodeResponse::default() });
+                    self.waiting.push_back(PendingRequest { reply, records: rows.len(), answered: CodeResponse::default() });
                     if let Some(allowance) = stream.allowance() {
                         let most = self.waiting.iter().map(|one| one.records).max().unwrap_or(0);
                         allowance.allow(codes_bytes(bits).max(most * REFUSED_BYTES));
@@ -235,7 +235,7 @@ impl PartyStream<'_> {
                 known.put(&self.served, &rows, &codes, p_values.as_ref());
             }
         }
-        if done && let Some(Waiting { reply, answered, .. }) = self.waiting.pop_front() {
+        if done && let Some(PendingRequest { reply, answered, .. }) = self.waiting.pop_front() {
             // A client that has gone needs no answer.
             let _ = reply.send(answered);
         }

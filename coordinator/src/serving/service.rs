@@ -10,9 +10,9 @@ use hashvfl_transport::limits::clients::AnswerSize;
 use hashvfl_transport::listen::{Predictions, Rejection};
 use tokio::task::spawn_blocking;
 
-use super::answer::{Outcome, PredictionAnswer};
+use super::answer::{PredictionAnswer, PredictionOutcome};
 use super::engine::Engine;
-use crate::detectors::{AnomalyScorer, Flags};
+use crate::detectors::{AnomalyScorer, RequestFlags};
 use crate::permissions::{Answers, ClientPermission, Denied, ToldFlags};
 
 /// Bytes that an answer takes per record beside its outputs, at most.
@@ -122,13 +122,13 @@ fn check(number: usize, count: usize, most: usize) -> Result<(), Rejection> {
     Ok(())
 }
 
-fn outcome(outcome: &Outcome) -> i32 {
+fn outcome(outcome: &PredictionOutcome) -> i32 {
     match outcome {
-        Outcome::Predicted => v1::Outcome::Predicted.into(),
-        Outcome::UnknownId => v1::Outcome::UnknownId.into(),
-        Outcome::RepeatedId => v1::Outcome::RepeatedId.into(),
-        Outcome::Refused => v1::Outcome::Refused.into(),
-        Outcome::PartyAway => v1::Outcome::PartyAway.into(),
+        PredictionOutcome::Predicted => v1::Outcome::Predicted.into(),
+        PredictionOutcome::UnknownId => v1::Outcome::UnknownId.into(),
+        PredictionOutcome::RepeatedId => v1::Outcome::RepeatedId.into(),
+        PredictionOutcome::Refused => v1::Outcome::Refused.into(),
+        PredictionOutcome::PartyAway => v1::Outcome::PartyAway.into(),
     }
 }
 
@@ -153,7 +153,7 @@ fn predictions(
     let [lookup_us, parties_us, model_us, flags_us] = answer.times.map(|time| time.as_micros() as u32);
     let times = permission.times.then_some(v1::Times { lookup_us, parties_us, model_us, flags_us });
     let flags = answer.flags.unwrap_or_default();
-    let Flags { p_values, flagged, drifted } = told_flags(flags, permission, flag_level);
+    let RequestFlags { p_values, flagged, drifted } = told_flags(flags, permission, flag_level);
     v1::Predictions {
         outcomes,
         classes,
@@ -169,9 +169,9 @@ fn predictions(
 }
 
 /// What a client is told of how strange records are. A flag travels as a p-value, too: the level or 1.
-fn told_flags(flags: Flags, permission: &ClientPermission, level: f64) -> Flags {
+fn told_flags(flags: RequestFlags, permission: &ClientPermission, level: f64) -> RequestFlags {
     match permission.flags {
-        ToldFlags::Nothing => Flags::default(),
+        ToldFlags::Nothing => RequestFlags::default(),
         ToldFlags::Flag => {
             let as_flag = |(p_value, flagged): (&f32, &bool)| match (p_value.is_nan(), *flagged) {
                 (true, _) => f32::NAN,
@@ -179,9 +179,11 @@ fn told_flags(flags: Flags, permission: &ClientPermission, level: f64) -> Flags 
                 (false, false) => 1.0,
             };
             let p_values = flags.p_values.iter().zip(&flags.flagged).map(as_flag).collect();
-            Flags { p_values, ..flags }
+            RequestFlags { p_values, ..flags }
         }
-        ToldFlags::PValue => Flags { p_values: rounded_up(flags.p_values, permission.decimals), ..flags },
+        ToldFlags::PValue => {
+            RequestFlags { p_values: rounded_up(flags.p_values, permission.decimals), ..flags }
+        }
     }
 }
 
@@ -211,10 +213,10 @@ fn rounded(mut numbers: Vec<f32>, decimals: Option<u8>) -> Vec<f32> {
 mod tests {
     use super::*;
 
-    fn flags() -> Flags {
+    fn flags() -> RequestFlags {
         let p_values = vec![0.004, 0.02, 0.1, 0.123_4, 1.0, f32::NAN];
         let flagged = vec![true, true, false, false, false, false];
-        Flags { p_values, flagged, drifted: true }
+        RequestFlags { p_values, flagged, drifted: true }
     }
 
     /// As text, in which what is no number equals itself.

@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread::{self, Builder};
 
 use anyhow::anyhow;
-use hashvfl_cli::Ends;
+use hashvfl_cli::RunExits;
 
 use crate::config::CoordinatorConfig;
 use crate::training::cancellation::Cancelled;
@@ -50,7 +50,7 @@ pub fn check(files: &[ConfigFile]) -> anyhow::Result<()> {
 pub fn run(files: &[ConfigFile], json: bool, fresh: bool) -> anyhow::Result<()> {
     check(files)?;
     let ports = open_ports(files)?;
-    let ends = Mutex::new(Ends::default());
+    let ends = Mutex::new(RunExits::default());
     let note = |run: &str, ended| ends.lock().unwrap_or_else(PoisonError::into_inner).note(run, ended);
     thread::scope(|scope| {
         for ConfigFile { config, .. } in files {

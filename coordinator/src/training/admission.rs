@@ -35,14 +35,14 @@ use tracing::info;
 use self::greeting::{HandshakeContext, receive_all};
 use crate::admission_log::AdmissionLog;
 use crate::config::CoordinatorConfig;
-use crate::permissions::{self, Action};
+use crate::permissions::{self, PartyAction};
 use crate::training::arrivals::PartyStreams;
-use crate::training::awaited::{Absence, Absences, Awaited, NotBegun, Reminders};
-use crate::training::beginning::{Beginning, Parting};
+use crate::training::awaited::{Absence, Absences, MissingParties, Reminders, StartError};
+use crate::training::beginning::{Beginning, StartNotice};
 use crate::training::cancellation::{Cancellation, Cancelled};
 use crate::training::line::PartyLine;
 use crate::training::network::NetworkError;
-use crate::training::returns::Seats;
+use crate::training::returns::AdmittedParties;
 
 /// Events that may wait to be looked at.
 const WAITING: usize = 16;
@@ -77,7 +77,7 @@ pub struct AdmissionService {
     start: watch::Sender<Beginning>,
     context: Arc<HandshakeContext>,
     absences: Arc<Absences>,
-    awaited: Awaited,
+    awaited: MissingParties,
     /// Parties that wait for the run to begin.
     ready: BTreeSet<PartyName>,
     /// Those whose streams have been handed over since it is to begin.
@@ -111,7 +111,7 @@ impl AdmissionService {
         let context = Arc::new(HandshakeContext {
             run: config.run_id.clone(),
             admission: Mutex::new(admission),
-            seats: Seats::default(),
+            seats: AdmittedParties::default(),
             ids,
             on_refusal: run.on_refusal,
             handshake_s: config.timeouts.handshake_s,
@@ -120,7 +120,7 @@ impl AdmissionService {
             start: started,
             notices: watch::Sender::new(String::new()),
             absences: Arc::clone(&absences),
-            joins: permissions::joins(config, Action::Join, Some(log.audit()))?,
+            joins: permissions::joins(config, PartyAction::Join, Some(log.audit()))?,
             turns: Turns::default(),
             log,
             board: Arc::clone(board),
@@ -133,7 +133,7 @@ impl AdmissionService {
             start,
             context,
             absences,
-            awaited: Awaited::default(),
+            awaited: MissingParties::default(),
             ready: BTreeSet::new(),
             handed: Vec::new(),
             join_s: config.timeouts.join_s,
@@ -168,7 +168,7 @@ impl AdmissionService {
         match begun {
             Ok(()) => Ok(self.handed),
             Err(error) => {
-                let parting = Parting::of(&error, self.waits);
+                let parting = StartNotice::of(&error, self.waits);
                 self.send_away(parting).await;
                 Err(error)
             }
@@ -181,7 +181,7 @@ impl AdmissionService {
         let everybody = timeout(limit, self.everybody(tell)).await;
         let count = everybody.unwrap_or_else(|_| {
             let missing = self.awaited.describe(&self.context.admission().missing());
-            Err(NotBegun::Missing { limit_s: self.join_s, missing }.into())
+            Err(StartError::Missing { limit_s: self.join_s, missing }.into())
         })?;
         self.start.send_replace(Beginning::Begun);
         let limit_s = self.context.step_s;
@@ -219,7 +219,7 @@ impl AdmissionService {
     }
 
     /// Tells parties that wait, and those that were handed over, why the run does not begin.
-    async fn send_away(self, parting: Parting) {
+    async fn send_away(self, parting: StartNotice) {
         let Self { mut events, start, mut ready, mut handed, .. } = self;
         start.send_replace(Beginning::CalledOff(parting.clone()));
         let going = async {
@@ -240,7 +240,7 @@ impl AdmissionService {
         };
         // Whoever takes longer than that is not waited for.
         let _ = timeout(GOING, going).await;
-        let Parting { text, is_interruption } = &parting;
+        let StartNotice { text, is_interruption } = &parting;
         join_all(handed.into_iter().map(|party| party.line.give_up(text, *is_interruption, GOING))).await;
     }
 
@@ -270,7 +270,7 @@ impl AdmissionService {
                     match gave_up {
                         _ if !missing.contains(&party) => {}
                         Some(text) if !self.outlasts_failures => {
-                            return Err(NotBegun::GaveUp { party, text }.into());
+                            return Err(StartError::GaveUp { party, text }.into());
                         }
                         _ if self.awaited.note(&party, &why) => reminders.hasten(Instant::now()),
                         _ => {}

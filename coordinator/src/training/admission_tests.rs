@@ -9,7 +9,7 @@ use hashvfl_core::records::RecordsDigest;
 use hashvfl_core::{Address, RunId, RunSettings};
 use hashvfl_monitor::{BoardConfig, Status};
 use hashvfl_transport::dial::{Dialer, TrainingStream as PartyStream};
-use hashvfl_transport::limits::Limits;
+use hashvfl_transport::limits::ListenLimits;
 use hashvfl_transport::listen::{self, Listener};
 
 use super::*;
@@ -49,7 +49,7 @@ impl Port {
         let board = Arc::new(Board::open(BoardConfig::default(), status).unwrap());
         let run = config.run.clone();
         let log = AdmissionLog::new(audit, Service::Training, run.parties.clone(), Arc::clone(&board));
-        let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), Limits::default()).await.unwrap();
+        let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), ListenLimits::default()).await.unwrap();
         let address: Address = format!("http://{}", listener.address().unwrap()).parse().unwrap();
         let (arrivals, serving) = listen::training(listener);
         tokio::spawn(serving);
@@ -135,7 +135,7 @@ async fn who_waits_hears_of_a_refusal_at_once_and_one_that_gives_up_ends_the_wai
     };
     let mut tell = |_: &PartyName| {};
     let (ended, ()) = tokio::join!(service.everybody(&mut tell), acting);
-    let gave_up = NotBegun::GaveUp { party: name("telecom"), text: "no such table".into() };
+    let gave_up = StartError::GaveUp { party: name("telecom"), text: "no such table".into() };
     assert_eq!(ended.unwrap_err().downcast_ref(), Some(&gave_up));
 }
 
@@ -205,7 +205,7 @@ async fn parties_whose_streams_were_handed_over_already_hear_that_the_run_does_n
         () = std::future::ready(()) => {}
     }
     tokio::time::sleep(Duration::from_millis(50)).await;
-    let parting = Parting { text: "not today".into(), is_interruption: true };
+    let parting = StartNotice { text: "not today".into(), is_interruption: true };
     let hearing = async {
         for mut party in parties {
             let told = FromCoordinator::Refused { text: "not today".into(), try_again: true };

@@ -40,7 +40,7 @@ pub fn train_again(
     };
     let options = TrainingOptions { screen, observer: Some(&mut hear), ..TrainingOptions::of(&config.top) };
     let mut classifier = top_file::new(config, labels.clone(), plan, &Device::flex())?;
-    let silent = &mut |_: training::Progress| {};
+    let silent = &mut |_: training::TrainingProgress| {};
     training::train(parties, &config.run, &mut plan.clone(), &mut classifier, options, silent)
         .map_err(|error| anyhow!("{error:#}"))?;
     Ok(classifier)

@@ -15,7 +15,7 @@ use super::HeldRun;
 use super::admission::answer_bytes;
 use crate::admission_log::AdmissionLog;
 use crate::identity;
-use crate::permissions::{self, Action};
+use crate::permissions::{self, PartyAction};
 
 /// A stream that a party has opened.
 pub struct Arrival {
@@ -89,7 +89,7 @@ pub async fn let_in(
 ) -> anyhow::Result<(PartyStreams, JoinHandle<Result<(), ServeError>>)> {
     let HeldRun { config, reporter, shared } = run;
     if let Some(port) = shared {
-        permissions::check_parties(config, &config.run.parties, Action::Join)?;
+        permissions::check_parties(config, &config.run.parties, PartyAction::Join)?;
         let arrivals = port.enter(&config.run_id, log);
         reporter.listening(port.address());
         // It ends with the process.
@@ -99,7 +99,7 @@ pub async fn let_in(
         .await
         .with_context(|| config.cannot_listen())?;
     let listener = identity::secure(listener, config, identity::parties(&config.run.parties), log)?;
-    permissions::check_parties(config, &config.run.parties, Action::Join)?;
+    permissions::check_parties(config, &config.run.parties, PartyAction::Join)?;
     reporter.listening(listener.address()?);
     let (arrivals, serving) = listen::training(listener);
     Ok((PartyStreams::Own(arrivals), tokio::spawn(serving)))

@@ -94,7 +94,7 @@ impl Absences {
 
 /// Why a run does not begin.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NotBegun {
+pub enum StartError {
     /// Somebody is missing.
     #[error(
         "waited {limit_s} s (timeouts.join_s) for {missing} to join: is it running, and is its config correct?"
@@ -115,7 +115,7 @@ pub enum NotBegun {
     },
 }
 
-impl NotBegun {
+impl StartError {
     /// The reason in words for the other parties.
     pub fn for_others(&self) -> String {
         match self {
@@ -127,9 +127,9 @@ impl NotBegun {
 
 /// What is known of parties that are missing.
 #[derive(Debug, Default)]
-pub struct Awaited(BTreeMap<PartyName, String>);
+pub struct MissingParties(BTreeMap<PartyName, String>);
 
-impl Awaited {
+impl MissingParties {
     /// Notes what became of `party`; whether that is new.
     pub fn note(&mut self, party: &PartyName, why: &str) -> bool {
         self.0.insert(party.clone(), why.to_string()).as_deref() != Some(why)
@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn who_is_missing_is_described_with_what_is_known_and_nobody_hears_another_sides_words() {
-        let (mut awaited, all) = (Awaited::default(), [name("bank"), name("shop"), name("telecom")]);
+        let (mut awaited, all) = (MissingParties::default(), [name("bank"), name("shop"), name("telecom")]);
         assert_eq!(awaited.describe(&all), "bank, shop, telecom");
         assert!(awaited.note(&all[0], "was refused: its run.bits is not the coordinator's"));
         assert!(
@@ -217,7 +217,7 @@ mod tests {
         );
         awaited.came(&all[0]);
         assert_eq!(awaited.describe(&all[..2]), "bank, shop");
-        let gave_up = NotBegun::GaveUp { party: name("bank"), text: "/secret/table.csv".into() };
+        let gave_up = StartError::GaveUp { party: name("bank"), text: "/secret/table.csv".into() };
         assert!(gave_up.to_string().contains("/secret/table.csv"));
         assert_eq!(gave_up.for_others(), "bank will not take part: its own log says why");
     }

@@ -3,7 +3,7 @@
 use hashvfl_transport::stop::Stopped;
 use tokio::sync::watch;
 
-use crate::training::awaited::NotBegun;
+use crate::training::awaited::StartError;
 use crate::training::cancellation::Cancelled;
 use crate::training::network::NetworkError;
 
@@ -18,26 +18,26 @@ pub enum Beginning {
     Awaited,
     Begun,
     /// It does not.
-    CalledOff(Parting),
+    CalledOff(StartNotice),
 }
 
 /// Why a run does not begin, for parties that wait for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Parting {
+pub struct StartNotice {
     /// One line.
     pub text: String,
     /// Whether it may begin when all are there again.
     pub is_interruption: bool,
 }
 
-impl Parting {
+impl StartNotice {
     fn new(text: impl Into<String>, is_interruption: bool) -> Self {
         Self { text: text.into(), is_interruption }
     }
 
     /// Because of `error`; `waits` says whether the coordinator waits where a party was lost.
     pub fn of(error: &anyhow::Error, waits: bool) -> Self {
-        if let Some(not_begun) = error.downcast_ref::<NotBegun>() {
+        if let Some(not_begun) = error.downcast_ref::<StartError>() {
             return Self::new(format!("the run did not start: {}", not_begun.for_others()), false);
         }
         if let Some(lost @ NetworkError::Lost { .. }) = error.downcast_ref() {
@@ -55,7 +55,8 @@ impl Parting {
 pub async fn decided(start: &mut watch::Receiver<Beginning>) -> Beginning {
     let decided = start.wait_for(|beginning| *beginning != Beginning::Awaited).await;
     // Whoever gathers parties may have gone without a word.
-    decided.map_or_else(|_| Beginning::CalledOff(Parting::new(NO_BEGIN, false)), |decided| decided.clone())
+    decided
+        .map_or_else(|_| Beginning::CalledOff(StartNotice::new(NO_BEGIN, false)), |decided| decided.clone())
 }
 
 #[cfg(test)]
@@ -67,22 +68,22 @@ mod tests {
     #[test]
     fn who_waits_hears_who_was_missing_and_who_may_come_back() {
         let bank = PartyName::new("bank").unwrap();
-        let missing: anyhow::Error = NotBegun::Missing { limit_s: 3, missing: "bank".into() }.into();
-        let told = Parting::of(&missing, true);
+        let missing: anyhow::Error = StartError::Missing { limit_s: 3, missing: "bank".into() }.into();
+        let told = StartNotice::of(&missing, true);
         assert!(told.text.contains("waited 3 s (timeouts.join_s) for bank to join"), "{}", told.text);
         assert!(!told.is_interruption);
         let gave_up: anyhow::Error =
-            NotBegun::GaveUp { party: bank.clone(), text: "/secret/table.csv".into() }.into();
-        let told = Parting::of(&gave_up, true).text;
+            StartError::GaveUp { party: bank.clone(), text: "/secret/table.csv".into() }.into();
+        let told = StartNotice::of(&gave_up, true).text;
         assert!(told.contains("bank will not take part") && !told.contains("secret"), "{told}");
         let lost = NetworkError::Lost { step: 0, party: bank, reason: "it left".into() };
         let lost = anyhow::Error::from(lost);
         assert!(crate::training::is_interruption(&lost), "all are gathered again");
         for waits in [true, false] {
-            let told = Parting::of(&lost, waits);
+            let told = StartNotice::of(&lost, waits);
             assert!(told.text.contains("lost bank") && told.is_interruption == waits, "{told:?}");
         }
-        let own = Parting::of(&anyhow::anyhow!("/secret/labels.csv"), true);
-        assert_eq!(own, Parting::new(NO_BEGIN, false));
+        let own = StartNotice::of(&anyhow::anyhow!("/secret/labels.csv"), true);
+        assert_eq!(own, StartNotice::new(NO_BEGIN, false));
     }
 }

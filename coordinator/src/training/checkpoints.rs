@@ -9,7 +9,7 @@ use hashvfl_core::Digest;
 use hashvfl_core::protocol::message::CheckpointId;
 use hashvfl_learning::Snapshot;
 use hashvfl_learning::snapshot::SnapshotError;
-use hashvfl_learning::training::checkpoints::{self, Found};
+use hashvfl_learning::training::checkpoints::{self, CheckpointFile};
 use hashvfl_learning::training::saved::{SavedTraining, TrainingPlace};
 use hashvfl_transcript::TranscriptMark;
 use serde::{Deserialize, Serialize};
@@ -139,7 +139,7 @@ impl Checkpoints {
     }
 
     /// A checkpoint; `None` if it is of another run.
-    fn read(&self, found: &Found) -> anyhow::Result<Option<Resumed>> {
+    fn read(&self, found: &CheckpointFile) -> anyhow::Result<Option<Resumed>> {
         let mut whole = Snapshot::read(&found.path)?;
         let text = whole.text.remove(KEY).unwrap_or_default();
         let saved: Saved = serde_json::from_str(&text)

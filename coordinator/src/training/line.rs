@@ -18,8 +18,8 @@ use tracing::{info, warn};
 
 use crate::admission_log::note_return;
 use crate::training::asides::Asides;
+use crate::training::deadline::Deadline;
 use crate::training::returns::{NotBack, Returned, Returns};
-use crate::training::waiting::Waiting;
 
 /// Longest wait until the network has taken a notice.
 const NOTICE: Duration = Duration::from_secs(1);
@@ -121,7 +121,7 @@ impl PartyLine {
         limit: Duration,
         reconnect: Duration,
     ) -> Result<Received<FromParty>, LineError> {
-        let mut waiting = Waiting::begin(Instant::now(), limit, reconnect);
+        let mut waiting = Deadline::begin(Instant::now(), limit, reconnect);
         loop {
             let received = tokio::select! {
                 biased;
@@ -157,7 +157,7 @@ impl PartyLine {
     /// # Errors
     /// If it does not in time, also on another connection.
     pub async fn close(&mut self, limit: Duration, reconnect: Duration) -> Result<(), LineError> {
-        let mut waiting = Waiting::begin(Instant::now(), limit, reconnect);
+        let mut waiting = Deadline::begin(Instant::now(), limit, reconnect);
         loop {
             let closed = tokio::select! {
                 biased;
@@ -262,7 +262,7 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::*;
-    use crate::training::returns::Seats;
+    use crate::training::returns::AdmittedParties;
 
     /// Longer than anything here takes.
     const LONG: Duration = Duration::from_secs(20);
@@ -300,7 +300,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_party_that_greets_anew_is_waited_for_no_longer_once_its_connection_is_lost() {
-        let seats = Seats::default();
+        let seats = AdmittedParties::default();
         let (_, returns) = seats.open(&bank()).unwrap();
         let mut there = line_with(saying(Vec::new(), false), returns);
         let waits = there.next_within(LONG, LONG);

@@ -9,6 +9,7 @@ mod beginning;
 pub(crate) mod cancellation;
 pub(crate) mod checkpoints;
 pub(crate) mod commit;
+mod deadline;
 mod line;
 pub(crate) mod network;
 mod opening;
@@ -20,30 +21,29 @@ pub(crate) mod shared_port;
 pub mod simulated;
 mod traffic;
 mod vain;
-mod waiting;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
-use hashvfl_audit::{AuditEvent, AuditTrail, Moment};
+use hashvfl_audit::{AuditEvent, AuditTrail, HeadMoment};
 use hashvfl_cli::{OnInterruption, Unfinished, at_run};
 use hashvfl_core::protocol::coordinator::PeerError;
 use hashvfl_core::protocol::message::CheckpointId;
-use hashvfl_core::protocol::vain::VainWaits;
+use hashvfl_core::protocol::timeout_counter::TimeoutCounter;
 use hashvfl_core::records::run_records::digest_of_run;
-use hashvfl_core::text::{Tellable, counted};
+use hashvfl_core::text::{PublicReason, counted};
 use hashvfl_core::{Digest, ExcludedRecords, PackedCodes, PartyName, Plan, RunRecords};
 use hashvfl_learning::Classifier;
 use hashvfl_learning::device::Opened;
 use hashvfl_learning::training::saved::SavedTraining;
 use hashvfl_learning::training::{
-    self, Outcome, ScreeningHook, ScreeningPoint, TrainingError, TrainingOptions,
+    self, ScreeningHook, ScreeningPoint, TrainingError, TrainingOptions, TrainingOutcome,
 };
 use hashvfl_ledger::LedgerError;
 use hashvfl_traces::spans;
-use hashvfl_transcript::{Header, SentValues, TranscriptError, TranscriptMark, TranscriptSpool};
+use hashvfl_transcript::{SentValues, TranscriptError, TranscriptHeader, TranscriptMark, TranscriptSpool};
 use hashvfl_transport::driver::Driver;
 use hashvfl_transport::stop::{Stop, Stopped};
 use tracing::{info, warn};
@@ -59,7 +59,7 @@ use crate::training::cancellation::{Cancellation, Cancelled};
 use crate::training::checkpoints::{Resumed, SavedNetwork};
 use crate::training::network::{NetworkError, NetworkedParties, Parted};
 use crate::training::opening::{OpenedRun, Opening};
-use crate::training::outcome::Trained;
+use crate::training::outcome::TrainedRun;
 use crate::training::screening::Screener;
 use crate::training::shared_port::SharedPort;
 use crate::training::vain::unless_in_vain;
@@ -121,7 +121,7 @@ pub fn run_among_others(
     };
     let reporter = ProgressReporter::of_task(json, config.run.task, board);
     let held = HeldRun { config, reporter: &reporter, shared };
-    let (mut fresh, mut state, mut vain) = (fresh, None, VainWaits::default());
+    let (mut fresh, mut state, mut vain) = (fresh, None, TimeoutCounter::default());
     loop {
         match run_once(&held, &mut state, &mut vain, fresh) {
             Err(error) if config.on_interruption == OnInterruption::Wait && is_interruption(&error) => {
@@ -148,7 +148,7 @@ pub fn run_among_others(
 fn run_once(
     held: &HeldRun<'_>,
     kept: &mut Option<StateFolder>,
-    vain: &mut VainWaits,
+    vain: &mut TimeoutCounter,
     fresh: bool,
 ) -> anyhow::Result<()> {
     let opened = match opening::open(held, kept, fresh)? {
@@ -213,7 +213,7 @@ impl Run<'_> {
             training: outcome.curve.iter().map(|epoch| epoch.train_seconds).sum(),
             run: network.seconds(),
         };
-        Trained { plan, ids, classes, records, classifier, screener, outcome, seconds }.keep(self, network)
+        TrainedRun { plan, ids, classes, records, classifier, screener, outcome, seconds }.keep(self, network)
     }
 
     /// Where codes that come are kept, if the config asks for it: a file that begins, or goes on from `mark`.
@@ -238,7 +238,7 @@ impl Run<'_> {
         &self,
         network: NetworkedParties<'_>,
         trained: anyhow::Result<Summary>,
-        vain: &mut VainWaits,
+        vain: &mut TimeoutCounter,
     ) -> anyhow::Result<bool> {
         let Self { config, audit, .. } = self;
         let trained = trained.map_err(|error| unless_in_vain(error, vain));
@@ -257,7 +257,7 @@ impl Run<'_> {
                 let parties = config.run.parties.iter().filter(|party| !heard.contains(party));
                 // The run has finished, whatever cannot be written now.
                 let kept = self.state.keep_unacknowledged(&parties.cloned().collect::<Vec<_>>());
-                audit.keep_heads_or_complain(&heads, &config.run.parties, Moment::Finish);
+                audit.keep_heads_or_complain(&heads, &config.run.parties, HeadMoment::Finish);
                 end_well(config, self.reporter, self.state, &summary);
                 kept.map(|()| is_asked)
             }
@@ -285,8 +285,8 @@ impl Run<'_> {
         let without = "without the records that parties' policies refuse";
         let records = plan.records() as u64;
         // The parties hear what is missing: it is about numbers of records, which they have agreed on.
-        let plan = plan.without(excluded).map_err(|error| Tellable(format!("{without}: {error}")))?;
-        check_plan(self.config, &plan).map_err(|error| Tellable(format!("{without}: {error:#}")))?;
+        let plan = plan.without(excluded).map_err(|error| PublicReason(format!("{without}: {error}")))?;
+        check_plan(self.config, &plan).map_err(|error| PublicReason(format!("{without}: {error:#}")))?;
         let run = &self.config.run;
         self.audit.note(AuditEvent::RunBegun {
             parties: run.parties.clone(),
@@ -300,7 +300,7 @@ impl Run<'_> {
             self.audit.note(AuditEvent::Resumed { step: *step })?;
         }
         let heads = network.begin(excluded, plan.clone(), self.audit.head(), resume)?;
-        self.audit.keep_heads(&heads, &run.parties, Moment::Begin)?;
+        self.audit.keep_heads(&heads, &run.parties, HeadMoment::Begin)?;
         Ok(plan)
     }
 
@@ -312,7 +312,7 @@ impl Run<'_> {
         classifier: &mut Classifier,
         screener: Option<&mut Screener<'_>>,
         from: Option<SavedTraining>,
-    ) -> anyhow::Result<Outcome<PackedCodes>> {
+    ) -> anyhow::Result<TrainingOutcome<PackedCodes>> {
         let mut judge;
         let screen = match (self.config.screening, screener) {
             (Some(screening), Some(screener)) => {
@@ -361,10 +361,11 @@ fn excluded_by_any(by_party: &BTreeMap<PartyName, ExcludedRecords>) -> ExcludedR
 }
 
 /// What the transcript says of itself.
-fn header(config: &CoordinatorConfig, labelled: &LabelledRecords) -> Header {
+fn header(config: &CoordinatorConfig, labelled: &LabelledRecords) -> TranscriptHeader {
     let records = digest_of_run(&config.run_id, labelled.ids.iter().map(String::as_str));
-    let header = Header::new(config.run_id.clone(), "coordinator", &config.run, SentValues::Codes, records);
-    Header { classes: labelled.classes.clone(), ..header }
+    let header =
+        TranscriptHeader::new(config.run_id.clone(), "coordinator", &config.run, SentValues::Codes, records);
+    TranscriptHeader { classes: labelled.classes.clone(), ..header }
 }
 
 /// Listens, and waits for all parties.
@@ -441,7 +442,7 @@ fn for_others(error: &anyhow::Error) -> String {
     {
         return diverged.to_string();
     }
-    if let Some(Tellable(text)) = error.downcast_ref() {
+    if let Some(PublicReason(text)) = error.downcast_ref() {
         return text.clone();
     }
     match error.downcast_ref() {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use hashvfl_audit::AuditTrail;
-use hashvfl_core::protocol::vain::VainWaits;
+use hashvfl_core::protocol::timeout_counter::TimeoutCounter;
 use hashvfl_core::text::counted;
 use hashvfl_core::{Digest, Plan};
 use hashvfl_learning::device::{self, Opened};
@@ -104,7 +104,7 @@ impl OpenedRun {
         joined: Vec<Joined>,
         cancellation: Cancellation,
         listened: Instant,
-        vain: &mut VainWaits,
+        vain: &mut TimeoutCounter,
     ) -> anyhow::Result<bool> {
         let Self { name, state, labelled, plan, opened, gradients, checkpoints, label_ledger, audit } = self;
         let HeldRun { config, reporter, .. } = *held;

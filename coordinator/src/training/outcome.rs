@@ -10,7 +10,7 @@ use hashvfl_files::{remove_if_there, write_whole};
 use hashvfl_learning::Classifier;
 use hashvfl_learning::metrics::Balance;
 use hashvfl_learning::top::evaluation::Evaluation;
-use hashvfl_learning::training::Outcome;
+use hashvfl_learning::training::TrainingOutcome;
 use hashvfl_monitor::BitBalance;
 
 use super::Run;
@@ -20,11 +20,11 @@ use crate::config::CoordinatorConfig;
 use crate::detectors::{self, Fitted, FromParties};
 use crate::finished;
 use crate::state::StateFolder;
-use crate::summary::{Bytes, Flags, RecordCounts, Seconds, Summary};
+use crate::summary::{Bytes, FlagSummary, RecordCounts, Seconds, Summary};
 use crate::top_file::TopFile;
 
 /// A run after its last epoch.
-pub struct Trained<'a> {
+pub struct TrainedRun<'a> {
     /// The run's plan, without records that it went on without.
     pub plan: Plan,
     /// Ids of all records, in row order.
@@ -38,12 +38,12 @@ pub struct Trained<'a> {
     /// What screened the training records, if anything did.
     pub screener: Option<Screener<'a>>,
     /// How the training loop went.
-    pub outcome: Outcome<PackedCodes>,
+    pub outcome: TrainingOutcome<PackedCodes>,
     /// How long it took.
     pub seconds: Seconds,
 }
 
-impl Trained<'_> {
+impl TrainedRun<'_> {
     /// Fits detectors, measures, writes everything into the state folder, and ends the run at all parties.
     ///
     /// # Errors
@@ -94,7 +94,7 @@ impl Trained<'_> {
         &self,
         config: &CoordinatorConfig,
         fitted: Option<&Fitted>,
-    ) -> anyhow::Result<Option<Flags>> {
+    ) -> anyhow::Result<Option<FlagSummary>> {
         let Some(Fitted { detectors, .. }) = fitted else { return Ok(None) };
         let signs = |rows: &[u32]| self.signs(rows);
         let test = self.plan.part(Part::Test);
@@ -134,7 +134,12 @@ impl Trained<'_> {
         balance
     }
 
-    fn summarise(&self, run: &Run<'_>, network: &NetworkedParties<'_>, flags: Option<Flags>) -> Summary {
+    fn summarise(
+        &self,
+        run: &Run<'_>,
+        network: &NetworkedParties<'_>,
+        flags: Option<FlagSummary>,
+    ) -> Summary {
         let (config, outcome) = (run.config, &self.outcome);
         let settings = config.run.to_settings();
         let digests = outcome.encoders.iter().map(ToString::to_string);

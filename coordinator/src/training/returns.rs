@@ -68,7 +68,7 @@ impl Returns {
     }
 }
 
-struct Seat {
+struct AdmittedParty {
     session: SessionKey,
     streams: mpsc::Sender<Returned>,
     anew: Arc<Notify>,
@@ -76,9 +76,9 @@ struct Seat {
 
 /// The parties that are in, each with what it must show when it comes back.
 #[derive(Default)]
-pub struct Seats(Mutex<BTreeMap<PartyName, Seat>>);
+pub struct AdmittedParties(Mutex<BTreeMap<PartyName, AdmittedParty>>);
 
-impl Seats {
+impl AdmittedParties {
     /// Lets `party` come back: what it must show, and where its streams come.
     ///
     /// # Errors
@@ -90,7 +90,7 @@ impl Seats {
         })?;
         let (session, (streams, returned)) = (SessionKey(key), mpsc::channel(WAITING));
         let returns = Returns::of(returned);
-        let seat = Seat { session: session.clone(), streams, anew: Arc::clone(&returns.anew) };
+        let seat = AdmittedParty { session: session.clone(), streams, anew: Arc::clone(&returns.anew) };
         self.seats().insert(party.clone(), seat);
         Ok((session, returns))
     }
@@ -128,7 +128,7 @@ impl Seats {
         })
     }
 
-    fn seats(&self) -> MutexGuard<'_, BTreeMap<PartyName, Seat>> {
+    fn seats(&self) -> MutexGuard<'_, BTreeMap<PartyName, AdmittedParty>> {
         // A panic while the lock was held cannot leave the map half changed.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

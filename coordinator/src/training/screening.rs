@@ -27,24 +27,24 @@ pub struct Screener<'a> {
     labels: Labels,
     seed: u64,
     file: Option<PathBuf>,
-    found: Vec<Found>,
+    found: Vec<ScreeningFinding>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Found {
+struct ScreeningFinding {
     at: ScreeningPoint,
     rows: Vec<u32>,
     screened: Screened,
 }
 
 /// What was found, behind its digest.
-fn to_bytes(found: &[Found]) -> serde_json::Result<Vec<u8>> {
+fn to_bytes(found: &[ScreeningFinding]) -> serde_json::Result<Vec<u8>> {
     let text = serde_json::to_vec(found)?;
     Ok([Digest::of(&text).0.as_slice(), &text].concat())
 }
 
 /// Reads [`to_bytes`]; `None` where a bit has changed since.
-fn from_bytes(bytes: &[u8]) -> Option<Vec<Found>> {
+fn from_bytes(bytes: &[u8]) -> Option<Vec<ScreeningFinding>> {
     let (digest, text) = bytes.split_at_checked(32)?;
     let is_whole = Digest::of(text).0 == digest;
     serde_json::from_slice(text).ok().filter(|_| is_whole)
@@ -102,7 +102,7 @@ impl<'a> Screener<'a> {
         })?;
         info!(flagged = screened.flagged, of = rows.len(), ?at, "training records screened");
         let weights = screened.weights.clone();
-        self.found.push(Found { at, rows: rows.to_vec(), screened });
+        self.found.push(ScreeningFinding { at, rows: rows.to_vec(), screened });
         if let Some(file) = &self.file {
             write_whole(file, &to_bytes(&self.found)?)?;
         }
@@ -110,11 +110,11 @@ impl<'a> Screener<'a> {
     }
 
     /// What was found, for the summary.
-    pub fn summary(&self) -> Vec<summary::Screening> {
+    pub fn summary(&self) -> Vec<summary::ScreeningSummary> {
         let mut summaries = Vec::with_capacity(self.found.len());
-        for Found { at, rows, screened } in &self.found {
+        for ScreeningFinding { at, rows, screened } in &self.found {
             let weight = screened.weights.iter().map(|weight| f64::from(*weight)).sum::<f64>();
-            summaries.push(summary::Screening {
+            summaries.push(summary::ScreeningSummary {
                 after: match at {
                     ScreeningPoint::Epoch(epoch) => format!("epoch {epoch}"),
                     ScreeningPoint::Refit => "freeze".to_string(),
@@ -131,7 +131,7 @@ impl<'a> Screener<'a> {
 
     /// The flagged records of the last time as CSV, the strangest first; `None` where no record was judged.
     pub fn table(&self, ids: &[String]) -> anyhow::Result<Option<Vec<u8>>> {
-        let Some(Found { rows, screened, .. }) = self.found.last() else { return Ok(None) };
+        let Some(ScreeningFinding { rows, screened, .. }) = self.found.last() else { return Ok(None) };
         let mut flagged: Vec<usize> =
             (0..rows.len()).filter(|at| screened.p_values[*at] <= self.config.level).collect();
         flagged.sort_by(|a, b| screened.p_values[*a].total_cmp(&screened.p_values[*b]));

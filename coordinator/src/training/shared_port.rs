@@ -28,7 +28,7 @@ use crate::config::CoordinatorConfig;
 use crate::identity;
 
 /// Where the streams of a run go.
-enum Way {
+enum RunRoute {
     /// It takes nobody yet.
     Closed,
     /// To its admission; closed where it takes nobody at the moment.
@@ -39,17 +39,17 @@ enum Way {
 
 struct RunOfPort {
     parties: Vec<PartyName>,
-    way: Way,
+    way: RunRoute,
 }
 
 impl RunOfPort {
     fn is_open(&self) -> bool {
-        matches!(&self.way, Way::Open { streams, .. } if !streams.is_closed())
+        matches!(&self.way, RunRoute::Open { streams, .. } if !streams.is_closed())
     }
 }
 
 /// The runs of a port.
-struct Ways {
+struct RunRoutes {
     runs: Mutex<BTreeMap<RunId, RunOfPort>>,
     refusals: QuietLog,
 }
@@ -57,7 +57,7 @@ struct Ways {
 /// A port that several runs share. It listens until it is dropped.
 pub struct SharedPort {
     address: SocketAddr,
-    ways: Arc<Ways>,
+    ways: Arc<RunRoutes>,
     _network: Runtime,
 }
 
@@ -75,14 +75,14 @@ impl SharedPort {
             limits = limits.or_larger(config.listening(answer_bytes(config)));
             handshake_s = handshake_s.max(config.timeouts.handshake_s);
             parties.extend(config.run.parties.iter().cloned());
-            let run = RunOfPort { parties: config.run.parties.clone(), way: Way::Closed };
+            let run = RunOfPort { parties: config.run.parties.clone(), way: RunRoute::Closed };
             runs.insert(config.run_id.clone(), run);
         }
         let network =
             Builder::new_multi_thread().worker_threads(1).thread_name("shared port").enable_all().build()?;
         let listener =
             network.block_on(Listener::bind(first.listen, limits)).with_context(|| first.cannot_listen())?;
-        let ways = Arc::new(Ways { runs: Mutex::new(runs), refusals: QuietLog::new() });
+        let ways = Arc::new(RunRoutes { runs: Mutex::new(runs), refusals: QuietLog::new() });
         let account = Arc::clone(&ways);
         let listener = identity::secure(listener, first, identity::parties(&parties), account)?;
         let address = listener.address()?;
@@ -105,23 +105,23 @@ impl SharedPort {
     /// away.
     pub fn enter(&self, run: &RunId, log: Arc<dyn PortAccount>) -> mpsc::Receiver<Arrival> {
         let (streams, arrivals) = mpsc::channel(MAX_PARTIES);
-        self.lead(run, Way::Open { streams, log });
+        self.lead(run, RunRoute::Open { streams, log });
         arrivals
     }
 
     /// Lets nobody come in any more: `run` has ended, for the reason `why`.
     pub fn leave(&self, run: &RunId, why: String) {
-        self.lead(run, Way::Over(why));
+        self.lead(run, RunRoute::Over(why));
     }
 
-    fn lead(&self, run: &RunId, way: Way) {
+    fn lead(&self, run: &RunId, way: RunRoute) {
         if let Some(run) = self.ways.runs().get_mut(run) {
             run.way = way;
         }
     }
 }
 
-impl Ways {
+impl RunRoutes {
     fn runs(&self) -> MutexGuard<'_, BTreeMap<RunId, RunOfPort>> {
         // The map is whole after each change.
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
@@ -152,24 +152,24 @@ impl Ways {
             }
         };
         match way {
-            Some(Way::Open { streams, .. }) => streams.try_send(arrival).map_err(|error| match error {
+            Some(RunRoute::Open { streams, .. }) => streams.try_send(arrival).map_err(|error| match error {
                 TrySendError::Full(arrival) | TrySendError::Closed(arrival) => {
                     Box::new((arrival, HandshakeError::NotNow))
                 }
             }),
-            Some(Way::Over(why)) => Err(Box::new((arrival, HandshakeError::Over(why.clone())))),
-            Some(Way::Closed) | None => Err(Box::new((arrival, HandshakeError::NotNow))),
+            Some(RunRoute::Over(why)) => Err(Box::new((arrival, HandshakeError::Over(why.clone())))),
+            Some(RunRoute::Closed) | None => Err(Box::new((arrival, HandshakeError::NotNow))),
         }
     }
 }
 
-impl PortAccount for Ways {
+impl PortAccount for RunRoutes {
     fn turned_away(&self, who: Option<&Identity>, why: &'static str) {
         let party = who.filter(|who| who.role == Role::Party).map(|who| &who.name);
         let runs = self.runs();
         let its_own = open_run(&runs, |run| party.is_some_and(|party| run.parties.contains(party)));
         let log = match its_own.or_else(|| open_run(&runs, |_| true)) {
-            Some(Way::Open { log, .. }) => Arc::clone(log),
+            Some(RunRoute::Open { log, .. }) => Arc::clone(log),
             // The log for people alone tells of it.
             _ => return,
         };
@@ -180,7 +180,7 @@ impl PortAccount for Ways {
     fn look(&self) {
         let mut logs = Vec::new();
         for run in self.runs().values() {
-            if let Way::Open { log, .. } = &run.way {
+            if let RunRoute::Open { log, .. } = &run.way {
                 logs.push(Arc::clone(log));
             }
         }
@@ -189,17 +189,17 @@ impl PortAccount for Ways {
 }
 
 /// The first open run that `fits`, where there is one.
-fn open_run(runs: &BTreeMap<RunId, RunOfPort>, fits: impl Fn(&RunOfPort) -> bool) -> Option<&Way> {
+fn open_run(runs: &BTreeMap<RunId, RunOfPort>, fits: impl Fn(&RunOfPort) -> bool) -> Option<&RunRoute> {
     runs.values().find(|run| run.is_open() && fits(run)).map(|run| &run.way)
 }
 
-async fn receive_all(ways: Arc<Ways>, mut arrivals: Arrivals<TrainingStream>, handshake_s: u64) {
+async fn receive_all(ways: Arc<RunRoutes>, mut arrivals: Arrivals<TrainingStream>, handshake_s: u64) {
     while let Some(stream) = arrivals.next().await {
         tokio::spawn(receive(Arc::clone(&ways), stream, handshake_s));
     }
 }
 
-async fn receive(ways: Arc<Ways>, stream: TrainingStream, handshake_s: u64) {
+async fn receive(ways: Arc<RunRoutes>, stream: TrainingStream, handshake_s: u64) {
     let arrival = Arrival::heard(stream, handshake_s).await;
     let Err(refused) = ways.hand_over(arrival) else { return };
     let (Arrival { stream, .. }, error) = *refused;

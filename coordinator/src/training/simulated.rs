@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hashvfl_core::protocol::message::{AuditHead, CheckpointId};
-use hashvfl_core::protocol::vain::VainWaits;
+use hashvfl_core::protocol::timeout_counter::TimeoutCounter;
 use hashvfl_core::{ExcludedRecords, PartyName};
 use hashvfl_transport::driver::Driver;
 use hashvfl_transport::listen::TrainingStream;
@@ -22,7 +22,7 @@ use crate::config::CoordinatorConfig;
 use crate::progress::ProgressReporter;
 
 /// A party that is there.
-pub struct Comer {
+pub struct PresentParty {
     /// Its name.
     pub party: PartyName,
     /// Records that its policy does not allow the run for.
@@ -52,7 +52,7 @@ pub enum Finished {
 /// As of a run over a network.
 pub fn run(
     config: &CoordinatorConfig,
-    gather: impl FnOnce() -> anyhow::Result<Vec<Comer>>,
+    gather: impl FnOnce() -> anyhow::Result<Vec<PresentParty>>,
 ) -> anyhow::Result<Finished> {
     let reporter = ProgressReporter::of_task(false, config.run.task, config.board()?);
     let held = HeldRun { config, reporter: &reporter, shared: None };
@@ -64,7 +64,7 @@ pub fn run(
     let listened = Instant::now();
     let repeating = Duration::from_secs(config.timeouts.step_s);
     let mut joined = Vec::new();
-    for Comer { party, excluded, head, checkpoints, stream, returns } in gather()? {
+    for PresentParty { party, excluded, head, checkpoints, stream, returns } in gather()? {
         let board = Arc::clone(reporter.board());
         // Whoever is simulated takes no notices.
         let (returns, asides) = (Returns::of(returns), Arc::default());
@@ -72,6 +72,6 @@ pub fn run(
         joined.push(Joined { party, excluded, head, checkpoints, line });
     }
     let cancellation = Cancellation::of(&opened.state);
-    opened.go_on(&held, &driver, joined, cancellation, listened, &mut VainWaits::default())?;
+    opened.go_on(&held, &driver, joined, cancellation, listened, &mut TimeoutCounter::default())?;
     Ok(Finished::Now)
 }

@@ -1,12 +1,12 @@
 //! A party that is too slow at the same step each time ends the run.
 
-use hashvfl_core::protocol::vain::VainWaits;
+use hashvfl_core::protocol::timeout_counter::TimeoutCounter;
 
 use super::network::NetworkError;
 
 /// `error`, or, where parties were waited for in vain too often, one that ends the run for all; `vain` has the waits of this
 /// process that were.
-pub fn unless_in_vain(error: anyhow::Error, vain: &mut VainWaits) -> anyhow::Error {
+pub fn unless_in_vain(error: anyhow::Error, vain: &mut TimeoutCounter) -> anyhow::Error {
     match error.downcast_ref() {
         Some(NetworkError::Wait { step, party, limit_s }) if vain.note(*step) => {
             NetworkError::InVain { step: *step, party: party.clone(), limit_s: *limit_s }.into()
@@ -24,7 +24,7 @@ mod tests {
 
     #[test]
     fn parties_that_are_too_slow_at_one_step_three_times_end_the_run_with_the_limit_to_raise() {
-        let mut vain = VainWaits::default();
+        let mut vain = TimeoutCounter::default();
         let mut wait = |party: &str, step| {
             let party = PartyName::new(party).unwrap();
             unless_in_vain(NetworkError::Wait { step, party, limit_s: 600 }.into(), &mut vain)

@@ -9,11 +9,11 @@ use serde::Deserialize;
 
 use crate::error::AlignmentError;
 use crate::identity::{PublicKey, SecretKey};
-use crate::protocol::holder::{Holder, HolderLimits, Progress};
+use crate::protocol::holder::{AlignmentProgress, Holder, HolderLimits};
 use crate::protocol::relay::Relay;
 use crate::settings::AlignmentSettings;
 use crate::storage::first_files::SERVED;
-use crate::storage::folder::{Folder, Outcome};
+use crate::storage::folder::{AlignmentResult, Folder};
 use crate::storage::spool::Spool;
 
 /// The `[alignment]` table of a config.
@@ -175,8 +175,8 @@ pub fn align<R: Relay>(
     name: &PartyName,
     owner: &Owner,
     join: impl FnOnce() -> anyhow::Result<R>,
-    tell: &mut dyn FnMut(Progress),
-) -> anyhow::Result<Outcome> {
+    tell: &mut dyn FnMut(AlignmentProgress),
+) -> anyhow::Result<AlignmentResult> {
     config.check(owner.key_columns)?;
     let memory_bytes = config.memory_mib << 20;
     let settings = &config.settings;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::protocol::holder::Progress;
+use crate::protocol::holder::AlignmentProgress;
 
 /// Between two lines of a log.
 const QUIET: Duration = Duration::from_secs(10);
@@ -40,7 +40,7 @@ impl Bar {
     }
 
     /// Shows how far it is.
-    pub fn tell(&mut self, Progress { done, total }: Progress) {
+    pub fn tell(&mut self, AlignmentProgress { done, total }: AlignmentProgress) {
         let first = *self.first.get_or_insert(done);
         if let Some(bar) = &self.bar {
             bar.set_length(total);

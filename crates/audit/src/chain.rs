@@ -20,7 +20,7 @@ const WORD_BYTES: usize = 100;
 /// A line of a log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Entry {
+pub struct LogEntry {
     /// From 1.
     pub sequence: u64,
     /// SHA-256 of the line before, without its end; 64 zeros in the first.
@@ -34,7 +34,7 @@ pub struct Entry {
     pub event: serde_json::Value,
 }
 
-impl Entry {
+impl LogEntry {
     /// The event, where this release knows its kind.
     pub fn event(&self) -> Option<AuditEvent> {
         serde_json::from_value(self.event.clone()).ok()
@@ -73,7 +73,7 @@ impl Links {
         &mut self,
         mut reader: impl BufRead,
         path: &Path,
-        take: &mut dyn FnMut(Entry, Digest),
+        take: &mut dyn FnMut(LogEntry, Digest),
     ) -> Result<BytesRead, AuditError> {
         let (mut read, mut line) = (BytesRead::default(), Vec::new());
         loop {
@@ -99,8 +99,8 @@ impl Links {
     }
 
     /// The entry on `line`, if it follows; the next has to follow from it.
-    pub(crate) fn follow(&mut self, line: &[u8]) -> Result<Entry, String> {
-        let entry: Entry =
+    pub(crate) fn follow(&mut self, line: &[u8]) -> Result<LogEntry, String> {
+        let entry: LogEntry =
             serde_json::from_slice(line).map_err(|_| "this line is not an entry".to_string())?;
         let Head { sequence, entry: last } = self.head;
         if entry.sequence != sequence + 1 {
@@ -121,20 +121,21 @@ impl Links {
 /// Whether a last line without its end is a whole entry with something behind it. Nobody writes that: an entry is on the disk
 /// before its end is written. Zeros are what a loss of power leaves of an end that was not forced to the disk.
 fn has_another_end(line: &[u8]) -> bool {
-    line.split_last().is_some_and(|(end, entry)| *end != 0 && serde_json::from_slice::<Entry>(entry).is_ok())
+    line.split_last()
+        .is_some_and(|(end, entry)| *end != 0 && serde_json::from_slice::<LogEntry>(entry).is_ok())
 }
 
 /// All entries of a log, which follow from each other.
 #[derive(Debug, Default)]
-pub struct Chain {
+pub struct LogChain {
     /// The entries.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<LogEntry>,
     /// Bytes of an incomplete last line: nobody was told that it was written.
     pub incomplete_bytes: u64,
     digests: Vec<Digest>,
 }
 
-impl Chain {
+impl LogChain {
     /// Reads a log or a copy of it.
     ///
     /// # Errors
@@ -224,7 +225,7 @@ mod tests {
     #[test]
     fn no_word_of_another_sides_log_ends_or_changes_its_line() {
         let forged = "2026\n     8  2027  spring  run finished\u{1b}[2J\u{202e}";
-        let entry = |event: serde_json::Value| Entry {
+        let entry = |event: serde_json::Value| LogEntry {
             sequence: 7,
             previous_sha256: String::new(),
             time: forged.to_string(),

@@ -5,12 +5,12 @@ use std::time::SystemTime;
 
 use serde::Deserialize;
 
-use crate::chain::Chain;
-use crate::counted::Counted;
+use crate::chain::LogChain;
 use crate::error::AuditError;
 use crate::event::AuditEvent;
 use crate::head::Side;
 use crate::head_book::HeadBook;
+use crate::ledger_totals::LedgerTotals;
 use crate::log::AuditLog;
 
 /// Where the audit trail is. It outlives every run, as the ledger does, and lies beside it.
@@ -64,7 +64,7 @@ impl AuditConfig {
         if !path.exists() {
             return Ok(());
         }
-        match Chain::read(&path)?.side() {
+        match LogChain::read(&path)?.side() {
             Some(found) if found != side.file_stem() => {
                 Err(AuditError::OtherSide { path, found, expected: side.file_stem() })
             }
@@ -76,13 +76,13 @@ impl AuditConfig {
     ///
     /// # Errors
     /// If the log cannot be read, or was changed.
-    pub fn counted(&self) -> Result<Counted, AuditError> {
-        let mut last = Counted::default();
+    pub fn counted(&self) -> Result<LedgerTotals, AuditError> {
+        let mut last = LedgerTotals::default();
         let path = self.log();
         if self.enabled && path.exists() {
-            for entry in Chain::read(&path)?.entries {
+            for entry in LogChain::read(&path)?.entries {
                 if let Some(AuditEvent::Counted { items, bits }) = entry.event() {
-                    last = Counted { items, bits };
+                    last = LedgerTotals { items, bits };
                 }
             }
         }
@@ -96,7 +96,7 @@ impl AuditConfig {
     /// If no head of it was kept, or the files cannot be read or written.
     pub fn accept(&self, side: &Side) -> Result<u64, AuditError> {
         let path = self.log();
-        let own = Chain::read(&path)?.side().and_then(|own| Side::of_file_stem(&own));
+        let own = LogChain::read(&path)?.side().and_then(|own| Side::of_file_stem(&own));
         let own = own.ok_or_else(|| AuditError::NoHeads(side.to_string()))?;
         let mut log = AuditLog::open(&path, &own)?;
         let sequence = self.heads().put_aside(side)?;

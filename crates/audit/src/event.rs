@@ -95,7 +95,7 @@ pub enum AuditEvent {
         policy_sha256: Option<String>,
     },
     /// What one side released to another.
-    Released(Release),
+    Released(ReleaseTotals),
     /// A private alignment ended.
     Alignment {
         /// Who took part.
@@ -226,7 +226,7 @@ pub enum Service {
 /// What one side released to another since the run, or the last such entry, began.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Release {
+pub struct ReleaseTotals {
     /// Who released it.
     pub from: String,
     /// Who got it: a side, or `file`.
@@ -260,7 +260,7 @@ impl fmt::Display for Service {
     }
 }
 
-impl fmt::Display for Release {
+impl fmt::Display for ReleaseTotals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { from, to, what, records, bits, withheld } = self;
         let (records, bits) = (counted(records, "record"), counted(bits, "bit"));

@@ -93,7 +93,7 @@ impl fmt::Display for Head {
 /// When a head was told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Moment {
+pub enum HeadMoment {
     /// When the run began.
     Begin,
     /// When it had finished.
@@ -111,7 +111,7 @@ pub struct KeptHead {
     /// The run in which it was told.
     pub run: RunId,
     /// When, in the run.
-    pub at: Moment,
+    pub at: HeadMoment,
     /// When, by the clock of whoever keeps it.
     pub time: String,
     /// Entries of the log.
@@ -131,7 +131,7 @@ impl KeptHead {
         told: &AuditHead,
         key: Option<Fingerprint>,
         run: &RunId,
-        at: Moment,
+        at: HeadMoment,
         time: String,
     ) -> Self {
         let signature = (!told.signature.is_empty()).then(|| hex(&told.signature));

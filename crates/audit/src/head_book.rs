@@ -10,7 +10,7 @@ use hashvfl_files::{rename_durably, with_digest, without_digest, write_whole};
 use hashvfl_identity::Fingerprint;
 
 use crate::error::AuditError;
-use crate::head::{KeptHead, Moment, Side};
+use crate::head::{HeadMoment, KeptHead, Side};
 use crate::time;
 
 /// The folder of heads that peers told.
@@ -81,21 +81,21 @@ impl HeadBook {
         told: &AuditHead,
         key: Option<Fingerprint>,
         run: &RunId,
-        at: Moment,
+        at: HeadMoment,
         now: SystemTime,
     ) -> Result<Option<Contradiction>, AuditError> {
         let side = Side::from(told.party.clone());
         let path = self.path(&side);
         let mut before = if path.exists() { read_heads(&path)? } else { Vec::new() };
         let head = KeptHead::new(told, key, run, at, time::text(now));
-        if at == Moment::Serve && before.iter().any(|kept| says_as_much(kept, &head)) {
+        if at == HeadMoment::Serve && before.iter().any(|kept| says_as_much(kept, &head)) {
             return Ok(None);
         }
         fs::create_dir_all(&self.folder)
             .map_err(|reason| AuditError::file("create the folder", &self.folder, reason))?;
         let contradicts = before.iter().any(|kept| contradict(kept, head.sequence, &head.entry_sha256));
-        if at == Moment::Serve {
-            before.retain(|kept| !(kept.at == Moment::Serve && says_as_much(&head, kept)));
+        if at == HeadMoment::Serve {
+            before.retain(|kept| !(kept.at == HeadMoment::Serve && says_as_much(&head, kept)));
         }
         if !contradicts && let Some(replaced) = replaced_by(&head, &before) {
             before.remove(replaced);
@@ -141,7 +141,7 @@ fn replaced_by(head: &KeptHead, before: &[KeptHead]) -> Option<usize> {
 
 /// Whether both heads were told in one run on one day, and under one key or none, by a party that came to serve.
 fn is_of_a_day(head: &KeptHead, other: &KeptHead) -> bool {
-    let of_serving = |head: &KeptHead| head.at == Moment::Serve;
+    let of_serving = |head: &KeptHead| head.at == HeadMoment::Serve;
     // Days are as long in all time stamps.
     let day = |head: &KeptHead| head.time.get(..time::DATE_BYTES).map(str::to_string);
     let both = of_serving(head) && of_serving(other);
@@ -205,13 +205,13 @@ mod tests {
         }
 
         /// Keeps it; whether it contradicts another.
-        fn keep(&self, head: &AuditHead, key: Option<Fingerprint>, at: Moment, now: SystemTime) -> bool {
+        fn keep(&self, head: &AuditHead, key: Option<Fingerprint>, at: HeadMoment, now: SystemTime) -> bool {
             let run = RunId::new("spring").unwrap();
             self.book.keep(head, key, &run, at, now).unwrap().is_some()
         }
 
         fn serves(&self, sequence: u64, key: Option<Fingerprint>, now: SystemTime) -> bool {
-            self.keep(&Self::head(sequence, "log"), key, Moment::Serve, now)
+            self.keep(&Self::head(sequence, "log"), key, HeadMoment::Serve, now)
         }
 
         fn kept(&self) -> Vec<(u64, Option<Fingerprint>)> {
@@ -233,7 +233,7 @@ mod tests {
         for key in [None, keys()[0]] {
             let told = Told::new();
             let kept = || told.kept().iter().map(|(sequence, _)| *sequence).collect::<Vec<u64>>();
-            assert!(!told.keep(&Told::head(3, "log"), key, Moment::Finish, noon()));
+            assert!(!told.keep(&Told::head(3, "log"), key, HeadMoment::Finish, noon()));
             for sequence in 4..50 {
                 assert!(!told.serves(sequence, key, noon()));
                 assert!(!told.serves(sequence, key, noon()), "the same again");
@@ -278,7 +278,7 @@ mod tests {
         let ([one, _], told) = (keys(), Told::new());
         told.serves(100, one, noon());
         for sequence in [101, 110, 120] {
-            told.keep(&Told::head(sequence, "fork"), one, Moment::Serve, noon());
+            told.keep(&Told::head(sequence, "fork"), one, HeadMoment::Serve, noon());
         }
         assert_eq!(told.kept(), [(100, one), (120, one)], "both logs have a head");
         let kept = read_heads(&told.book.path(&Told::side())).unwrap();

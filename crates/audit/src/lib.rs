@@ -4,7 +4,7 @@
 //! ```text
 //!  decision -> AuditTrail -> AuditLog (log.jsonl: an entry a line, synced) -> Head -> the peers, who keep it
 //!                        `-> HeadBook (heads/SIDE.jsonl: heads that peers told)
-//!  log.jsonl, or a copy of it -> Chain -> compare with a file of heads -> "changed", "cut", or neither
+//!  log.jsonl, or a copy of it -> LogChain -> compare with a file of heads -> "changed", "cut", or neither
 //! ```
 //!
 //! The only guarantee: entries up to a head that a peer stored cannot change without being noticed when log and head are
@@ -14,11 +14,11 @@
 
 mod chain;
 mod config;
-mod counted;
 mod error;
 mod event;
 mod head;
 mod head_book;
+mod ledger_totals;
 mod log;
 mod receipt;
 mod tail;
@@ -26,13 +26,13 @@ mod tally;
 mod time;
 mod trail;
 
-pub use chain::{Chain, Entry};
+pub use chain::{LogChain, LogEntry};
 pub use config::AuditConfig;
-pub use counted::Counted;
 pub use error::AuditError;
-pub use event::{AuditEvent, Release, Service};
-pub use head::{Head, KeptHead, Moment, Side};
+pub use event::{AuditEvent, ReleaseTotals, Service};
+pub use head::{Head, HeadMoment, KeptHead, Side};
 pub use head_book::{Contradiction, HeadBook, OlderLog, read_heads};
+pub use ledger_totals::LedgerTotals;
 pub use log::AuditLog;
 pub use receipt::{ErasureReceipt, Receipt, ReceiptError};
 pub use tail::tail;

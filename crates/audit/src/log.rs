@@ -13,11 +13,11 @@ use hashvfl_core::{Digest, RunId};
 use hashvfl_files::effects::{self, Effect};
 use hashvfl_files::{owner_only, sync_folder};
 
-use crate::chain::{BytesRead, Entry, Links};
-use crate::counted::Counted;
+use crate::chain::{BytesRead, Links, LogEntry};
 use crate::error::AuditError;
 use crate::event::AuditEvent;
 use crate::head::{Head, Side};
+use crate::ledger_totals::LedgerTotals;
 use crate::time;
 
 /// A log that is written to. Several processes may write to one log; each entry is written under a lock on the file.
@@ -39,17 +39,17 @@ struct Known {
     /// The policy of the last entry about one: its digest, or that there is none.
     policy: Option<String>,
     /// What the ledger counted at the last entry about that.
-    counted: Counted,
+    counted: LedgerTotals,
     /// Numbers of the revocation lists of the last entry about them.
     revocation_lists: Option<String>,
 }
 
 impl Known {
-    fn take(&mut self, entry: &Entry) {
+    fn take(&mut self, entry: &LogEntry) {
         match entry.event() {
             Some(AuditEvent::Opened { side, .. }) if entry.sequence == 1 => self.side = Some(side),
             Some(AuditEvent::PolicyChanged { policy_sha256 }) => self.policy = policy_sha256,
-            Some(AuditEvent::Counted { items, bits }) => self.counted = Counted { items, bits },
+            Some(AuditEvent::Counted { items, bits }) => self.counted = LedgerTotals { items, bits },
             Some(AuditEvent::RevocationsChanged { lists, .. }) => self.revocation_lists = Some(lists),
             _ => {}
         }
@@ -127,7 +127,7 @@ impl AuditLog {
     }
 
     /// What the ledger counted at the last entry about that.
-    pub fn counted(&self) -> Counted {
+    pub fn counted(&self) -> LedgerTotals {
         self.known.counted
     }
 
@@ -176,7 +176,7 @@ impl AuditLog {
 
     fn write(&mut self, run: Option<&RunId>, event: &AuditEvent, at: SystemTime) -> Result<(), AuditError> {
         let Head { sequence, entry } = self.head();
-        let entry = Entry {
+        let entry = LogEntry {
             sequence: sequence + 1,
             previous_sha256: entry.to_string(),
             time: time::text(at),

@@ -4,17 +4,17 @@ use std::path::Path;
 
 use hashvfl_files::last_bytes;
 
-use crate::chain::Entry;
+use crate::chain::LogEntry;
 
 /// Bytes from the end that are read at most.
 const BYTES: u64 = 64 << 10;
 
 /// The last `most` entries of `log`, or fewer where they are long; none where there is no log. What is no whole entry is
 /// passed over.
-pub fn tail(log: &Path, most: usize) -> Vec<Entry> {
+pub fn tail(log: &Path, most: usize) -> Vec<LogEntry> {
     let bytes = last_bytes(log, BYTES).unwrap_or_default();
     let lines = bytes.split(|byte| *byte == b'\n');
-    let mut entries: Vec<Entry> = lines.filter_map(|line| serde_json::from_slice(line).ok()).collect();
+    let mut entries: Vec<LogEntry> = lines.filter_map(|line| serde_json::from_slice(line).ok()).collect();
     entries.drain(..entries.len().saturating_sub(most));
     entries
 }
@@ -42,7 +42,7 @@ mod tests {
         for step in 1..=1_000 {
             log.append(Some(&run), &AuditEvent::Resumed { step }, UNIX_EPOCH).unwrap();
         }
-        let steps = |entries: Vec<Entry>| -> Vec<u64> {
+        let steps = |entries: Vec<LogEntry>| -> Vec<u64> {
             entries.iter().map(|entry| entry.event["step"].as_u64().unwrap()).collect()
         };
         assert_eq!(steps(tail(&path, 3)), [998, 999, 1_000]);

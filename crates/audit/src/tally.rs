@@ -29,11 +29,11 @@ pub enum Refusee {
 pub struct Tally<K, L> {
     /// The entry about so many events about the same, of which the last was like this.
     entry: fn(&K, &L, u64) -> AuditEvent,
-    waiting: BTreeMap<K, Waiting<L>>,
+    waiting: BTreeMap<K, PendingCount<L>>,
 }
 
 #[derive(Debug)]
-struct Waiting<L> {
+struct PendingCount<L> {
     told: Instant,
     count: u64,
     last: L,
@@ -48,7 +48,7 @@ impl<K: Ord, L> Tally<K, L> {
     pub fn count(&mut self, key: K, last: L, now: Instant) -> Option<AuditEvent> {
         let Some(waiting) = self.waiting.get_mut(&key) else {
             let event = (self.entry)(&key, &last, 1);
-            self.waiting.insert(key, Waiting { told: now, count: 0, last });
+            self.waiting.insert(key, PendingCount { told: now, count: 0, last });
             return Some(event);
         };
         waiting.count += 1;

@@ -14,11 +14,11 @@ use hashvfl_identity::{Fingerprint, IdentityFiles, Revocations, Role};
 use tracing::{error, warn};
 
 use crate::config::AuditConfig;
-use crate::counted::Counted;
 use crate::error::AuditError;
 use crate::event::AuditEvent;
-use crate::head::{Head, Moment, Side};
+use crate::head::{Head, HeadMoment, Side};
 use crate::head_book::{HeadBook, OlderLog};
+use crate::ledger_totals::LedgerTotals;
 use crate::log::AuditLog;
 use crate::receipt::ErasureReceipt;
 use crate::tally::SignatureTally;
@@ -117,9 +117,9 @@ impl AuditTrail {
     }
 
     /// Writes down what the ledger beside the trail counts in all, unless it is what it was.
-    pub fn note_counted(&self, counted: Counted) {
+    pub fn note_counted(&self, counted: LedgerTotals) {
         if self.log().is_some_and(|log| log.counted() != counted) {
-            let Counted { items, bits } = counted;
+            let LedgerTotals { items, bits } = counted;
             self.note_or_complain(AuditEvent::Counted { items, bits });
         }
     }
@@ -128,7 +128,7 @@ impl AuditTrail {
     ///
     /// # Errors
     /// If it counts less than at the last entry about that.
-    pub fn check_counted(&self, counted: Counted, path: &Path) -> Result<(), AuditError> {
+    pub fn check_counted(&self, counted: LedgerTotals, path: &Path) -> Result<(), AuditError> {
         self.log().map_or(Ok(()), |log| counted.check(log.counted(), path))
     }
 
@@ -205,7 +205,7 @@ impl AuditTrail {
         &self,
         told: &[AuditHead],
         parties: &[PartyName],
-        at: Moment,
+        at: HeadMoment,
     ) -> Result<(), AuditError> {
         let Some(log) = &self.log else { return Ok(()) };
         let book = HeadBook::new(self.folder.join("heads"));
@@ -235,7 +235,7 @@ impl AuditTrail {
     }
 
     /// The same where a failure ends nothing: it is said in the log for people.
-    pub fn keep_heads_or_complain(&self, told: &[AuditHead], parties: &[PartyName], at: Moment) {
+    pub fn keep_heads_or_complain(&self, told: &[AuditHead], parties: &[PartyName], at: HeadMoment) {
         if let Err(failed) = self.keep_heads(told, parties, at) {
             error!("heads of audit trails are not kept: {failed}");
         }
@@ -243,7 +243,12 @@ impl AuditTrail {
 
     /// The key that signed a peer's head; `None` for a head that is not signed, or not by a key that counts. Where sides have
     /// identities, each signs its heads.
-    fn key_of(&self, head: &AuditHead, side: &Side, at: Moment) -> Result<Option<Fingerprint>, AuditError> {
+    fn key_of(
+        &self,
+        head: &AuditHead,
+        side: &Side,
+        at: HeadMoment,
+    ) -> Result<Option<Fingerprint>, AuditError> {
         let Some(signer) = self.signer.as_deref() else { return Ok(None) };
         let text = Head { sequence: head.sequence, entry: head.entry }.to_signed_bytes(side, &self.run);
         let (role, name) = match side {
@@ -258,10 +263,10 @@ impl AuditTrail {
         let sequence = head.sequence;
         let event = match at {
             // A run begins and ends once; whoever serves may come as often as it likes.
-            Moment::Begin | Moment::Finish => {
+            HeadMoment::Begin | HeadMoment::Finish => {
                 Some(AuditEvent::BadSignature { side: side.file_stem(), sequence, count: 1 })
             }
-            Moment::Serve => self.bad_signatures().count(side.clone(), sequence, Instant::now()),
+            HeadMoment::Serve => self.bad_signatures().count(side.clone(), sequence, Instant::now()),
         };
         if let Some(event) = event {
             warn!("the head of the audit trail of {side}: {failed}. It is stored as unsigned");

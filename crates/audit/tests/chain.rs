@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use hashvfl_audit::{
-    AuditConfig, AuditError, AuditEvent, AuditLog, AuditTrail, Chain, Head, KeptHead, Moment, Receipt,
-    ReceiptError, Release, Service, Side, read_heads,
+    AuditConfig, AuditError, AuditEvent, AuditLog, AuditTrail, Head, HeadMoment, KeptHead, LogChain, Receipt,
+    ReceiptError, ReleaseTotals, Service, Side, read_heads,
 };
 use hashvfl_core::protocol::message::AuditHead;
 use hashvfl_core::{Digest, PartyName, RunId};
@@ -34,7 +34,7 @@ fn event(kind: u8, number: u64) -> AuditEvent {
             why: "other-settings".to_string(),
             count: number,
         },
-        _ => AuditEvent::Released(Release {
+        _ => AuditEvent::Released(ReleaseTotals {
             from: "bank".to_string(),
             to: "coordinator".to_string(),
             what: "codes".to_string(),
@@ -67,7 +67,7 @@ fn kept(head: Head) -> KeptHead {
     KeptHead {
         side,
         run: run(),
-        at: Moment::Finish,
+        at: HeadMoment::Finish,
         time,
         sequence,
         entry_sha256,
@@ -80,7 +80,7 @@ fn kept(head: Head) -> KeptHead {
 fn fits(folder: &Path, bytes: &[u8], head: Head) -> Result<u64, AuditError> {
     let path = folder.join("altered.jsonl");
     fs::write(&path, bytes).unwrap();
-    Chain::read(&path)?.compare(&[kept(head)])
+    LogChain::read(&path)?.compare(&[kept(head)])
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn a_log_that_was_written_anew_follows_from_itself_and_not_from_the_head() {
     let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (_, heads) = log_of(one.path(), &[0, 3, 1]);
     let (path, _) = log_of(other.path(), &[0, 2, 1]);
-    let chain = Chain::read(&path).unwrap();
+    let chain = LogChain::read(&path).unwrap();
     let error = chain.compare(&heads.iter().copied().map(kept).collect::<Vec<_>>()).unwrap_err().to_string();
     // What both logs begin with has the time of its own opening; the first that differs is named.
     assert!(error.contains("was changed or rewritten: at least one of the entries"), "{error}");
@@ -132,7 +132,7 @@ fn a_process_that_dies_at_any_byte_loses_nothing_that_was_acknowledged() {
         let torn = length - acknowledged.checked_sub(1).map_or(0, |last| ends[last]);
         let mut log = AuditLog::open(&crashed, &Side::Party(bank())).unwrap();
         log.append(Some(&run()), &event(1, 7), at(7)).unwrap();
-        let chain = Chain::read(&crashed).unwrap();
+        let chain = LogChain::read(&crashed).unwrap();
         let mended: Vec<AuditEvent> = chain
             .entries
             .iter()
@@ -159,7 +159,7 @@ fn two_writers_of_one_log_make_one_chain() {
     for number in 0..6 {
         writers[number % 2].append(None, &event(1, number as u64), at(0)).unwrap();
     }
-    let chain = Chain::read(&path).unwrap();
+    let chain = LogChain::read(&path).unwrap();
     assert_eq!((chain.entries.len(), chain.head()), (7, writers[1].head()));
     let other = AuditLog::open(&path, &Side::Party(bank())).unwrap_err().to_string();
     assert!(other.contains("belongs to coordinator, not to party-bank"), "{other}");
@@ -212,15 +212,15 @@ fn heads_of_peers_are_kept_and_one_that_does_not_fit_is_written_down() {
     let (trail, folder) = trail(place.path());
     let stranger = AuditHead { party: Some(PartyName::new("nobody").unwrap()), ..told(4, 1) };
     let own = trail.head().unwrap();
-    trail.keep_heads(&[told(4, 1), stranger, own], &[bank()], Moment::Begin).unwrap();
-    trail.keep_heads(&[told(4, 1), told(6, 2)], &[bank()], Moment::Finish).unwrap();
+    trail.keep_heads(&[told(4, 1), stranger, own], &[bank()], HeadMoment::Begin).unwrap();
+    trail.keep_heads(&[told(4, 1), told(6, 2)], &[bank()], HeadMoment::Finish).unwrap();
     let heads = read_heads(&folder.join("heads/party-bank.jsonl")).unwrap();
     let sequences: Vec<u64> = heads.iter().map(|head| head.sequence).collect();
     assert_eq!((sequences, heads[0].signature.as_deref()), (vec![4, 4, 6], Some("ab")));
     assert_eq!(fs::read_dir(folder.join("heads")).unwrap().count(), 1, "bank's alone");
     for (sequence, byte) in [(6, 3), (5, 9)] {
-        trail.keep_heads(&[told(sequence, byte)], &[bank()], Moment::Begin).unwrap();
-        let log = Chain::read(&folder.join("log.jsonl")).unwrap();
+        trail.keep_heads(&[told(sequence, byte)], &[bank()], HeadMoment::Begin).unwrap();
+        let log = LogChain::read(&folder.join("log.jsonl")).unwrap();
         let last = log.entries.last().unwrap().event().unwrap();
         assert_eq!(last, AuditEvent::Contradiction { side: "party-bank".to_string(), sequence });
     }
@@ -237,7 +237,7 @@ fn heads_that_are_told_at_once_are_all_kept() {
             let keeper = if byte % 2 == 0 { &one } else { &other };
             scope.spawn(move || {
                 let head = told(byte.into(), byte);
-                keeper.keep_heads(&[head], &[bank()], Moment::Begin).unwrap();
+                keeper.keep_heads(&[head], &[bank()], HeadMoment::Begin).unwrap();
             });
         }
     });
@@ -250,8 +250,8 @@ fn heads_that_are_told_at_once_are_all_kept() {
 fn whatever_bit_of_a_kept_head_changes_no_other_head_is_read() {
     let place = tempfile::tempdir().unwrap();
     let (trail, folder) = trail(place.path());
-    trail.keep_heads(&[told(4, 1)], &[bank()], Moment::Begin).unwrap();
-    trail.keep_heads(&[told(6, 2)], &[bank()], Moment::Finish).unwrap();
+    trail.keep_heads(&[told(4, 1)], &[bank()], HeadMoment::Begin).unwrap();
+    trail.keep_heads(&[told(6, 2)], &[bank()], HeadMoment::Finish).unwrap();
     let path = folder.join("heads/party-bank.jsonl");
     let (whole, heads) = (fs::read(&path).unwrap(), read_heads(&path).unwrap());
     for bit in 0..whole.len() * 8 {
@@ -286,7 +286,7 @@ fn an_end_that_has_changed_takes_no_entry_away() {
     fs::write(&path, [&bytes[..bytes.len() - 1], &[0]].concat()).unwrap();
     let log = AuditLog::open(&path, &Side::Party(bank())).unwrap();
     assert_eq!(
-        (Chain::read(&path).unwrap().entries.len(), log.head().sequence),
+        (LogChain::read(&path).unwrap().entries.len(), log.head().sequence),
         (4, 4),
         "and a line that says so"
     );
@@ -300,7 +300,7 @@ fn a_policy_is_written_down_when_it_changes() {
     for text in [None, Some("min_batch = 1"), Some("min_batch = 1"), Some("min_batch = 2"), None] {
         text.map_or(Ok(()), |text| fs::write(&path, text)).unwrap();
         let (_, folder) = trail_under(place.path(), text.map(|_| path.as_path()));
-        changes.push(Chain::read(&folder.join("log.jsonl")).unwrap().entries.len() - 1);
+        changes.push(LogChain::read(&folder.join("log.jsonl")).unwrap().entries.len() - 1);
     }
     assert_eq!(changes, [0, 1, 1, 2, 3]);
 }

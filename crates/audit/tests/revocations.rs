@@ -4,9 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use hashvfl_audit::{AuditConfig, AuditEvent, AuditTrail, Chain, Side};
+use hashvfl_audit::{AuditConfig, AuditEvent, AuditTrail, LogChain, Side};
 use hashvfl_core::RunId;
-use hashvfl_identity::{Authority, Identity, IdentityConfig, IdentityFiles, Places, Role, issue};
+use hashvfl_identity::{Authority, Identity, IdentityConfig, IdentityFiles, IdentityPaths, Role, issue};
 
 /// A trail in `folder`, signed by the coordinator there.
 fn trail(folder: &Path, files: &Arc<IdentityFiles>) -> AuditTrail {
@@ -19,7 +19,7 @@ fn trail(folder: &Path, files: &Arc<IdentityFiles>) -> AuditTrail {
 /// What the entries about revocation lists say: lists, certificates, and whose are new.
 fn told(folder: &Path) -> Vec<(String, u64, Vec<String>)> {
     let mut told = Vec::new();
-    for entry in Chain::read(&folder.join("ledger.audit/log.jsonl")).unwrap().entries {
+    for entry in LogChain::read(&folder.join("ledger.audit/log.jsonl")).unwrap().entries {
         if let Some(AuditEvent::RevocationsChanged { lists, revoked, new }) = entry.event() {
             told.push((lists, revoked, new));
         }
@@ -35,7 +35,7 @@ fn a_list_that_takes_back_more_is_written_down_once_and_by_name_where_that_is_kn
         ["coordinator/shop", "party/bank", "party/post"].map(|who| who.parse().unwrap());
     let mut authority = Authority::create(&keep, &shop.name).unwrap();
     for who in [&shop, &bank, &post] {
-        issue(&mut authority, &Places::in_folder(&folder.join(who.name.as_str())), who, 30).unwrap();
+        issue(&mut authority, &IdentityPaths::in_folder(&folder.join(who.name.as_str())), who, 30).unwrap();
     }
     let list = folder.join("revoked.pem");
     // In one step, as an authority's commands write it.

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use hashvfl_audit::{
-    AuditConfig, AuditEvent, AuditTrail, Chain, Moment, Receipt, ReceiptError, Side, read_heads,
+    AuditConfig, AuditEvent, AuditTrail, HeadMoment, LogChain, Receipt, ReceiptError, Side, read_heads,
 };
 use hashvfl_core::protocol::message::AuditHead;
 use hashvfl_core::{Digest, PartyName, RunId};
 use hashvfl_identity::{
-    Fingerprint, Identity, IdentityConfig, Pin, Pins, Places, Role, begin_authority, issue,
+    Fingerprint, Identity, IdentityConfig, IdentityPaths, Pin, Pins, Role, begin_authority, issue,
 };
 
 fn name(name: &str) -> PartyName {
@@ -22,7 +22,8 @@ fn identities(place: &Path) -> BTreeMap<&'static str, Fingerprint> {
     let mut keys = BTreeMap::from([("shop", shop.fingerprint)]);
     for party in ["bank", "telecom"] {
         let identity = Identity::new(Role::Party, name(party));
-        let issued = issue(&mut authority, &Places::in_folder(&place.join(party)), &identity, 30).unwrap();
+        let issued =
+            issue(&mut authority, &IdentityPaths::in_folder(&place.join(party)), &identity, 30).unwrap();
         keys.insert(party, issued.fingerprint);
     }
     keys
@@ -41,7 +42,7 @@ fn trail(place: &Path, who: &str, side: Side) -> (AuditTrail, PathBuf) {
 /// Heads that the log in `folder` calls badly signed: whose, and with how many entries.
 fn badly_signed(folder: &Path) -> Vec<(String, u64)> {
     let mut found = Vec::new();
-    for entry in Chain::read(&folder.join("log.jsonl")).unwrap().entries {
+    for entry in LogChain::read(&folder.join("log.jsonl")).unwrap().entries {
         if let Some(AuditEvent::BadSignature { side, sequence, .. }) = entry.event() {
             found.push((side, sequence));
         }
@@ -58,7 +59,7 @@ fn a_head_is_kept_with_the_key_that_signed_it_and_a_forged_one_is_written_down()
     let told = bank.head().unwrap();
     let parties = [name("bank"), name("telecom")];
     let keep =
-        |head: &AuditHead| shop.keep_heads(std::slice::from_ref(head), &parties, Moment::Begin).unwrap();
+        |head: &AuditHead| shop.keep_heads(std::slice::from_ref(head), &parties, HeadMoment::Begin).unwrap();
     let kept = |side: &str| read_heads(&folder.join(format!("heads/{side}.jsonl"))).unwrap();
     keep(&told);
     let first = kept("party-bank").remove(0);
@@ -97,7 +98,7 @@ fn what_a_party_signed_stays_when_it_comes_to_serve_with_a_head_that_is_not_sign
     let signed = bank.head().unwrap();
     let unsigned = AuditHead { sequence: signed.sequence + 1, signature: Vec::new(), ..signed.clone() };
     for head in [&signed, &unsigned] {
-        shop.keep_heads(std::slice::from_ref(head), &[name("bank")], Moment::Serve).unwrap();
+        shop.keep_heads(std::slice::from_ref(head), &[name("bank")], HeadMoment::Serve).unwrap();
     }
     let kept = read_heads(&folder.join("heads/party-bank.jsonl")).unwrap();
     let kept: Vec<_> = kept.iter().map(|head| (head.sequence, head.key)).collect();
@@ -115,7 +116,7 @@ fn a_head_that_another_key_than_the_pinned_one_signed_counts_as_unsigned() {
     let (bank, _) = trail(place.path(), "bank", Side::Party(name("bank")));
     let (shop, folder) = trail(place.path(), "shop", Side::Coordinator);
     let told = bank.head().unwrap();
-    shop.keep_heads(std::slice::from_ref(&told), &[name("bank")], Moment::Finish).unwrap();
+    shop.keep_heads(std::slice::from_ref(&told), &[name("bank")], HeadMoment::Finish).unwrap();
     let kept = read_heads(&folder.join("heads/party-bank.jsonl")).unwrap().remove(0);
     assert_eq!((kept.key, kept.verify()), (None, Ok(Some(keys["bank"]))));
     assert_eq!(badly_signed(&folder), [("party-bank".to_string(), told.sequence)]);
@@ -133,7 +134,8 @@ fn the_head_of_the_coordinator_is_that_of_the_one_that_the_config_names() {
     let (mill, _) = trail(place.path(), "telecom", Side::Coordinator);
     let told = mill.head().unwrap();
     let (bank, folder) = trail(place.path(), "bank", Side::Party(name("bank")));
-    let keep = |bank: &AuditTrail| bank.keep_heads(std::slice::from_ref(&told), &[], Moment::Begin).unwrap();
+    let keep =
+        |bank: &AuditTrail| bank.keep_heads(std::slice::from_ref(&told), &[], HeadMoment::Begin).unwrap();
     keep(&bank);
     assert!(badly_signed(&folder).is_empty(), "any that is pinned counts where none is named");
     keep(&bank.coordinated_by(Some(name("shop"))));

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use clap::{Args, Subcommand};
-use hashvfl_audit::{AuditConfig, Chain, KeptHead, Receipt, Side, read_heads};
+use hashvfl_audit::{AuditConfig, KeptHead, LogChain, Receipt, Side, read_heads};
 use hashvfl_core::text::counted;
 use hashvfl_files::{say, write_whole};
 use hashvfl_identity::{Fingerprint, IdentityConfig, Pins, Role};
@@ -181,7 +181,7 @@ impl AuditCommand {
 }
 
 fn show(log: &Path, run: Option<&str>, last: Option<usize>) -> anyhow::Result<()> {
-    let chain = Chain::read(log)?;
+    let chain = LogChain::read(log)?;
     let mut wanted = Vec::new();
     for entry in &chain.entries {
         if run.is_none_or(|run| entry.run.as_deref() == Some(run)) {
@@ -196,7 +196,7 @@ fn show(log: &Path, run: Option<&str>, last: Option<usize>) -> anyhow::Result<()
 }
 
 fn verify(log: &Path, against: Option<&Path>) -> anyhow::Result<()> {
-    let chain = Chain::read(log)?;
+    let chain = LogChain::read(log)?;
     if chain.incomplete_bytes > 0 {
         say!(
             "the last line is incomplete: it was never reported as written, and the next start of its side cuts it off"
@@ -238,7 +238,7 @@ fn verify_receipt(path: &Path, ids: &Path, signer: &Signer, read: ReadConfig) ->
 
 /// The largest number of entries that `heads` vouch for, whose signatures were verified. Whoever sends the file could have
 /// written those that are not signed: they are compared last, and the error says which it is.
-fn compare(chain: &Chain, heads: &[KeptHead]) -> anyhow::Result<u64> {
+fn compare(chain: &LogChain, heads: &[KeptHead]) -> anyhow::Result<u64> {
     let signed: Vec<KeptHead> = heads.iter().filter(|head| head.signature.is_some()).cloned().collect();
     chain.compare(&signed)?;
     chain.compare(heads).context(
@@ -267,7 +267,7 @@ fn tell_signatures(heads: &[KeptHead]) -> anyhow::Result<()> {
 
 fn export(log: &Path, out: &Path) -> anyhow::Result<()> {
     ensure!(!out.exists(), "{} already exists: choose another file with --out", out.display());
-    let chain = Chain::read(log)?;
+    let chain = LogChain::read(log)?;
     let mut bytes = fs::read(log).with_context(|| format!("cannot read {}", log.display()))?;
     // Nobody was told of an incomplete last line.
     let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);

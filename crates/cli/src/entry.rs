@@ -40,12 +40,12 @@ pub struct SomeUnfinished(u8);
 
 /// How the runs of a process that holds several have ended, so far.
 #[derive(Debug, Default)]
-pub struct Ends {
+pub struct RunExits {
     /// The exit code of the worst.
     worst: u8,
 }
 
-impl Ends {
+impl RunExits {
     /// Notes how the run `run` has ended, and says why where it has not finished.
     pub fn note(&mut self, run: &str, ended: anyhow::Result<()>) {
         let Err(error) = ended else { return };

@@ -10,6 +10,6 @@ mod interruption;
 mod log;
 pub mod transcripts;
 
-pub use entry::{Ends, SomeUnfinished, Unfinished, entry};
+pub use entry::{RunExits, SomeUnfinished, Unfinished, entry};
 pub use interruption::OnInterruption;
 pub use log::{LogFormat, at_run, at_step, init_logging};

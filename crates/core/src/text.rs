@@ -76,7 +76,7 @@ pub fn respelt<T: AsRef<str>>(texts: &[T]) -> usize {
 /// A reason that a peer may hear in these words: nothing of this side's files is in them.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct Tellable(pub String);
+pub struct PublicReason(pub String);
 
 /// Whether a character shows as itself, where it stands.
 pub fn is_plain(c: char) -> bool {

@@ -24,7 +24,7 @@ pub enum Counted {
 
 /// Where a record is in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct Location {
     /// The file.
     pub path: PathBuf,
     /// What is counted.
@@ -33,7 +33,7 @@ pub struct Place {
     pub number: u64,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let counted = match self.counted {
             Counted::Line => "line",
@@ -45,16 +45,16 @@ impl fmt::Display for Place {
 
 /// The same without a copy of the path, for each record that is read.
 #[derive(Clone, Copy)]
-pub(crate) struct Spot<'a> {
+pub(crate) struct LocationRef<'a> {
     pub(crate) path: &'a Path,
     pub(crate) counted: Counted,
     pub(crate) number: u64,
 }
 
-impl Spot<'_> {
+impl LocationRef<'_> {
     /// The place, for an error.
-    pub(crate) fn place(self) -> Place {
-        Place { path: self.path.to_owned(), counted: self.counted, number: self.number }
+    pub(crate) fn place(self) -> Location {
+        Location { path: self.path.to_owned(), counted: self.counted, number: self.number }
     }
 }
 
@@ -90,13 +90,13 @@ pub enum TableError {
     #[error("{place}: the header is repeated, as happens when files are concatenated; remove this line")]
     HeaderAgain {
         /// Where.
-        place: Place,
+        place: Location,
     },
     /// A byte-order mark within a file, where a record begins.
     #[error("{place}: a byte-order mark, as happens when files are concatenated; remove these three bytes")]
     MarkWithin {
         /// Where.
-        place: Place,
+        place: Location,
     },
     /// The configuration names a column that the header lacks.
     #[error("{} has no column {name:?}, which `{setting}` names; {help}", path.display())]
@@ -163,7 +163,7 @@ pub enum TableError {
     #[error("{place}, column {number} (from 1): bytes that are not UTF-8; save the file as UTF-8")]
     NotText {
         /// Where.
-        place: Place,
+        place: Location,
         /// Which column, counted from 1.
         number: usize,
     },
@@ -244,7 +244,7 @@ pub enum TableError {
     )]
     Ragged {
         /// Where.
-        place: Place,
+        place: Location,
         /// Cells in the header.
         expected: usize,
         /// Cells in the record.
@@ -254,7 +254,7 @@ pub enum TableError {
     #[error("{place}, column {column:?}: expected {expected}, found {fault}; {}", fault.remedy())]
     Cell {
         /// Where.
-        place: Place,
+        place: Location,
         /// The column's name.
         column: String,
         /// What the column holds.
@@ -294,7 +294,7 @@ pub enum TableError {
     #[error("{place}, column {column:?}: expected a record id, found {fault}; every record needs one")]
     BadId {
         /// Where.
-        place: Place,
+        place: Location,
         /// The id column's name.
         column: String,
         /// What is wrong with the cell.
@@ -317,7 +317,7 @@ pub enum TableError {
         /// How many of them are there in another way of writing.
         otherwise: u64,
         /// Where the first is.
-        first: Place,
+        first: Location,
     },
     /// Some ids occur more than once.
     #[error(
@@ -328,9 +328,9 @@ pub enum TableError {
         /// How many records repeat an earlier id.
         count: u64,
         /// Where the first repeated id occurs first.
-        first: Place,
+        first: Location,
         /// Where it occurs again.
-        second: Place,
+        second: Location,
     },
     /// A file is not an order file, or is damaged.
     #[error("{} is not a valid order file ({reason}): restore it from a backup, or align again", path.display())]

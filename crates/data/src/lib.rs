@@ -35,13 +35,15 @@ pub use encoding::row_encoder::EncodingNotes;
 pub use encoding::scale::Preprocessing;
 pub use encoding::treatment::{ColumnRules, ColumnType, Faulty, Fill, Missing, Treatment, Types, Unseen};
 pub use encoding::{Embedded, Encoding};
-pub use error::{Counted, Place, TableError, WAYS_OF_WRITING};
+pub use error::{Counted, Location, TableError, WAYS_OF_WRITING};
 pub use ids::id_source::IdSource;
 pub use ids::key_columns::KeyColumns;
 pub use ids::list::{read_found, written_otherwise};
 pub use ids::order::{Names, Order};
 pub use inspection::first_config::{fill, preset_of, quoted, quoted_list};
-pub use inspection::survey::{FirstLine, Hints, MOST_DISTINCT, Oddity, Survey, Surveyed, Verdict, survey};
+pub use inspection::survey::{
+    ColumnVerdict, FirstLine, Hints, MOST_DISTINCT, NumberLikeText, Survey, Surveyed, survey,
+};
 pub use inspection::{Figures, Inspected, Inspection, Pixels, Spread};
 pub use labels::error::LabelError;
 pub use labels::target::Target;
@@ -68,7 +70,7 @@ pub use source::row_source::{RowSource, load, load_as};
 pub use source::sql::{ClusterAddress, ClusterTls, SqlColumns, SqlError, SqlFormat, SqlTable};
 pub use source::{ColumnsSource, IdsSource, LabelsSource, load_labels};
 pub use store::cache::beside;
-pub use store::{Cached, Columns, RecordStore, load_in_order};
+pub use store::{Cached, EncodedColumns, RecordStore, load_in_order};
 pub use table::matrix::{Matrix, MatrixError};
 pub use table::sink::{Frame, RowSink};
 pub use table::{ImageShape, PixelValues, Table};

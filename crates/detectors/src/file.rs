@@ -17,7 +17,7 @@ const VERSION: u32 = 2;
 const MAGIC: &str = "hashvfl detectors ";
 
 /// What can be checked once it was read from a file.
-pub trait Checked {
+pub trait CheckStored {
     /// Checks fields that were read from a file.
     ///
     /// # Errors
@@ -41,7 +41,7 @@ pub fn to_bytes<T: Serialize>(detectors: &T) -> Result<Vec<u8>, DetectorError> {
 ///
 /// # Errors
 /// If they are damaged, have another version, or hold no detectors of this kind.
-pub fn from_bytes<T: DeserializeOwned + Checked>(bytes: &[u8]) -> Result<T, DetectorError> {
+pub fn from_bytes<T: DeserializeOwned + CheckStored>(bytes: &[u8]) -> Result<T, DetectorError> {
     check_size(bytes.len() as u64)?;
     let line = bytes
         .iter()
@@ -82,7 +82,7 @@ pub fn write<T: Serialize>(path: &Path, detectors: &T) -> Result<(), DetectorErr
 ///
 /// # Errors
 /// If it cannot be read, is too large or damaged, has another version, or holds no detectors of this kind.
-pub fn read<T: DeserializeOwned + Checked>(path: &Path) -> Result<T, DetectorError> {
+pub fn read<T: DeserializeOwned + CheckStored>(path: &Path) -> Result<T, DetectorError> {
     from_bytes(&read_bytes(path)?).map_err(|error| match error {
         DetectorError::Format(reason) => damaged(&format!("{}: {reason}", path.display())),
         other => other,

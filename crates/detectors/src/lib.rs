@@ -31,13 +31,13 @@ pub mod values;
 
 pub use batch::{BatchKind, References};
 pub use calibration::combine::Combination;
-pub use calibration::evidence::Evidence;
+pub use calibration::evidence::CalibrationEvidence;
 pub use calibration::panel::{Calibrated, Panel};
 pub use calibration::settings::DetectorSettings;
-pub use calibration::split::Split;
+pub use calibration::split::CalibrationSplit;
 pub use codes::Codes;
 pub use coordinator::{CoordinatorDetector, CoordinatorKind, CoordinatorNormal, CoordinatorRows};
 pub use detector::{Detector, DetectorKind, Input, Needs, Score};
 pub use error::DetectorError;
 pub use party::{PartyDetector, PartyKind, PartyRows};
-pub use values::Values;
+pub use values::MatrixView;

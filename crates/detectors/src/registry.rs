@@ -93,7 +93,7 @@ macro_rules! registry {
             }
         }
 
-        impl $crate::file::Checked for $Fitted {
+        impl $crate::file::CheckStored for $Fitted {
             fn check(&self) -> Result<(), $crate::error::DetectorError> {
                 match self {
                     $(Self::$Detector(detector) => $crate::detector::Detector::check(detector),)+

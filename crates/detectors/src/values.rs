@@ -5,12 +5,12 @@ use crate::limits::MAX_WIDTH;
 
 /// Finite values in rows, row-major: `[rows, width]`.
 #[derive(Clone, Copy)]
-pub struct Values<'a> {
+pub struct MatrixView<'a> {
     values: &'a [f32],
     width: usize,
 }
 
-impl<'a> Values<'a> {
+impl<'a> MatrixView<'a> {
     /// Takes row-major `values` of `width` values per row; errors call them `what`.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use hashvfl_core::random::stream;
 use hashvfl_detectors::calibration::conformal::flags_interval;
 use hashvfl_detectors::{
     Calibrated, Codes, Combination, CoordinatorDetector, CoordinatorKind, CoordinatorNormal, CoordinatorRows,
-    DetectorError, DetectorKind, Input, Panel, Score, Values, file,
+    DetectorError, DetectorKind, Input, MatrixView, Panel, Score, file,
 };
 use rand::Rng;
 
@@ -42,7 +42,7 @@ impl OwnedRows {
     }
 
     fn seen(&self) -> CoordinatorRows<'_> {
-        let features = Values::new("features", &self.features, FEATURES).unwrap();
+        let features = MatrixView::new("features", &self.features, FEATURES).unwrap();
         CoordinatorRows::new(&self.codes, &self.classes, features).unwrap()
     }
 }
@@ -71,8 +71,8 @@ fn codes_of_other_lengths_are_refused_by_all_that_look_at_codes() {
     let found = calibrated(&OwnedRows::draw(200, false, 3));
     let other = Codes::of_values(&[&[1.0; 16]], 1).unwrap();
     let features = [0.0; FEATURES];
-    let seen =
-        CoordinatorRows::new(&other, &[0], Values::new("features", &features, FEATURES).unwrap()).unwrap();
+    let seen = CoordinatorRows::new(&other, &[0], MatrixView::new("features", &features, FEATURES).unwrap())
+        .unwrap();
     let error = found.judge(&seen, None, 0.05, None).unwrap_err();
     assert_eq!(error, DetectorError::CodeLengths { fitted: vec![12, 12], found: vec![16] });
     for detector in found.panel().detectors() {
@@ -125,7 +125,7 @@ fn codes_of_drawn_inputs_tell_what_is_common_but_strange() {
     };
     let (normal, synthetic) = (codes(2000, &mut |row| row % 2 == 0), codes(1000, &mut |_| true));
     let features = vec![0.0; 2000 * FEATURES];
-    let features = Values::new("features", &features, FEATURES).unwrap();
+    let features = MatrixView::new("features", &features, FEATURES).unwrap();
     let seen = CoordinatorRows::new(&normal, &[0; 2000], features).unwrap();
     let difference = |synthetic: Option<&Codes>| {
         let fitted_on = CoordinatorNormal { synthetic, ..seen.into() };

@@ -1,8 +1,8 @@
 //! Each bit of small files of detectors and references flipped in turn: it is refused.
 
 use hashvfl_detectors::{
-    Calibrated, Codes, Combination, DetectorKind, Panel, PartyDetector, PartyKind, PartyRows, References,
-    Values, file,
+    Calibrated, Codes, Combination, DetectorKind, MatrixView, Panel, PartyDetector, PartyKind, PartyRows,
+    References, file,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -14,7 +14,7 @@ fn rows(count: usize) -> Vec<f32> {
     (0..count * WIDTH).map(|at| (at * at % 5 % 3) as f32).collect()
 }
 
-fn each_bit_is_found<T: Serialize + DeserializeOwned + file::Checked>(stored: &T) {
+fn each_bit_is_found<T: Serialize + DeserializeOwned + file::CheckStored>(stored: &T) {
     let whole = file::to_bytes(stored).unwrap();
     assert!(whole.len() < 10_000, "{} bytes take too long", whole.len());
     assert!(file::from_bytes::<T>(&whole).is_ok());
@@ -28,7 +28,7 @@ fn each_bit_is_found<T: Serialize + DeserializeOwned + file::Checked>(stored: &T
 #[test]
 fn each_bit_of_a_detector_file_flipped_in_turn_is_found() {
     let values = rows(70);
-    let values = Values::new("columns", &values, WIDTH).unwrap();
+    let values = MatrixView::new("columns", &values, WIDTH).unwrap();
     let local = PartyRows::new(values, values).unwrap();
     let histogram = PartyKind::Histogram.fit(&local, 0).unwrap();
     let panel = Panel::new(vec![histogram], Combination::Bonferroni, &local).unwrap();

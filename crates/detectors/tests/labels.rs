@@ -1,8 +1,10 @@
 //! Records whose label does not go with their codes are found, by detectors that were fitted on other records.
 
 use hashvfl_core::random::stream;
-use hashvfl_detectors::screening::{Action, GivenLabels, Labelled, Screened, Screening, label_p_values};
-use hashvfl_detectors::{Codes, DetectorError, Split};
+use hashvfl_detectors::screening::{
+    GivenLabels, Labelled, Screened, ScreeningAction, ScreeningSettings, label_p_values,
+};
+use hashvfl_detectors::{CalibrationSplit, Codes, DetectorError};
 use rand::Rng;
 
 const ROWS: usize = 600;
@@ -27,11 +29,11 @@ fn picked<T: Copy>(values: &[T], width: usize, rows: &[u32]) -> Vec<T> {
 }
 
 fn screen(codes: &[Vec<f32>; 2], classes: Option<&[u32]>, values: &[f32]) -> Screened {
-    let screening = Screening { action: Action::Drop, level: 0.05, folds: 4 };
+    let screening = ScreeningSettings { action: ScreeningAction::Drop, level: 0.05, folds: 4 };
     let judged = screening.run::<DetectorError>(ROWS, 3, |fold| {
         let judged = Picked::new(codes, classes, values, &fold.judged);
         let others = fold.others.as_ref().map(|rows| Picked::new(codes, classes, values, rows));
-        let others: Split<Labelled<'_>> = others.as_ref().map(Picked::labelled);
+        let others: CalibrationSplit<Labelled<'_>> = others.as_ref().map(Picked::labelled);
         label_p_values(&others, &judged.labelled(), screening.level, 3)
     });
     judged.unwrap()

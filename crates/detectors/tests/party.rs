@@ -3,8 +3,8 @@
 use hashvfl_core::normal::normal_score;
 use hashvfl_core::random::stream;
 use hashvfl_detectors::{
-    Calibrated, Combination, DetectorError, DetectorKind, Panel, PartyDetector, PartyKind, PartyRows, Score,
-    Values, file,
+    Calibrated, Combination, DetectorError, DetectorKind, MatrixView, Panel, PartyDetector, PartyKind,
+    PartyRows, Score, file,
 };
 use rand::Rng;
 
@@ -26,7 +26,7 @@ fn rows(count: usize, off: f32, seed: u64) -> Vec<f32> {
 }
 
 fn local(values: &[f32]) -> PartyRows<'_> {
-    let values = Values::new("columns", values, WIDTH).unwrap();
+    let values = MatrixView::new("columns", values, WIDTH).unwrap();
     PartyRows::new(values, values).unwrap()
 }
 
@@ -41,7 +41,7 @@ fn strange_rows_score_higher() {
         let pairs = normal.iter().flat_map(|n| odd.iter().map(move |o| u32::from(o > n)));
         let auroc = f64::from(pairs.sum::<u32>()) / (normal.len() * odd.len()) as f64;
         assert!(auroc > 0.9, "{}: {auroc}", kind.name());
-        let narrow = Values::new("columns", &test[..WIDTH - 1], WIDTH - 1).unwrap();
+        let narrow = MatrixView::new("columns", &test[..WIDTH - 1], WIDTH - 1).unwrap();
         let error = detector.score(&PartyRows::new(narrow, narrow).unwrap()).unwrap_err();
         assert!(matches!(error, DetectorError::Width { fitted: WIDTH, found: 7, .. }), "{error}");
     }

@@ -12,7 +12,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::connection::{Connection, Handshake};
 use crate::files::IdentityFiles;
 use crate::permitted::Permitted;
-use crate::refusal::Refusal;
+use crate::refusal::PeerRefusal;
 use crate::trust::Usage;
 use crate::verifier::{Verifier, server_config};
 
@@ -21,7 +21,7 @@ use crate::verifier::{Verifier, server_config};
 pub enum AcceptError {
     /// Its certificate does not count.
     #[error("refused: {0}")]
-    Refused(#[from] Refusal),
+    Refused(#[from] PeerRefusal),
     /// It took too long.
     #[error("the handshake took more than {0:?}")]
     TimedOut(Duration),
@@ -95,7 +95,7 @@ impl Acceptor {
         }
         match tls_error(error) {
             Some(rustls::Error::NoCertificatesPresented) => {
-                AcceptError::Refused(Refusal::NoCertificate { expected: self.permitted.to_string() })
+                AcceptError::Refused(PeerRefusal::NoCertificate { expected: self.permitted.to_string() })
             }
             Some(rustls::Error::AlertReceived(alert)) => AcceptError::RefusedByPeer(*alert),
             Some(error) if is_no_tls(error) => AcceptError::NoTls,

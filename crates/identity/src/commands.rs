@@ -13,7 +13,7 @@ use crate::dates::{date, now_s};
 use crate::error::CommandError;
 use crate::fingerprint::Fingerprint;
 use crate::folder::Folder;
-use crate::holder::{self, Accepted, Places};
+use crate::holder::{self, Accepted, IdentityPaths};
 use crate::issue::{accept_here, issue};
 use crate::pem::{self, AUTHORITY, CERTIFICATE};
 use crate::pins::{Pin, Pins};
@@ -226,7 +226,7 @@ fn request(folder: &Folder, identity: &Identity, new_key: bool, program: &str) -
     let key = if requested.new_key { "a new key" } else { "the existing key" };
     say!("{identity} with {key}: {}", requested.fingerprint);
     say!("send {} to the coordinator, who signs it:", requested.request.display());
-    let sent = Places::in_folder(Path::new("")).request(identity);
+    let sent = IdentityPaths::in_folder(Path::new("")).request(identity);
     let role = if identity.role == Role::Coordinator { " --role coordinator" } else { "" };
     say!(
         "  coordinator identity sign {} --config FILE --fingerprint {}{role}",
@@ -263,7 +263,7 @@ fn show_certificate(path: &Path) -> Result<(), CommandError> {
     Ok(())
 }
 
-fn show(places: &Places) -> Result<(), CommandError> {
+fn show(places: &IdentityPaths) -> Result<(), CommandError> {
     if places.certificate.exists() {
         let facts = Facts::of_first_in(&places.certificate, CERTIFICATE)?;
         let who = crate::Naming::default().identity(&facts);
@@ -314,7 +314,7 @@ impl AuthorityCommand {
             }
             Self::Issue { who, into, days, folder } => {
                 let mut authority = Authority::open(&folder.path()?)?;
-                let accepted = issue(&mut authority, &Places::in_folder(into), who, *days)?;
+                let accepted = issue(&mut authority, &IdentityPaths::in_folder(into), who, *days)?;
                 say!("issued {who} in {} (valid until {})", into.display(), accepted.until);
                 say!("its key: {}", accepted.fingerprint);
                 Ok(())
@@ -351,7 +351,7 @@ pub fn begin_authority(
 ) -> Result<(Authority, Accepted), CommandError> {
     let mut authority = Authority::create(folder, name)?;
     let identity = Identity::new(Role::Coordinator, name.clone());
-    let accepted = issue(&mut authority, &Places::in_folder(folder), &identity, days)?;
+    let accepted = issue(&mut authority, &IdentityPaths::in_folder(folder), &identity, days)?;
     Ok((authority, accepted))
 }
 
@@ -426,7 +426,7 @@ fn list(folder: &Path) -> Result<(), CommandError> {
 
 fn renew(folder: &Path, who: &[Identity], days: i64) -> Result<(), CommandError> {
     let mut authority = Authority::open(folder)?;
-    let places = Places::in_folder(folder);
+    let places = IdentityPaths::in_folder(folder);
     for identity in who {
         let (issued, text) = authority.renew(identity, days)?;
         let until = date(issued.not_after_s);

@@ -18,7 +18,7 @@ use crate::accept::{is_no_tls, tls_error};
 use crate::connection::{Connection, Handshake};
 use crate::files::IdentityFiles;
 use crate::permitted::Permitted;
-use crate::refusal::Refusal;
+use crate::refusal::PeerRefusal;
 use crate::role::{Identity, Role};
 use crate::trust::Usage;
 use crate::verifier::client_config;
@@ -34,7 +34,7 @@ pub enum ConnectError {
     TimedOut(Duration),
     /// Whoever is there is not the one that was expected.
     #[error("who answers there is refused: {0}")]
-    Refused(#[from] Refusal),
+    Refused(#[from] PeerRefusal),
     /// The coordinator, which has shown its certificate, does not let this side in.
     #[error("{}", told(*.alert, .own))]
     RefusedByPeer {

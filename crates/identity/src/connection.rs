@@ -16,7 +16,7 @@ use tracing::warn;
 
 use crate::files::IdentityFiles;
 use crate::permitted::Permitted;
-use crate::refusal::Refusal;
+use crate::refusal::PeerRefusal;
 use crate::role::PeerIdentity;
 use crate::trust::{Trust, Usage};
 use crate::verifier::{Admitted, Verifier};
@@ -47,10 +47,10 @@ impl Handshake {
     ///
     /// # Errors
     /// If the peer does not count, or showed no certificate.
-    pub fn finish(self, stream: TlsStream<TcpStream>) -> Result<Connection, Refusal> {
+    pub fn finish(self, stream: TlsStream<TcpStream>) -> Result<Connection, PeerRefusal> {
         let Self { files, changes, usage, permitted, verifier } = self;
         let Some(verdict) = verifier.verdict() else {
-            return Err(Refusal::NoCertificate { expected: permitted.to_string() });
+            return Err(PeerRefusal::NoCertificate { expected: permitted.to_string() });
         };
         let Admitted { peer, chain, at } = verdict?;
         files.take_confirmed(&verifier.trust().confirmed_lists(&chain, usage, at));
@@ -83,7 +83,7 @@ pub struct Connection {
     peer: PeerIdentity,
     grounds: Grounds,
     tick: Interval,
-    refused: Option<Refusal>,
+    refused: Option<PeerRefusal>,
     /// Whether whoever reads has heard of it.
     is_told: bool,
 }
@@ -106,7 +106,7 @@ impl Connection {
     }
 
     /// Why the peer no longer counts, once it does not.
-    pub fn refused(&self) -> Option<&Refusal> {
+    pub fn refused(&self) -> Option<&PeerRefusal> {
         self.refused.as_ref()
     }
 
@@ -155,7 +155,7 @@ impl Connection {
 }
 
 /// An error whose text may come to other sides: the log has said more.
-fn denied(refusal: &Refusal) -> io::Error {
+fn denied(refusal: &PeerRefusal) -> io::Error {
     io::Error::new(io::ErrorKind::PermissionDenied, refusal.for_others())
 }
 

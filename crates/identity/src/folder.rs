@@ -7,7 +7,7 @@ use hashvfl_core::PartyName;
 
 use crate::config::{IdentityConfig, NamedFolder};
 use crate::error::CommandError;
-use crate::holder::Places;
+use crate::holder::IdentityPaths;
 
 /// Where the files are.
 #[derive(Debug, Clone, Args)]
@@ -45,8 +45,8 @@ impl Folder {
     }
 
     /// The places of the files in it.
-    pub fn places(&self) -> Result<Places, CommandError> {
-        Ok(Places::in_folder(&self.path()?))
+    pub fn places(&self) -> Result<IdentityPaths, CommandError> {
+        Ok(IdentityPaths::in_folder(&self.path()?))
     }
 
     /// The file of pins: the one that the config reads, or else the one in the folder.

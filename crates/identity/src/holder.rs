@@ -121,7 +121,7 @@ impl From<rcgen::Error> for HolderError {
 
 /// The files of a holder in one folder.
 #[derive(Debug, Clone)]
-pub struct Places {
+pub struct IdentityPaths {
     /// The secret key.
     pub key: PathBuf,
     /// A secret key whose certificate has not come yet.
@@ -136,7 +136,7 @@ pub struct Places {
     pub folder: PathBuf,
 }
 
-impl Places {
+impl IdentityPaths {
     /// In `folder`, by the names that the config has as defaults.
     pub fn in_folder(folder: &Path) -> Self {
         Self {
@@ -171,7 +171,7 @@ pub struct Requested {
 ///
 /// # Errors
 /// If files cannot be read or written.
-pub fn request(places: &Places, identity: &Identity, new_key: bool) -> Result<Requested, HolderError> {
+pub fn request(places: &IdentityPaths, identity: &Identity, new_key: bool) -> Result<Requested, HolderError> {
     fs::create_dir_all(&places.folder)
         .map_err(|reason| WriteError { path: places.folder.clone(), reason })?;
     let path = if new_key && places.key.exists() { &places.next_key } else { &places.key };
@@ -210,7 +210,7 @@ pub struct Accepted {
 /// # Errors
 /// What does not fit, and what mends it; nothing has changed then.
 pub fn accept(
-    places: &Places,
+    places: &IdentityPaths,
     answer: &Path,
     told: Option<Fingerprint>,
     expected: Option<&Identity>,
@@ -246,7 +246,7 @@ pub fn accept(
 
 /// Which of the keys here the certificate is of.
 fn key_of(
-    places: &Places,
+    places: &IdentityPaths,
     answer: &Path,
     facts: &Facts,
     expected: Option<&Identity>,
@@ -273,7 +273,7 @@ fn key_of(
 fn named(
     answer: &Path,
     facts: &Facts,
-    places: &Places,
+    places: &IdentityPaths,
     expected: Option<&Identity>,
 ) -> Result<Identity, HolderError> {
     let found = match crate::Naming::default().identity(facts) {
@@ -299,7 +299,7 @@ fn named(
 }
 
 /// Whose request lies in the folder, if one does.
-fn requested(places: &Places) -> Option<Identity> {
+fn requested(places: &IdentityPaths) -> Option<Identity> {
     for entry in fs::read_dir(&places.folder).ok()?.flatten() {
         let name = entry.file_name();
         let text = name.to_str().and_then(|name| name.strip_suffix(".request.pem"));
@@ -312,7 +312,7 @@ fn requested(places: &Places) -> Option<Identity> {
 
 /// The authority that is trusted here: the one that is there already, or the one in the answer whose key was told.
 fn authority(
-    places: &Places,
+    places: &IdentityPaths,
     answer: &Path,
     others: &[CertificateDer<'static>],
     told: Option<Fingerprint>,

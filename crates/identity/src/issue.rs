@@ -6,7 +6,7 @@ use crate::authority::{Authority, SigningOptions};
 use crate::certificate::Facts;
 use crate::error::CommandError;
 use crate::fingerprint::Fingerprint;
-use crate::holder::{self, Accepted, Places};
+use crate::holder::{self, Accepted, IdentityPaths};
 use crate::pem::CERTIFICATE;
 use crate::role::Identity;
 
@@ -16,7 +16,7 @@ use crate::role::Identity;
 /// If the authority does not sign it, or a file cannot be written.
 pub fn issue(
     authority: &mut Authority,
-    places: &Places,
+    places: &IdentityPaths,
     identity: &Identity,
     days: i64,
 ) -> Result<Accepted, CommandError> {
@@ -29,7 +29,7 @@ pub fn issue(
 }
 
 /// A folder in which another's certificate is stays that one's.
-fn refuse_others(places: &Places, identity: &Identity) -> Result<(), CommandError> {
+fn refuse_others(places: &IdentityPaths, identity: &Identity) -> Result<(), CommandError> {
     if !places.certificate.exists() {
         return Ok(());
     }
@@ -42,7 +42,7 @@ fn refuse_others(places: &Places, identity: &Identity) -> Result<(), CommandErro
 
 /// Puts a certificate in place that was signed on this machine, from a file that is gone afterwards.
 pub fn accept_here(
-    places: &Places,
+    places: &IdentityPaths,
     authority: Fingerprint,
     identity: &Identity,
     text: &str,

@@ -11,7 +11,7 @@ use crate::authority::Authority;
 use crate::certificate::Facts;
 use crate::dates::{DAY_S, date, now_s};
 use crate::error::CommandError;
-use crate::holder::Places;
+use crate::holder::IdentityPaths;
 use crate::issue::{accept_here, issue};
 use crate::pem::CERTIFICATE;
 use crate::role::{Identity, Role};
@@ -45,7 +45,7 @@ pub fn provision(folder: &Path, name: &PartyName, sides: &[Side], days: i64) -> 
     let mut authority = Authority::open(folder)?;
     let own = Side { identity: Identity::new(Role::Coordinator, name.clone()), folder: folder.to_path_buf() };
     for Side { identity, folder } in std::iter::once(&own).chain(sides) {
-        let places = Places::in_folder(folder);
+        let places = IdentityPaths::in_folder(folder);
         if places.certificate.exists() {
             keep(&mut authority, &places, identity, days)?;
         } else {
@@ -62,7 +62,7 @@ pub fn provision(folder: &Path, name: &PartyName, sides: &[Side], days: i64) -> 
 /// Gives the certificate at `places` new dates if it ends soon. One that was revoked, or that another has signed, stays as it is.
 fn keep(
     authority: &mut Authority,
-    places: &Places,
+    places: &IdentityPaths,
     identity: &Identity,
     days: i64,
 ) -> Result<(), CommandError> {

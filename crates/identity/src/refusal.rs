@@ -11,7 +11,7 @@ use crate::role::Identity;
 /// it, where FILE is the config of the side that runs the command. Names are safe to print, and nothing else of a stranger's
 /// certificate is shown. The peer hears [`Self::alert`] alone.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum PeerRefusal {
     /// It has shown no certificate.
     #[error(
         "it showed no certificate: expected one of {expected}; it needs an [identity] of its own (`party identity request --config FILE`)"
@@ -132,7 +132,7 @@ pub enum Refusal {
     },
 }
 
-impl Refusal {
+impl PeerRefusal {
     /// What the other side is told: a TLS alert, and no text.
     pub fn alert(&self) -> CertificateError {
         match self {

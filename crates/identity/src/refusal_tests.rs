@@ -1,39 +1,39 @@
 use super::*;
 
 /// One of each kind.
-fn all() -> Vec<Refusal> {
+fn all() -> Vec<PeerRefusal> {
     let who: Identity = "party/bank".parse().unwrap();
     let (expected, list) = ("party/post or any client".to_string(), "shop/revoked.pem".to_string());
     let found = Fingerprint::of_public_key(b"a key");
     vec![
-        Refusal::NoCertificate { expected: expected.clone() },
-        Refusal::Unusable("it is damaged".to_string()),
-        Refusal::Stranger { authority: "shop/authority.pem".to_string() },
-        Refusal::Expired { who: who.clone(), not_after_s: 1 },
-        Refusal::NotYetValid { who: who.clone(), not_before_s: 1 },
-        Refusal::Revoked { who: who.clone(), serial: "41".to_string(), list: list.clone() },
-        Refusal::ListExpired { list: list.clone(), until_s: 1 },
-        Refusal::ListOfOther { list, who: who.clone() },
-        Refusal::Nameless(Nameless::NoUri),
-        Refusal::NotExpected { who: who.clone(), expected },
-        Refusal::OtherKey { who, found, pinned: found.to_string().into(), file: "shop/pins.toml".into() },
+        PeerRefusal::NoCertificate { expected: expected.clone() },
+        PeerRefusal::Unusable("it is damaged".to_string()),
+        PeerRefusal::Stranger { authority: "shop/authority.pem".to_string() },
+        PeerRefusal::Expired { who: who.clone(), not_after_s: 1 },
+        PeerRefusal::NotYetValid { who: who.clone(), not_before_s: 1 },
+        PeerRefusal::Revoked { who: who.clone(), serial: "41".to_string(), list: list.clone() },
+        PeerRefusal::ListExpired { list: list.clone(), until_s: 1 },
+        PeerRefusal::ListOfOther { list, who: who.clone() },
+        PeerRefusal::Nameless(Nameless::NoUri),
+        PeerRefusal::NotExpected { who: who.clone(), expected },
+        PeerRefusal::OtherKey { who, found, pinned: found.to_string().into(), file: "shop/pins.toml".into() },
     ]
 }
 
 /// How many kinds there are: a new one does not compile here until it is among [`all`].
-fn kinds(refusal: &Refusal) -> usize {
+fn kinds(refusal: &PeerRefusal) -> usize {
     match refusal {
-        Refusal::NoCertificate { .. }
-        | Refusal::Unusable(_)
-        | Refusal::Stranger { .. }
-        | Refusal::Expired { .. }
-        | Refusal::NotYetValid { .. }
-        | Refusal::Revoked { .. }
-        | Refusal::ListExpired { .. }
-        | Refusal::ListOfOther { .. }
-        | Refusal::Nameless(_)
-        | Refusal::NotExpected { .. }
-        | Refusal::OtherKey { .. } => 11,
+        PeerRefusal::NoCertificate { .. }
+        | PeerRefusal::Unusable(_)
+        | PeerRefusal::Stranger { .. }
+        | PeerRefusal::Expired { .. }
+        | PeerRefusal::NotYetValid { .. }
+        | PeerRefusal::Revoked { .. }
+        | PeerRefusal::ListExpired { .. }
+        | PeerRefusal::ListOfOther { .. }
+        | PeerRefusal::Nameless(_)
+        | PeerRefusal::NotExpected { .. }
+        | PeerRefusal::OtherKey { .. } => 11,
     }
 }
 
@@ -53,11 +53,11 @@ fn each_refusal_says_what_mends_it_and_in_which_file() {
         }
         assert!(!line.contains('\n'), "{line}");
         let file = match refusal {
-            Refusal::Stranger { .. } => "shop/authority.pem",
-            Refusal::Revoked { .. } | Refusal::ListExpired { .. } | Refusal::ListOfOther { .. } => {
-                "shop/revoked.pem"
-            }
-            Refusal::OtherKey { .. } => "shop/pins.toml",
+            PeerRefusal::Stranger { .. } => "shop/authority.pem",
+            PeerRefusal::Revoked { .. }
+            | PeerRefusal::ListExpired { .. }
+            | PeerRefusal::ListOfOther { .. } => "shop/revoked.pem",
+            PeerRefusal::OtherKey { .. } => "shop/pins.toml",
             // What is wrong with the others stands in the peer's certificate, or in this side's config.
             _ => "",
         };

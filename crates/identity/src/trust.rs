@@ -21,7 +21,7 @@ use crate::names::Naming;
 use crate::pem::{self, AUTHORITY, CERTIFICATE, FileError};
 use crate::permitted::Permitted;
 use crate::pins::Pins;
-use crate::refusal::Refusal;
+use crate::refusal::PeerRefusal;
 use crate::revocations::{ListFacts, Lists, Revocations};
 use crate::role::{Identity, PeerIdentity};
 
@@ -217,26 +217,26 @@ impl Trust {
         usage: Usage,
         permitted: &Permitted,
         at: UnixTime,
-    ) -> Result<PeerIdentity, Refusal> {
+    ) -> Result<PeerIdentity, PeerRefusal> {
         // First of all: whatever comes after it takes a bounded time.
-        chain::check(chain).map_err(|error| Refusal::Unusable(error.to_string()))?;
+        chain::check(chain).map_err(|error| PeerRefusal::Unusable(error.to_string()))?;
         let Some((end, between)) = chain.split_first() else {
-            return Err(Refusal::NoCertificate { expected: permitted.to_string() });
+            return Err(PeerRefusal::NoCertificate { expected: permitted.to_string() });
         };
-        let facts = Facts::of(end).map_err(|error| Refusal::Unusable(error.to_string()))?;
+        let facts = Facts::of(end).map_err(|error| PeerRefusal::Unusable(error.to_string()))?;
         if let Err(error) = self.path(end, between, usage, at, true) {
             return Err(self.refusal(&error, &facts, chain, usage, permitted));
         }
         let who = self.naming.identity(&facts)?;
         if !permitted.lets_in(&who) {
-            return Err(Refusal::NotExpected { who, expected: permitted.to_string() });
+            return Err(PeerRefusal::NotExpected { who, expected: permitted.to_string() });
         }
         if let Some(keys) = self.pins.keys(&who)
             && !keys.contains(&facts.fingerprint)
         {
             let pinned: Vec<String> = keys.iter().map(ToString::to_string).collect();
             let (pinned, file) = (pinned.join(" or ").into(), self.pins_path.display().to_string().into());
-            return Err(Refusal::OtherKey { who, found: facts.fingerprint, pinned, file });
+            return Err(PeerRefusal::OtherKey { who, found: facts.fingerprint, pinned, file });
         }
         Ok(PeerIdentity {
             identity: who,
@@ -299,13 +299,13 @@ impl Trust {
         chain: &[CertificateDer<'_>],
         usage: Usage,
         permitted: &Permitted,
-    ) -> Refusal {
-        let stranger = Refusal::Stranger { authority: self.authority_path.display().to_string() };
+    ) -> PeerRefusal {
+        let stranger = PeerRefusal::Stranger { authority: self.authority_path.display().to_string() };
         let valid = UnixTime::since_unix_epoch(Duration::from_secs(facts.not_after_s.max(0) as u64));
         if self.path(&chain[0], &chain[1..], AnyUsage, valid, false).is_err() {
             return match error {
                 webpki::Error::BadDer | webpki::Error::BadDerTime | webpki::Error::TrailingData(_) => {
-                    Refusal::Unusable("it is damaged".to_string())
+                    PeerRefusal::Unusable("it is damaged".to_string())
                 }
                 _ => stranger,
             };
@@ -316,21 +316,21 @@ impl Trust {
         };
         let list = self.list_path.display().to_string();
         match error {
-            webpki::Error::CertExpired { .. } => Refusal::Expired { who, not_after_s: facts.not_after_s },
+            webpki::Error::CertExpired { .. } => PeerRefusal::Expired { who, not_after_s: facts.not_after_s },
             webpki::Error::CertNotValidYet { .. } => {
-                Refusal::NotYetValid { who, not_before_s: facts.not_before_s }
+                PeerRefusal::NotYetValid { who, not_before_s: facts.not_before_s }
             }
-            webpki::Error::CertRevoked => Refusal::Revoked { who, serial: facts.serial.clone(), list },
+            webpki::Error::CertRevoked => PeerRefusal::Revoked { who, serial: facts.serial.clone(), list },
             webpki::Error::CrlExpired { next_update, .. } => {
-                Refusal::ListExpired { list, until_s: next_update.as_secs() as i64 }
+                PeerRefusal::ListExpired { list, until_s: next_update.as_secs() as i64 }
             }
             webpki::Error::UnknownRevocationStatus
             | webpki::Error::InvalidCrlSignatureForPublicKey
-            | webpki::Error::IssuerNotCrlSigner => Refusal::ListOfOther { list, who },
+            | webpki::Error::IssuerNotCrlSigner => PeerRefusal::ListOfOther { list, who },
             webpki::Error::RequiredEkuNotFoundContext(_) if !permitted.lets_in(&who) => {
-                Refusal::NotExpected { who, expected: permitted.to_string() }
+                PeerRefusal::NotExpected { who, expected: permitted.to_string() }
             }
-            webpki::Error::RequiredEkuNotFoundContext(_) => Refusal::Unusable(match usage {
+            webpki::Error::RequiredEkuNotFoundContext(_) => PeerRefusal::Unusable(match usage {
                 Usage::Dialling => {
                     format!(
                         "the certificate of {who} lacks the extended key usage clientAuth, which is needed to connect"
@@ -342,7 +342,7 @@ impl Trust {
                     )
                 }
             }),
-            other => Refusal::Unusable(format!("{who}: {other:?}")),
+            other => PeerRefusal::Unusable(format!("{who}: {other:?}")),
         }
     }
 }

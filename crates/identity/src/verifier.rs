@@ -17,7 +17,7 @@ use rustls::{
 };
 
 use crate::permitted::Permitted;
-use crate::refusal::Refusal;
+use crate::refusal::PeerRefusal;
 use crate::role::PeerIdentity;
 use crate::trust::{Trust, Usage};
 
@@ -31,7 +31,7 @@ pub(crate) struct Verifier {
     usage: Usage,
     permitted: Permitted,
     /// The verdict, which rustls has no place to store.
-    verdict: Mutex<Option<Result<Admitted, Refusal>>>,
+    verdict: Mutex<Option<Result<Admitted, PeerRefusal>>>,
 }
 
 /// A peer whose certificate counts.
@@ -64,7 +64,7 @@ impl Verifier {
     }
 
     /// What came of the handshake; `None` if it ended before any certificate was shown.
-    pub fn verdict(&self) -> Option<Result<Admitted, Refusal>> {
+    pub fn verdict(&self) -> Option<Result<Admitted, PeerRefusal>> {
         self.verdict.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -77,7 +77,7 @@ impl Verifier {
         let chain: Vec<CertificateDer<'static>> =
             std::iter::once(end).chain(between).map(|certificate| certificate.clone().into_owned()).collect();
         let judged = self.trust.verify(&chain, self.usage, &self.permitted, at);
-        let alert = judged.as_ref().err().map(Refusal::alert);
+        let alert = judged.as_ref().err().map(PeerRefusal::alert);
         let verdict = judged.map(|peer| Admitted { peer, chain, at });
         *self.verdict.lock().unwrap_or_else(PoisonError::into_inner) = Some(verdict);
         alert.map_or(Ok(()), |alert| Err(Error::InvalidCertificate(alert)))

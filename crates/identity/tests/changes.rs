@@ -32,7 +32,7 @@ async fn a_revoked_name_loses_its_open_stream_within_seconds() {
     let error = read.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::PermissionDenied);
     assert!(error.to_string().contains("of party/bank is revoked"), "{error}");
-    assert_eq!(bank.refused().map(hashvfl_identity::Refusal::kind), Some("revoked"));
+    assert_eq!(bank.refused().map(hashvfl_identity::PeerRefusal::kind), Some("revoked"));
     assert!(bank.write(b"more").await.is_err());
     println!("revoked, and ended after {:?}", began.elapsed());
     // The other party goes on.

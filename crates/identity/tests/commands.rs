@@ -8,7 +8,8 @@ use std::path::Path;
 use clap::Parser;
 use fixture::{DAY_S, Federation, identity, meet};
 use hashvfl_identity::{
-    Authority, AuthorityCommand, HolderCommand, IdentityConfig, IdentityFiles, IssuedFile, Places, Role,
+    Authority, AuthorityCommand, HolderCommand, IdentityConfig, IdentityFiles, IdentityPaths, IssuedFile,
+    Role,
 };
 use rcgen::{CertificateParams, KeyPair, SanType};
 
@@ -42,7 +43,7 @@ fn sign(folder: &Path, words: &str) -> Result<(), String> {
     coordinator(folder, &format!("sign {words}"))
 }
 
-fn accept(places: &Places, file: &Path, more: &str) -> Result<(), String> {
+fn accept(places: &IdentityPaths, file: &Path, more: &str) -> Result<(), String> {
     party(&places.folder, &format!("accept {}{more}", file.display()))
 }
 
@@ -360,7 +361,7 @@ fn a_request_with_names_of_two_is_none() {
     let signed = coordinator(&federation.authority_folder(), &format!("sign {}", request.display()));
     refused(signed, &["does not request a name ROLE/NAME"]);
     // A name that would leave its folder.
-    let places = Places::in_folder(&federation.path("new"));
+    let places = IdentityPaths::in_folder(&federation.path("new"));
     let named = run(&places.folder, Role::Party, "request --name ../bank").unwrap_err();
     assert!(named.contains("invalid value"), "{named}");
 }

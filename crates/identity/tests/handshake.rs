@@ -11,8 +11,8 @@ use fixture::{
     now_s, permitted,
 };
 use hashvfl_identity::{
-    AcceptError, Acceptor, ConnectError, Connector, IdentityFiles, Naming, Permitted, Pin, Pins, Places,
-    Refusal, Role,
+    AcceptError, Acceptor, ConnectError, Connector, IdentityFiles, IdentityPaths, Naming, PeerRefusal,
+    Permitted, Pin, Pins, Role,
 };
 use rcgen::{ExtendedKeyUsagePurpose, Issuer, SanType};
 use rustls::client::WantsClientCert;
@@ -45,7 +45,7 @@ async fn both_sides_know_who_is_there_before_the_first_byte() {
 }
 
 /// A party that is refused: why the coordinator says, and what the party hears.
-async fn refused(federation: &Federation, who: &str) -> (Refusal, String) {
+async fn refused(federation: &Federation, who: &str) -> (PeerRefusal, String) {
     let (accepted, dialled) = meet(&federation.files("coordinator/shop"), &federation.files(who)).await;
     let Err(AcceptError::Refused(refusal)) = accepted else { panic!("{who}: {accepted:?}") };
     (refusal, dialled.expect_err("the party is let in").to_string())
@@ -191,7 +191,7 @@ fn nameless() -> ConfigBuilder<ClientConfig, WantsClientCert> {
 }
 
 /// The settings of such a client that shows `chain`, whose key is that of `places`.
-fn showing(chain: Vec<CertificateDer<'static>>, places: &Places) -> Arc<ClientConfig> {
+fn showing(chain: Vec<CertificateDer<'static>>, places: &IdentityPaths) -> Arc<ClientConfig> {
     let key = PrivateKeyDer::from_pem_file(&places.key).unwrap();
     Arc::new(nameless().with_client_auth_cert(chain, key).unwrap())
 }
@@ -224,7 +224,7 @@ async fn whoever_shows_no_certificate_is_refused() {
 
 /// A certificate of the key of `places` that an authority has signed, and so many authorities, all of one name: each could have
 /// signed each other.
-fn crowd(places: &Places, authorities: usize) -> Vec<rcgen::Certificate> {
+fn crowd(places: &IdentityPaths, authorities: usize) -> Vec<rcgen::Certificate> {
     let (params, issuer) = foreign_authority("of the crowd");
     let issuer = Issuer::new(params, issuer);
     let own = certificate(&identity("party/bank"), |_| {});

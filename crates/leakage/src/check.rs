@@ -26,7 +26,7 @@ pub const FEWEST_RECORDS: usize = 200;
 const MEAN: usize = 0;
 
 /// What has left of some records, and the columns that it was made of.
-pub struct Released {
+pub struct ReleasedValues {
     /// [records, values]: of each code that left, the values of its latents.
     pub values: Vec<f32>,
     /// [records, columns], as the bottom model takes them.
@@ -71,7 +71,7 @@ impl Leakage {
     ///
     /// # Errors
     /// If there are too few records, or no column varies among them.
-    pub fn measure(released: &Released, effort: Effort, seed: u64) -> Result<Self, CannotTell> {
+    pub fn measure(released: &ReleasedValues, effort: Effort, seed: u64) -> Result<Self, CannotTell> {
         let records = released.records;
         if records < FEWEST_RECORDS {
             return Err(CannotTell::FewRecords(records));
@@ -134,7 +134,7 @@ struct Targets {
 }
 
 impl Targets {
-    fn of(released: &Released) -> Self {
+    fn of(released: &ReleasedValues) -> Self {
         let records = released.records;
         let width = released.columns.len() / records;
         let (mut blocks, mut of_columns, mut end) = (Vec::new(), Vec::new(), 0);
@@ -177,12 +177,12 @@ mod tests {
     const COLUMNS: usize = 6;
 
     /// Columns, and codes of eight signs each: `leak` copies the sign of that many columns, the others are noise.
-    fn released(records: usize, leak: usize, passes: u64) -> Released {
+    fn released(records: usize, leak: usize, passes: u64) -> ReleasedValues {
         released_of(COLUMNS, records, leak, passes)
     }
 
     /// The same of so many columns.
-    fn released_of(width: usize, records: usize, leak: usize, passes: u64) -> Released {
+    fn released_of(width: usize, records: usize, leak: usize, passes: u64) -> ReleasedValues {
         let mut rng = stream(7, "leakage test", &[]);
         let mut draw = || 2.0 * uniform(&mut rng) - 1.0;
         let columns: Vec<f32> = (0..records * width).map(|_| draw()).collect();
@@ -192,7 +192,7 @@ mod tests {
                 values.extend((0..8).map(|bit| if bit < leak { row[bit] } else { draw() }.signum()));
             }
         }
-        Released { values, columns, positions: Vec::new(), records }
+        ReleasedValues { values, columns, positions: Vec::new(), records }
     }
 
     #[test]
@@ -245,7 +245,7 @@ mod tests {
                     .push(row.iter().zip(mixing).map(|(value, weight)| value * weight).sum::<f32>().signum());
             }
         }
-        let coded = Released { values, columns, positions: Vec::new(), records: 400 };
+        let coded = ReleasedValues { values, columns, positions: Vec::new(), records: 400 };
         let [plain, copied] = [Effort::Quick, Effort::Check]
             .map(|effort| Leakage::measure(&coded, effort, 1).unwrap().reidentified);
         assert!(copied.value > 1.1 * plain.value, "{copied:?} {plain:?}");
@@ -253,7 +253,12 @@ mod tests {
 
     /// A category of a hundred values beside a number, and codes of `signs`. `common` of the records have the first value, the
     /// others any value alike. Names stand in a random order, and that of the first value in the middle.
-    fn of_category(records: usize, common: f32, order: u64, signs: &dyn Fn(usize) -> Vec<f32>) -> Released {
+    fn of_category(
+        records: usize,
+        common: f32,
+        order: u64,
+        signs: &dyn Fn(usize) -> Vec<f32>,
+    ) -> ReleasedValues {
         const VALUES: usize = 100;
         let mut rng = stream(order, "leakage test, order", &[]);
         let mut position: Vec<u32> = (1..=VALUES as u32).collect();
@@ -268,7 +273,7 @@ mod tests {
             values.extend(signs(value));
             values.extend((0..2).map(|_| (draw() - 0.5).signum()));
         }
-        Released { values, columns, positions: vec![0], records }
+        ReleasedValues { values, columns, positions: vec![0], records }
     }
 
     fn sign(set: bool) -> f32 {
@@ -286,7 +291,7 @@ mod tests {
             assert_eq!(found.most_exposed(), Some(0));
             let half = found.of_columns[0].value / 2.0;
             assert!((found.explained.value - half).abs() < 0.03, "one column of two: {found:?}");
-            let numbers = Released { positions: Vec::new(), ..told };
+            let numbers = ReleasedValues { positions: Vec::new(), ..told };
             let found = Leakage::measure(&numbers, Effort::Quick, 1).unwrap();
             assert!(found.of_columns[0].high < 0.05, "{found:?}");
         }

@@ -13,7 +13,7 @@ use hashvfl_core::{Digest, Part, RowSelection};
 use serde::{Deserialize, Serialize};
 
 use crate::adam::{Adam, AdamConfig};
-use crate::bottom::{BottomConfig, BottomError, BottomModel, Dropout, InputShape, Trace};
+use crate::bottom::{BottomActivations, BottomConfig, BottomError, BottomModel, Dropout, InputShape};
 use crate::hash::{HashConfig, Hashed, Statistics, levels};
 use crate::init::Init;
 use crate::range::{RangeError, at_least, at_least_zero, fraction, positive_fraction};
@@ -76,7 +76,7 @@ pub struct Encoder {
     monitored: bool,
     calibrated: bool,
     adam: Adam,
-    pending: Option<(Hashed, Trace)>,
+    pending: Option<(Hashed, BottomActivations)>,
     rates: Rates,
 }
 

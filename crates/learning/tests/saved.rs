@@ -14,7 +14,7 @@ use hashvfl_learning::top::loss::{Labels, LossConfig};
 use hashvfl_learning::training::backend::PartyBackend;
 use hashvfl_learning::training::saved::SavedTraining;
 use hashvfl_learning::training::{
-    Outcome, ScreeningFn, ScreeningHook, TrainingError, TrainingOptions, Validate, train,
+    ScreeningFn, ScreeningHook, TrainingError, TrainingOptions, TrainingOutcome, Validate, train,
 };
 use hashvfl_learning::{Classifier, Snapshot, TopConfig};
 
@@ -159,7 +159,7 @@ fn run(
     from: Option<&Save>,
     patience: u32,
     validate: Validate,
-) -> (Outcome<PackedCodes>, Vec<Snapshot>, Vec<Save>) {
+) -> (TrainingOutcome<PackedCodes>, Vec<Snapshot>, Vec<Save>) {
     let mut plan = Plan::new(&settings(), RECORDS).unwrap();
     let mut parties = from.map_or_else(|| Parties::new(&plan), |save| Parties::of(&plan, save));
     let mut top = classifier(&plan);
@@ -190,7 +190,7 @@ fn a_run_that_goes_on_from_any_place_is_the_same_run() {
             let place = &save.training.place;
             let at = format!("patience {patience}, epoch {}, batch {}", place.epoch, place.batch);
             let (resumed, again, _) = run(Some(save), patience, validate);
-            let losses = |outcome: &Outcome<PackedCodes>| -> Vec<_> {
+            let losses = |outcome: &TrainingOutcome<PackedCodes>| -> Vec<_> {
                 outcome.curve.iter().map(|epoch| (epoch.train_loss.to_bits(), epoch.validation)).collect()
             };
             assert_eq!(losses(&resumed), losses(&whole), "{at}");
@@ -210,7 +210,7 @@ fn validation_in_the_last_cycle_alone_changes_nothing_that_is_learned() {
         assert_eq!((last.best_epoch, last.test), (every.best_epoch, every.test));
         assert_eq!(last.encoders, every.encoders);
         // Of 6 epochs in 2 cycles, the first 3 have no figures of validation records.
-        let figures = |outcome: &Outcome<PackedCodes>| -> Vec<_> {
+        let figures = |outcome: &TrainingOutcome<PackedCodes>| -> Vec<_> {
             outcome.curve.iter().map(|epoch| epoch.validation).collect()
         };
         let (every_figures, last_figures) = (figures(&every), figures(&last));

@@ -233,7 +233,7 @@ fn tag(encoder: &EncoderIdentity) -> [u8; 8] {
 #[cfg(test)]
 mod tests {
     use hashvfl_core::CodeForm;
-    use hashvfl_core::codes::randomised_response::{Place, Request, Response};
+    use hashvfl_core::codes::randomised_response::{FlipRequest, RequestPlace, Response};
 
     use super::*;
 
@@ -300,8 +300,8 @@ mod tests {
     fn another_draw_of_the_same_bytes_is_another_release() {
         let frozen = encoder(2, true);
         let draws = |serving: u64| {
-            let place = Place::Serving { process: &[0; 32], draw: serving };
-            let request = Request { encoder: frozen.digest, place, ids: &[], columns: &[1.0] };
+            let place = RequestPlace::Serving { process: &[0; 32], draw: serving };
+            let request = FlipRequest { encoder: frozen.digest, place, ids: &[], columns: &[1.0] };
             Response::new([1; 32], 1.0, CodeForm::signs(2)).respond(&request, &mut [1.0, 1.0], 2)[0]
         };
         let release = |serving| ReleaseDigest::of_draw(&frozen, &draws(serving), b"a");

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::error::LedgerError;
 use crate::flow::{Flow, FlowKind, Volume};
 use crate::policy::Policy;
-use crate::store::{Changes, Store};
+use crate::store::{LedgerWrite, Store};
 
 /// To be called before the first point of the alignment `id` leaves: counts it, durably, under its id, with one bit a
 /// record (whether all holders have it).
@@ -30,7 +30,7 @@ pub fn count_alignment(
     let volume = flows.get(&flow).copied().unwrap_or_default();
     let volume = volume.plus(Volume { items: 1, bits: records as u64 });
     let flows = BTreeMap::from([(flow, volume)]);
-    Ok(store.write(Changes { accounts: &mut std::iter::empty(), flows: &flows, answers: &[] })?)
+    Ok(store.write(LedgerWrite { accounts: &mut std::iter::empty(), flows: &flows, answers: &[] })?)
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ impl std::fmt::Debug for AnswerName {
 }
 
 /// A record's answer to be kept, with the digest of its release.
-pub struct Answer {
+pub struct KeptAnswer {
     /// What was asked.
     pub name: AnswerName,
     /// Names the release.

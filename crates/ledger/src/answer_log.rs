@@ -80,7 +80,7 @@ pub enum AnswerLogError {
 
 /// Whether an answer was given before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Said {
+pub enum AnswerStatus {
     /// It is new.
     New,
     /// The very same was.
@@ -88,12 +88,12 @@ pub enum Said {
 }
 
 /// What a log begins with.
-struct Header {
+struct AnswerLogHeader {
     bytes: Vec<u8>,
     is_old: bool,
 }
 
-impl Header {
+impl AnswerLogHeader {
     /// That of a new log of the run of that name.
     fn new(run: &Digest) -> Self {
         Self { bytes: [MAGIC.as_slice(), &run.0].concat(), is_old: false }
@@ -133,7 +133,7 @@ impl Header {
 pub struct AnswerLog {
     path: PathBuf,
     file: GrowingFile,
-    header: Header,
+    header: AnswerLogHeader,
     /// Of the steps that were answered before this process began.
     before: Vec<[u8; SAID_BYTES]>,
     /// Entries in the file.
@@ -152,7 +152,7 @@ impl AnswerLog {
         }
         let other_run = || AnswerLogError::OtherRun { path: path.to_path_buf() };
         let mut reader = GrowingReader::open(path).map_err(io("open", path))?;
-        let header = Header::of(part(&mut reader, HEADER_BYTES, path)?).ok_or_else(other_run)?;
+        let header = AnswerLogHeader::of(part(&mut reader, HEADER_BYTES, path)?).ok_or_else(other_run)?;
         if !header.is_whole() {
             return Self::begin(path, run);
         }
@@ -185,7 +185,7 @@ impl AnswerLog {
 
     fn begin(path: &Path, run: &Digest) -> Result<Self, AnswerLogError> {
         let mut file = GrowingFile::create(path).map_err(io("make", path))?;
-        let header = Header::new(run);
+        let header = AnswerLogHeader::new(run);
         let written = file.append(&header.bytes).and_then(|()| file.sync());
         written.map_err(io("write", path))?;
         Ok(Self { path: path.to_path_buf(), file, header, before: Vec::new(), entries: 0 })
@@ -213,13 +213,13 @@ impl AnswerLog {
     ///
     /// # Errors
     /// If another was said, or a step before it is missing.
-    pub fn look(&self, step: u64, answer: &Digest) -> Result<Said, AnswerLogError> {
+    pub fn look(&self, step: u64, answer: &Digest) -> Result<AnswerStatus, AnswerLogError> {
         let index = step.saturating_sub(1);
         match usize::try_from(index).ok().and_then(|index| self.before.get(index)) {
-            Some(before) if answer.0.starts_with(before) => Ok(Said::Before),
+            Some(before) if answer.0.starts_with(before) => Ok(AnswerStatus::Before),
             Some(_) => Err(AnswerLogError::Differs { step }),
             None if index != self.entries => Err(AnswerLogError::Gap { step, path: self.path.clone() }),
-            None => Ok(Said::New),
+            None => Ok(AnswerStatus::New),
         }
     }
 
@@ -227,9 +227,9 @@ impl AnswerLog {
     ///
     /// # Errors
     /// If another was said before, or it cannot be written: nothing may be sent then.
-    pub fn say(&mut self, step: u64, answer: &Digest) -> Result<Said, AnswerLogError> {
+    pub fn say(&mut self, step: u64, answer: &Digest) -> Result<AnswerStatus, AnswerLogError> {
         let said = self.look(step, answer)?;
-        if said == Said::New {
+        if said == AnswerStatus::New {
             let entry = self.header.entry(self.entries, &answer.0[..SAID_BYTES]);
             let written = self.file.append(&entry).and_then(|()| self.file.flush());
             written.map_err(io("write", &self.path))?;
@@ -277,15 +277,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (path, run) = (folder.path().join("answers"), Digest([1; 32]));
         let mut log = AnswerLog::open(&path, &run).unwrap();
-        (1..=5).for_each(|step| assert_eq!(log.say(step, &answer(step)).unwrap(), Said::New));
+        (1..=5).for_each(|step| assert_eq!(log.say(step, &answer(step)).unwrap(), AnswerStatus::New));
         assert!(!log.has(1), "this process has not gone back");
         drop(log);
         let mut log = AnswerLog::open(&path, &run).unwrap();
         assert!(log.has(5) && !log.has(6));
-        assert_eq!(log.say(3, &answer(3)).unwrap(), Said::Before);
+        assert_eq!(log.say(3, &answer(3)).unwrap(), AnswerStatus::Before);
         assert!(matches!(log.say(4, &answer(9)), Err(AnswerLogError::Differs { step: 4 })));
-        assert_eq!(log.say(5, &answer(5)).unwrap(), Said::Before);
-        assert_eq!(log.say(6, &answer(6)).unwrap(), Said::New);
+        assert_eq!(log.say(5, &answer(5)).unwrap(), AnswerStatus::Before);
+        assert_eq!(log.say(6, &answer(6)).unwrap(), AnswerStatus::New);
         assert!(matches!(log.say(8, &answer(8)), Err(AnswerLogError::Gap { step: 8, .. })));
         drop(log);
         assert!(AnswerLog::open(&path, &run).unwrap().has(6));
@@ -298,7 +298,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (path, run) = (folder.path().join("answers"), Digest([1; 32]));
         let mut log = AnswerLog::open(&path, &run).unwrap();
-        (1..=3).for_each(|step| assert_eq!(log.say(step, &answer(step)).unwrap(), Said::New));
+        (1..=3).for_each(|step| assert_eq!(log.say(step, &answer(step)).unwrap(), AnswerStatus::New));
         let bytes = std::fs::read(&path).unwrap();
         for cut in 0..=bytes.len() {
             std::fs::write(&path, &bytes[..cut]).unwrap();
@@ -306,7 +306,7 @@ mod tests {
             let whole = cut.saturating_sub(HEADER_BYTES) / (SAID_BYTES + CHECK_BYTES);
             assert!(log.has(whole as u64) && !log.has(whole as u64 + 1));
             for step in 1..=4 {
-                let said = if step <= whole as u64 { Said::Before } else { Said::New };
+                let said = if step <= whole as u64 { AnswerStatus::Before } else { AnswerStatus::New };
                 assert_eq!(log.say(step, &answer(step)).unwrap(), said);
             }
         }
@@ -314,7 +314,7 @@ mod tests {
     /// A log of five steps; its bytes.
     fn written(path: &Path, run: &Digest) -> Vec<u8> {
         let mut log = AnswerLog::open(path, run).unwrap();
-        (1..=5).for_each(|step| assert_eq!(log.say(step, &answer(step)).unwrap(), Said::New));
+        (1..=5).for_each(|step| assert_eq!(log.say(step, &answer(step)).unwrap(), AnswerStatus::New));
         drop(log);
         std::fs::read(path).unwrap()
     }
@@ -368,7 +368,7 @@ mod tests {
             std::fs::write(&path, [bytes.as_slice(), &vec![0; zeros]].concat()).unwrap();
             let mut log = AnswerLog::open(&path, &run).unwrap();
             assert!(log.has(5) && !log.has(6), "{zeros} zeros");
-            assert_eq!(log.say(6, &answer(6)).unwrap(), Said::New);
+            assert_eq!(log.say(6, &answer(6)).unwrap(), AnswerStatus::New);
             drop(log);
             assert!(AnswerLog::open(&path, &run).unwrap().has(6), "{zeros} zeros");
         }
@@ -390,9 +390,9 @@ mod tests {
         std::fs::write(&path, &old).unwrap();
         let mut log = AnswerLog::open(&path, &run).unwrap();
         assert!(log.has(3) && !log.has(4) && !log.holds_requests());
-        assert_eq!(log.say(2, &answer(2)).unwrap(), Said::Before);
+        assert_eq!(log.say(2, &answer(2)).unwrap(), AnswerStatus::Before);
         assert!(matches!(log.look(2, &answer(3)), Err(AnswerLogError::Differs { step: 2 })));
-        assert_eq!(log.say(4, &answer(4)).unwrap(), Said::New);
+        assert_eq!(log.say(4, &answer(4)).unwrap(), AnswerStatus::New);
         drop(log);
         old.extend(&answer(4).0[..SAID_BYTES]);
         assert_eq!(std::fs::read(&path).unwrap(), old);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use hashvfl_core::Digest;
 use hashvfl_files::write_whole;
 
-use crate::policy::{Policy, PolicyError, Refusal, Rule};
+use crate::policy::{Policy, PolicyError, PolicyRefusal, Rule};
 
 /// The first line of a new file.
 const HEADING: &str =
@@ -57,7 +57,7 @@ impl Policy {
         path: &Path,
         settings: Digest,
         records: usize,
-    ) -> Result<Result<(), Refusal>, PolicyError> {
+    ) -> Result<Result<(), PolicyRefusal>, PolicyError> {
         if !self.require_approval || is_approved(path, settings)? {
             return Ok(Ok(()));
         }
@@ -65,7 +65,7 @@ impl Policy {
             "the run's settings (SHA-256 {}) are not approved: `party approve --config FILE` shows them and approves them",
             settings.short()
         );
-        Ok(Err(Refusal::new(Rule::Approval, "true", records, reason)))
+        Ok(Err(PolicyRefusal::new(Rule::Approval, "true", records, reason)))
     }
 }
 

@@ -1,6 +1,6 @@
 //! How the ledger says no.
 
-use crate::policy::Refusal;
+use crate::policy::PolicyRefusal;
 use crate::store::StoreError;
 
 /// Why nothing may be sent.
@@ -8,7 +8,7 @@ use crate::store::StoreError;
 pub enum LedgerError {
     /// The policy refuses it.
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Refused(#[from] PolicyRefusal),
     /// The store cannot be read or written: what is not counted is not sent.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -1,7 +1,7 @@
 //! What codes may tell of columns, at most: limits on what a party finds when it checks its own codes. Each figure is held
 //! against the upper end of its interval.
 
-use crate::policy::{Policy, Refusal, Rule};
+use crate::policy::{Policy, PolicyRefusal, Rule};
 
 /// What a check has found: upper ends of intervals.
 #[derive(Debug, Clone, Copy)]
@@ -38,9 +38,10 @@ impl Policy {
     ///
     /// # Errors
     /// If not: the first limit that is exceeded.
-    pub fn check_leakage(&self, found: &LeakageFound<'_>) -> Result<(), Refusal> {
-        let refuse =
-            |rule, limit: String, reason: String| Err(Refusal::new(rule, &limit, found.records, reason));
+    pub fn check_leakage(&self, found: &LeakageFound<'_>) -> Result<(), PolicyRefusal> {
+        let refuse = |rule, limit: String, reason: String| {
+            Err(PolicyRefusal::new(rule, &limit, found.records, reason))
+        };
         // What is no number is within no limit.
         let exceeds = |found: f64, limit: f64| found.is_nan() || found > limit;
         if let Some(limit) = self.max_explained.filter(|limit| exceeds(found.explained, *limit)) {
@@ -65,9 +66,10 @@ impl Policy {
     ///
     /// # Errors
     /// If it was refused before, or too many runs were.
-    pub fn check_refused(&self, of_run: u64, of_all: u64, records: usize) -> Result<(), Refusal> {
+    pub fn check_refused(&self, of_run: u64, of_all: u64, records: usize) -> Result<(), PolicyRefusal> {
         let limit = self.max_refused_runs.to_string();
-        let refuse = |reason: &str| Err(Refusal::new(Rule::RefusedRuns, &limit, records, reason.to_string()));
+        let refuse =
+            |reason: &str| Err(PolicyRefusal::new(Rule::RefusedRuns, &limit, records, reason.to_string()));
         if self.limits_leakage() && of_run > 0 {
             return refuse(
                 "this run was already refused because its codes reveal too much: start another run, with another \
@@ -88,7 +90,7 @@ impl Policy {
 mod tests {
     use super::*;
 
-    fn found(explained: f64, income: f64, reidentified: f64) -> Result<(), Refusal> {
+    fn found(explained: f64, income: f64, reidentified: f64) -> Result<(), PolicyRefusal> {
         let limits =
             Policy::parse("max_explained = 0.4\nmax_reidentified = 0.05\n[max_explained_of]\nincome = 0.2\n")
                 .unwrap();

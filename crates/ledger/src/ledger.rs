@@ -7,21 +7,21 @@ use std::collections::{BTreeMap, HashMap};
 use hashvfl_core::{Digest, TableIds};
 
 use crate::account::{Account, Cost, EncoderIdentity, ReleaseDigest};
-use crate::answer::{Answer, AnswerKey, AnswerName};
+use crate::answer::{AnswerKey, AnswerName, KeptAnswer};
 use crate::content::ContentKey;
 use crate::epsilon::Epsilon;
 use crate::error::LedgerError;
 use crate::flow::{Flow, Volume};
 use crate::key::{RecordKey, Salt};
-use crate::policy::{Policy, Refusal};
+use crate::policy::{Policy, PolicyRefusal};
 use crate::row_block::RowBlock;
-use crate::store::{Changes, Store, StoreError};
+use crate::store::{LedgerWrite, Store, StoreError};
 
 mod counted;
 
 /// What a ledger is opened for.
 #[derive(Debug, Clone)]
-pub struct Terms {
+pub struct LedgerOptions {
     /// What is allowed.
     pub policy: Policy,
     /// Who gets releases, at least one, and what one release of a record costs there.
@@ -32,7 +32,7 @@ pub struct Terms {
 /// account.
 pub struct Ledger<S> {
     store: S,
-    terms: Terms,
+    terms: LedgerOptions,
     /// In the order of keys, as stores want them.
     accounts: Vec<Entry>,
     /// Of each row, where its account is.
@@ -52,7 +52,7 @@ pub struct Refused {
     /// Positions in the request, in order.
     pub positions: Vec<u32>,
     /// By which rule; absent where nothing is refused.
-    pub refusal: Option<Refusal>,
+    pub refusal: Option<PolicyRefusal>,
 }
 
 struct Entry {
@@ -74,7 +74,12 @@ impl Entry {
 impl<S: Store> Ledger<S> {
     /// Opens the accounts of a table's records. `columns` are digests of what the table holds of each, in row order, or
     /// none. What an earlier version kept under an id's spelling in this table is folded into its account, durably.
-    pub fn open(store: S, ids: TableIds, columns: &[Digest], terms: Terms) -> Result<Self, StoreError> {
+    pub fn open(
+        store: S,
+        ids: TableIds,
+        columns: &[Digest],
+        terms: LedgerOptions,
+    ) -> Result<Self, StoreError> {
         let salt = store.salt();
         let keys: Vec<RecordKey> = ids.canonical().map(|id| RecordKey::of(&salt, &id)).collect();
         let mut sorted = keys.clone();
@@ -115,7 +120,7 @@ impl<S: Store> Ledger<S> {
             changes.extend([(key, None), (entry.key, Some(entry.account))]);
         }
         let accounts = &mut changes.into_iter();
-        self.store.write(Changes { accounts, flows: &self.flows, answers: &[] })
+        self.store.write(LedgerWrite { accounts, flows: &self.flows, answers: &[] })
     }
 
     /// What is allowed.
@@ -155,7 +160,7 @@ impl<S: Store> Ledger<S> {
     /// those that are `kept` and sent again as they were.
     pub fn refused(&self, rows: &[u32], kept: &[bool], encoder: &EncoderIdentity) -> Refused {
         let all = |refusal| Refused { positions: (0..rows.len() as u32).collect(), refusal: Some(refusal) };
-        let Terms { policy, .. } = &self.terms;
+        let LedgerOptions { policy, .. } = &self.terms;
         if let Err(refusal) = policy.check_batch(rows.len()) {
             return all(refusal);
         }
@@ -232,7 +237,7 @@ impl<S: Store> Ledger<S> {
 
     /// To be called before an answer about `records` records is computed of which `rows` are drawn anew: `Ok` if
     /// [`Self::keep`] will charge them. Nothing is charged yet.
-    pub fn allow(&self, rows: &[u32], records: usize) -> Result<(), Refusal> {
+    pub fn allow(&self, rows: &[u32], records: usize) -> Result<(), PolicyRefusal> {
         self.terms.policy.check_batch(records)?;
         self.check(&self.uncovered(rows, &|_| false), 1)
     }
@@ -253,12 +258,12 @@ impl<S: Store> Ledger<S> {
         &mut self,
         rows: &[u32],
         encoder: &EncoderIdentity,
-        answers: Vec<Answer>,
+        answers: Vec<KeptAnswer>,
     ) -> Result<(), LedgerError> {
         let digests: Vec<ReleaseDigest> = answers.iter().map(|answer| answer.release).collect();
         let kept = rows.iter().zip(answers);
         self.answers =
-            kept.map(|(row, Answer { name, bytes, .. })| (self.answer_key(*row, name), bytes)).collect();
+            kept.map(|(row, KeptAnswer { name, bytes, .. })| (self.answer_key(*row, name), bytes)).collect();
         let released = self.release(rows, encoder, &digests);
         if released.is_err() {
             self.answers.clear();
@@ -410,7 +415,7 @@ impl<S: Store> Ledger<S> {
     }
 
     /// Whether the policy allows each of `rows` so many releases more, those together that share an account.
-    fn check(&self, rows: &[u32], times: u32) -> Result<(), Refusal> {
+    fn check(&self, rows: &[u32], times: u32) -> Result<(), PolicyRefusal> {
         let cost = self.record_cost();
         let mut places: Vec<usize> = rows.iter().map(|row| self.place(*row)).collect();
         places.sort_unstable();
@@ -471,7 +476,7 @@ impl<S: Store> Ledger<S> {
         self.changed.dedup();
         let changed = self.changed.iter().map(|place| &self.accounts[*place as usize]);
         let accounts = &mut changed.map(|entry| (entry.key, Some(entry.account)));
-        self.store.write(Changes { accounts, flows: &self.flows, answers: &self.answers })?;
+        self.store.write(LedgerWrite { accounts, flows: &self.flows, answers: &self.answers })?;
         self.changed.clear();
         self.answers.clear();
         Ok(())

@@ -17,7 +17,7 @@ fn open_of(disk: &MemoryStore, ids: &[&str], policy: &str) -> Ledger<MemoryStore
     let ids: Vec<String> = ids.iter().map(|id| (*id).to_string()).collect();
     let columns: Vec<Digest> = (0..ids.len() as u8).map(|row| Digest::of(&[row])).collect();
     let ids = TableIds { ids: &ids, key_columns: 1 };
-    Ledger::open(disk.clone(), ids, &columns, Terms { policy, flows }).unwrap()
+    Ledger::open(disk.clone(), ids, &columns, LedgerOptions { policy, flows }).unwrap()
 }
 
 /// Reserves and releases `rows`, each with the bytes `with`.
@@ -165,7 +165,7 @@ fn two_recipients_cost_what_each_gets() {
     let cost = |bits| Cost { bits, epsilon: Epsilon::new(0.5) };
     let disk = MemoryStore::default();
     let costs = flows.iter().cloned().zip([cost(8), cost(3)]).collect();
-    let terms = Terms { policy: Policy::default(), flows: costs };
+    let terms = LedgerOptions { policy: Policy::default(), flows: costs };
     let ids = IDS.map(String::from);
     let ids = TableIds { ids: &ids, key_columns: 1 };
     let mut ledger = Ledger::open(disk.clone(), ids, &[], terms).unwrap();
@@ -200,7 +200,7 @@ fn answer(
         rows.iter().zip(&kept).filter(|(_, kept)| kept.is_none()).map(|(row, _)| *row).collect();
     ledger.allow(&fresh, rows.len())?;
     let release = ReleaseDigest::of(&FLIPPING, drawn);
-    let answer = |_: &u32| Answer { name, release, bytes: drawn.to_vec() };
+    let answer = |_: &u32| KeptAnswer { name, release, bytes: drawn.to_vec() };
     let answers = fresh.iter().map(answer).collect();
     ledger.keep(&fresh, &FLIPPING, answers)?;
     Ok(kept.into_iter().map(|kept| kept.unwrap_or_else(|| drawn.to_vec())).collect())
@@ -286,7 +286,7 @@ fn accounts_under_another_spelling_of_before_are_folded_in_once() {
     let mut entries =
         BTreeMap::from([(old("a"), account(8)), (old("A"), account(16)), (old("X"), account(32))]);
     entries.insert(old("b"), account(1));
-    let changes = Changes { accounts: &mut entries.into_iter(), flows: &BTreeMap::new(), answers: &[] };
+    let changes = LedgerWrite { accounts: &mut entries.into_iter(), flows: &BTreeMap::new(), answers: &[] };
     disk.write(changes).unwrap();
     for _ in 0..2 {
         let ledger = open_of(&disk, &["A", "b", " a", "c"], "");
@@ -356,7 +356,7 @@ fn a_run_goes_on_as_often_as_the_policy_allows_whoever_opens_the_ledger() {
         "{refused}"
     );
     ledger.resume("autumn").unwrap();
-    let report = crate::Report::of(&disk, &Policy::default()).unwrap().to_string();
+    let report = crate::LedgerReport::of(&disk, &Policy::default()).unwrap().to_string();
     assert!(
         report.contains("spring was continued 2 times\n") && report.contains("autumn was continued once"),
         "{report}"

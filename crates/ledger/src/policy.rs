@@ -160,7 +160,7 @@ impl Rule {
 /// What was refused, by which rule, and how many records it is about.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the policy's {} = {limit} refuses {}: {reason}", .rule.key(), text::counted(.records, "record"))]
-pub struct Refusal {
+pub struct PolicyRefusal {
     /// The rule.
     pub rule: Rule,
     /// Its value.
@@ -170,7 +170,7 @@ pub struct Refusal {
     reason: String,
 }
 
-impl Refusal {
+impl PolicyRefusal {
     pub(crate) fn new(rule: Rule, limit: &str, records: usize, reason: String) -> Self {
         Self { rule, limit: limit.to_string(), records, reason }
     }
@@ -220,7 +220,7 @@ impl Policy {
     }
 
     /// Whether `run` may ask about the `records` that are there.
-    pub fn admit(&self, run: &str, records: usize) -> Result<(), Refusal> {
+    pub fn admit(&self, run: &str, records: usize) -> Result<(), PolicyRefusal> {
         let fits = |pattern: &String| match pattern.strip_suffix('*') {
             Some(start) => run.starts_with(start),
             None => pattern == run,
@@ -229,60 +229,60 @@ impl Policy {
             return Ok(());
         }
         let (limit, reason) = (format!("{:?}", self.runs), format!("the run {run} matches none of these"));
-        Err(Refusal { rule: Rule::Runs, limit, records, reason })
+        Err(PolicyRefusal { rule: Rule::Runs, limit, records, reason })
     }
 
     /// Whether another alignment of so many records may begin, after so many.
-    pub fn check_alignment(&self, counted: u64, records: usize) -> Result<(), Refusal> {
+    pub fn check_alignment(&self, counted: u64, records: usize) -> Result<(), PolicyRefusal> {
         match self.alignment.most.filter(|most| counted >= *most) {
             None => Ok(()),
             Some(most) => {
                 let reason = format!("the ledger already counts {}", text::counted(counted, "alignment"));
-                Err(Refusal { rule: Rule::Alignments, limit: most.to_string(), records, reason })
+                Err(PolicyRefusal { rule: Rule::Alignments, limit: most.to_string(), records, reason })
             }
         }
     }
 
     /// Whether a run about so many records may go on once more, after so many times.
-    pub fn check_resume(&self, counted: u64, records: usize) -> Result<(), Refusal> {
+    pub fn check_resume(&self, counted: u64, records: usize) -> Result<(), PolicyRefusal> {
         match self.resumes_per_run.filter(|most| counted >= *most) {
             None => Ok(()),
             Some(most) => {
                 let reason = format!("the run was already continued {}", text::times(counted));
-                Err(Refusal { rule: Rule::Resumes, limit: most.to_string(), records, reason })
+                Err(PolicyRefusal { rule: Rule::Resumes, limit: most.to_string(), records, reason })
             }
         }
     }
 
     /// Whether an answer about so many records may be given.
-    pub fn check_batch(&self, records: usize) -> Result<(), Refusal> {
+    pub fn check_batch(&self, records: usize) -> Result<(), PolicyRefusal> {
         if records >= self.min_batch {
             return Ok(());
         }
         let (limit, reason) = (self.min_batch.to_string(), "the request is for fewer records".to_string());
-        Err(Refusal { rule: Rule::MinBatch, limit, records, reason })
+        Err(PolicyRefusal { rule: Rule::MinBatch, limit, records, reason })
     }
 
     /// Whether a run may fit bottom models on `records` records, with randomised response or without: no finite epsilon
     /// holds for them then.
-    pub fn check_learning(&self, records: usize) -> Result<(), Refusal> {
+    pub fn check_learning(&self, records: usize) -> Result<(), PolicyRefusal> {
         match self.epsilon_per_record {
             None => Ok(()),
             Some(most) => {
                 let reason = "the run fits bottom models on them, so they have no finite epsilon".to_string();
-                Err(Refusal { rule: Rule::Epsilon, limit: most.to_string(), records, reason })
+                Err(PolicyRefusal { rule: Rule::Epsilon, limit: most.to_string(), records, reason })
             }
         }
     }
 
     /// Whether so many bits of detectors may leave beside the code of each of `records` records.
-    pub fn check_p_values(&self, bits: usize, records: usize) -> Result<(), Refusal> {
+    pub fn check_p_values(&self, bits: usize, records: usize) -> Result<(), PolicyRefusal> {
         match self.p_value_bits.filter(|most| bits > *most) {
             None => Ok(()),
             Some(most) => {
                 let reason =
                     format!("each code would be sent with {} from detectors", text::counted(bits, "bit"));
-                Err(Refusal { rule: Rule::PValues, limit: most.to_string(), records, reason })
+                Err(PolicyRefusal { rule: Rule::PValues, limit: most.to_string(), records, reason })
             }
         }
     }
@@ -293,7 +293,7 @@ impl Policy {
         accounts: impl Iterator<Item = Account>,
         cost: Cost,
         times: u32,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), PolicyRefusal> {
         let (mut bits, mut epsilon, mut encodings) = (0, 0, 0);
         for mut after in accounts {
             after.charge(cost, times);
@@ -305,19 +305,24 @@ impl Policy {
         }
         if bits > 0 {
             let reason = format!("{} more per record would exceed it", text::counted(cost.bits, "bit"));
-            return Err(Refusal::new(Rule::Bits, &in_words(self.bits_per_record), bits, reason));
+            return Err(PolicyRefusal::new(Rule::Bits, &in_words(self.bits_per_record), bits, reason));
         }
         if epsilon > 0 {
             let reason = match cost.epsilon {
                 Some(more) => format!("{more} more per record would exceed it, or {NO_EPSILON}"),
                 None => "a code without noise has no finite epsilon".to_string(),
             };
-            return Err(Refusal::new(Rule::Epsilon, &in_words(self.epsilon_per_record), epsilon, reason));
+            return Err(PolicyRefusal::new(
+                Rule::Epsilon,
+                &in_words(self.epsilon_per_record),
+                epsilon,
+                reason,
+            ));
         }
         if encodings > 0 {
             let (limit, reason) =
                 (in_words(self.encodings_per_record), "one more per record would exceed it");
-            return Err(Refusal::new(Rule::Encodings, &limit, encodings, reason.to_string()));
+            return Err(PolicyRefusal::new(Rule::Encodings, &limit, encodings, reason.to_string()));
         }
         Ok(())
     }

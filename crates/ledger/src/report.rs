@@ -22,7 +22,7 @@ pub const MEANING: &str = include_str!("meaning.txt");
 
 /// Totals over all records of a ledger, beside what a policy allows.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Report {
+pub struct LedgerReport {
     records: usize,
     bits: BTreeMap<u64, usize>,
     encodings: BTreeMap<u32, usize>,
@@ -37,7 +37,7 @@ pub struct Report {
     policy: Policy,
 }
 
-impl Report {
+impl LedgerReport {
     /// Sums up `store`.
     pub fn of(store: &impl Store, policy: &Policy) -> Result<Self, StoreError> {
         let mut report = Self {
@@ -80,7 +80,7 @@ impl Report {
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for LedgerReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let allowed = |limit: Option<String>| limit.unwrap_or_else(|| "any".to_string());
         let policy = &self.policy;

@@ -1,12 +1,12 @@
 use super::*;
-use crate::{Changes, Cost, EncoderIdentity, FlowKind, Ledger, MemoryStore, RowBlock, Terms};
+use crate::{Cost, EncoderIdentity, FlowKind, Ledger, LedgerOptions, LedgerWrite, MemoryStore, RowBlock};
 
 fn store() -> MemoryStore {
     let disk = MemoryStore::new([3; 32]);
     for rows in [vec![0, 1, 2], vec![1, 2]] {
         let cost = Cost { bits: 16, epsilon: None };
         let flows = vec![(Flow::new("spring", FlowKind::Codes), cost)];
-        let terms = Terms { policy: Policy::default(), flows };
+        let terms = LedgerOptions { policy: Policy::default(), flows };
         let ids = ["a", "b,c", "d"].map(String::from);
         let ids = TableIds { ids: &ids, key_columns: 1 };
         let mut ledger = Ledger::open(disk.clone(), ids, &[], terms).unwrap();
@@ -19,7 +19,7 @@ fn store() -> MemoryStore {
 #[test]
 fn totals_beside_what_is_allowed() {
     let policy = Policy { bits_per_record: Some(64), ..Policy::default() };
-    let said = Report::of(&store(), &policy).unwrap().to_string();
+    let said = LedgerReport::of(&store(), &policy).unwrap().to_string();
     for part in [
         "3 records",
         "bits              16         32         32         64",
@@ -31,7 +31,7 @@ fn totals_beside_what_is_allowed() {
     ] {
         assert!(said.contains(part), "{part}: {said}");
     }
-    let empty = Report::of(&MemoryStore::new([0; 32]), &policy).unwrap().to_string();
+    let empty = LedgerReport::of(&MemoryStore::new([0; 32]), &policy).unwrap().to_string();
     assert!(empty.starts_with("0 records"), "{empty}");
 }
 
@@ -79,9 +79,9 @@ fn one_record_in_words() {
     );
     let flagged = MemoryStore::new([0; 32]);
     let entry = (RecordKey([0; 16]), Some(account));
-    let changes = Changes { accounts: &mut [entry].into_iter(), flows: &BTreeMap::new(), answers: &[] };
+    let changes = LedgerWrite { accounts: &mut [entry].into_iter(), flows: &BTreeMap::new(), answers: &[] };
     flagged.clone().write(changes).unwrap();
-    let said = Report::of(&flagged, &policy).unwrap().to_string();
+    let said = LedgerReport::of(&flagged, &policy).unwrap().to_string();
     let expected = "none (formal sum 512 at most) for 1 record: used to fit bottom models";
     assert!(said.contains(expected), "{said}");
     let mut csv = Vec::new();

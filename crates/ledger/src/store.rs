@@ -59,7 +59,7 @@ pub trait Accounts {
 }
 
 /// What one durable write changes.
-pub struct Changes<'a> {
+pub struct LedgerWrite<'a> {
     /// Accounts, in the order of keys; `None` takes one out.
     pub accounts: &'a mut dyn Iterator<Item = (RecordKey, Option<Account>)>,
     /// Totals.
@@ -78,7 +78,7 @@ pub trait Store: Accounts {
 
     /// Makes all of the changes or none of them. When this returns without an error, they outlast a crash of the process
     /// and of the machine.
-    fn write(&mut self, changes: Changes) -> Result<(), StoreError>;
+    fn write(&mut self, changes: LedgerWrite) -> Result<(), StoreError>;
 
     /// Forgets all answers about `records`, durably, and tells how many there were.
     fn forget(&mut self, records: &[RecordKey]) -> Result<u64, StoreError>;
@@ -151,7 +151,7 @@ impl Store for MemoryStore {
         Ok(keys.iter().map(|key| contents.answers.get(key).cloned()).collect())
     }
 
-    fn write(&mut self, changes: Changes) -> Result<(), StoreError> {
+    fn write(&mut self, changes: LedgerWrite) -> Result<(), StoreError> {
         let mut contents = self.contents();
         let left = contents.left.take();
         if left == Some(0) {

@@ -11,9 +11,9 @@ use hashvfl_core::random::stream;
 use hashvfl_core::{CanonicalId, Digest, TableIds};
 use hashvfl_files::encryption::{EncryptionKey, protect};
 use hashvfl_ledger::{
-    Account, Accounts, Answer, AnswerKey, AnswerName, Changes, Cost, EncoderIdentity, Flow, FlowKind, Ledger,
-    LedgerError, MemoryStore, Policy, RecordKey, RedbStore, ReleaseDigest, RowBlock, Salt, Store, StoreError,
-    Terms, Volume,
+    Account, Accounts, AnswerKey, AnswerName, Cost, EncoderIdentity, Flow, FlowKind, KeptAnswer, Ledger,
+    LedgerError, LedgerOptions, LedgerWrite, MemoryStore, Policy, RecordKey, RedbStore, ReleaseDigest,
+    RowBlock, Salt, Store, StoreError, Volume,
 };
 use rand::Rng;
 
@@ -80,7 +80,7 @@ impl<S: Store> Store for Mortal<S> {
         self.disk.answers(keys)
     }
 
-    fn write(&mut self, changes: Changes) -> Result<(), StoreError> {
+    fn write(&mut self, changes: LedgerWrite) -> Result<(), StoreError> {
         self.writes.write(|| self.disk.write(changes))
     }
 
@@ -116,7 +116,7 @@ impl Store for Behind {
         self.disk.answers(keys)
     }
 
-    fn write(&mut self, changes: Changes) -> Result<(), StoreError> {
+    fn write(&mut self, changes: LedgerWrite) -> Result<(), StoreError> {
         let mut pending = self.pending.borrow_mut();
         pending.0.extend(changes.accounts);
         pending.1.extend(changes.answers.iter().cloned());
@@ -212,7 +212,7 @@ fn live<S: Store>(
     let ids: Vec<String> = (0..RECORDS).map(|row| format!("r{row}")).collect();
     let policy = Policy { bits_per_record: Some(MOST_BITS), ..Policy::default() };
     let cost = Cost { bits: life.bits, epsilon: None };
-    let terms = Terms { policy, flows: vec![(Flow::new("run", FlowKind::Codes), cost)] };
+    let terms = LedgerOptions { policy, flows: vec![(Flow::new("run", FlowKind::Codes), cost)] };
     let mut ledger = Ledger::open(store, TableIds { ids: &ids, key_columns: 1 }, &[], terms)?;
     for pass in &life.passes {
         if pass.flips {
@@ -262,7 +262,7 @@ fn answer<S: Store>(
             batch.iter().zip(&kept).filter(|(_, kept)| kept.is_none()).map(|(row, _)| *row).collect();
         // No two draws are the same: a draw in vain must not come again for nothing.
         let bytes = |row: u32| vec![b'f', life.bits as u8, row as u8, nonce, index as u8];
-        let answer = |row: &u32| Answer {
+        let answer = |row: &u32| KeptAnswer {
             name: name(*row),
             release: ReleaseDigest::of(encoder, &bytes(*row)),
             bytes: bytes(*row),
@@ -307,7 +307,7 @@ fn play_behind(lives: &[Life], kill: Option<Kill>) -> (u32, Option<String>) {
         let _ = live(life, nonce, store, &mut sent, || {
             let (accounts, answers) = pending.take();
             let (accounts, flows) = (&mut accounts.into_iter(), &BTreeMap::new());
-            writes.write(|| disk.write(Changes { accounts, flows, answers: &answers }))
+            writes.write(|| disk.write(LedgerWrite { accounts, flows, answers: &answers }))
         });
         sent.broken(&disk)
     });

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use hashvfl_core::PackedCodes;
-use hashvfl_identity::{Ends, IdentityConfig};
-use hashvfl_transport::monitor::{Monitor, MonitorAddress, Network, Page, Pages};
+use hashvfl_identity::{ExpiryTimes, IdentityConfig};
+use hashvfl_transport::monitor::{AddressRange, Monitor, MonitorAddress, Page, Pages};
 use serde::Serialize;
 
 use crate::balance::BitBalance;
@@ -31,7 +31,7 @@ pub struct BoardConfig {
     /// Where it is read; nowhere without.
     pub address: Option<MonitorAddress>,
     /// Who may read it there beside this machine.
-    pub readers: Vec<Network>,
+    pub readers: Vec<AddressRange>,
     /// The log of the audit trail, whose last entries are shown.
     pub audit_log: Option<PathBuf>,
     /// The identity of which is shown until when it, its authority and its revocation list count.
@@ -143,7 +143,7 @@ struct Shown {
     /// By side, with the moment of the last look.
     balances: Mutex<BTreeMap<String, (BitBalance, Instant)>>,
     /// When the identity's files were read last, and until when they count.
-    ends: Mutex<Option<(Instant, Ends)>>,
+    ends: Mutex<Option<(Instant, ExpiryTimes)>>,
     config: BoardConfig,
 }
 
@@ -160,7 +160,7 @@ impl Shown {
     fn status(&self) -> Status {
         let mut status = lock(&self.status).clone();
         status.now_s = now_s();
-        let Ends { certificate_s, authority_s, list_s } = self.ends();
+        let ExpiryTimes { certificate_s, authority_s, list_s } = self.ends();
         status.certificate_end_s = certificate_s;
         status.authority_end_s = authority_s;
         status.revocation_list_end_s = list_s;
@@ -169,8 +169,8 @@ impl Shown {
 
     /// Until when this side's certificate, its authority and its revocation list count: files may be replaced while the process
     /// runs.
-    fn ends(&self) -> Ends {
-        let Some(identity) = &self.config.identity else { return Ends::default() };
+    fn ends(&self) -> ExpiryTimes {
+        let Some(identity) = &self.config.identity else { return ExpiryTimes::default() };
         let mut ends = lock(&self.ends);
         let known = *ends;
         match known {

@@ -27,10 +27,10 @@ pub use board::{Board, BoardConfig};
 pub use command::{HealthArguments, StatusArguments, address_of_environment, health, status};
 pub use curve::Point;
 pub use first_config::first_monitor;
-pub use hashvfl_transport::monitor::{MonitorAddress, Network};
+pub use hashvfl_transport::monitor::{AddressRange, MonitorAddress};
 pub use refusals::REFUSALS;
 pub use runs::{FinishedRun, add_run, changed_runs, check_runs, is_listed, read_runs};
 pub use status::{
-    Budget, Epochs, GradientMonitorStatus, PartyStatus, Phase, PredictionCounts, ReleasedCodes, RunTotals,
-    Spent, Status, TrafficBytes, now_s,
+    Budget, Epochs, GradientMonitorStatus, PartyStatus, PredictionCounts, ProcessPhase, ReleasedCodes,
+    RunTotals, Spent, Status, TrafficBytes, now_s,
 };

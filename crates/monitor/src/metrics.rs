@@ -6,7 +6,7 @@ use std::fmt::{Display, Write};
 use hashvfl_core::PartyName;
 
 use crate::refusals::REFUSALS;
-use crate::status::{Budget, Epochs, GradientMonitorStatus, PartyStatus, Phase, RunTotals, Status};
+use crate::status::{Budget, Epochs, GradientMonitorStatus, PartyStatus, ProcessPhase, RunTotals, Status};
 
 /// The type of the page.
 pub const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -25,7 +25,7 @@ pub fn text(status: &Status) -> String {
         status.started_s,
     );
     text.head("hashvfl_phase", "gauge", "1 for the current phase of the process, 0 for the others.");
-    for phase in Phase::ALL {
+    for phase in ProcessPhase::ALL {
         let label = format!("phase=\"{}\"", phase.name());
         text.sample("hashvfl_phase", &label, u8::from(phase == status.phase));
     }
@@ -325,7 +325,7 @@ mod tests {
     #[test]
     fn each_metric_has_one_head_before_its_samples() {
         let mut status = Status::new("coordinator", RunId::new("spring").unwrap());
-        status.phase = Phase::Training;
+        status.phase = ProcessPhase::Training;
         status.epochs = Some(Epochs { done: 3, most: 30, batches_done: 2, batches: 10, ..Epochs::default() });
         for name in ["bank", "telecom"] {
             status.party(&PartyName::new(name).unwrap()).connected = name == "bank";

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use hashvfl_core::text::figure;
 use hashvfl_files::{PROGRESS_WIDTH, can_show_progress, show_progress};
 
-use crate::status::{Epochs, Phase, Status};
+use crate::status::{Epochs, ProcessPhase, Status};
 
 /// Between two looks at the status.
 const EVERY: Duration = Duration::from_millis(500);
@@ -88,13 +88,13 @@ impl Rate {
 fn line(status: &Status, speed: Option<f64>) -> String {
     let phase = status.phase.name();
     match (status.phase, &status.epochs) {
-        (Phase::Training, Some(epochs)) => training(phase, epochs, speed),
-        (Phase::Waiting, _) => {
+        (ProcessPhase::Training, Some(epochs)) => training(phase, epochs, speed),
+        (ProcessPhase::Waiting, _) => {
             let away = status.parties.iter().filter(|(_, party)| !party.connected);
             let away: Vec<&str> = away.map(|(name, _)| name.as_str()).collect();
             if away.is_empty() { phase.to_string() } else { format!("{phase} for {}", away.join(", ")) }
         }
-        (Phase::Serving, _) => format!("{phase}: {} requests", status.predictions.requests),
+        (ProcessPhase::Serving, _) => format!("{phase}: {} requests", status.predictions.requests),
         _ => phase.to_string(),
     }
 }
@@ -139,13 +139,13 @@ mod tests {
         let mut status = Status::new("coordinator", RunId::new("spring").unwrap());
         let (mut rate, start) = (Rate::default(), Instant::now());
         assert_eq!(line(&status, rate.speed(&status, start)), "starting");
-        status.phase = Phase::Waiting;
+        status.phase = ProcessPhase::Waiting;
         status.party(&PartyName::new("bank").unwrap()).connected = true;
         for name in ["shop", "telecom"] {
             status.party(&PartyName::new(name).unwrap());
         }
         assert_eq!(line(&status, rate.speed(&status, start)), "waiting for shop, telecom");
-        status.phase = Phase::Training;
+        status.phase = ProcessPhase::Training;
         let epochs = Epochs { most: 30, batches: 10, batches_done: 1, ..Epochs::default() };
         status.epochs = Some(epochs.clone());
         assert_eq!(line(&status, rate.speed(&status, start)), "training: epoch 1/30");
@@ -172,7 +172,7 @@ mod tests {
         let longer = Epochs { most: 10_000_000, train_loss: Some(1.0e9), ..long };
         let said = training("training", &longer, Some(155.2));
         assert_eq!(said, "training: epoch 11/10000000, 894 h left, accuracy 0.7500, loss 1.0000e9");
-        status.phase = Phase::Encoding;
+        status.phase = ProcessPhase::Encoding;
         assert_eq!(line(&status, None), "encoding");
     }
 }

@@ -62,9 +62,10 @@ mod tests {
         body.split('"').skip(1).step_by(2).collect()
     }
 
-    /// The first text in quotes behind each `begin`.
+    /// The first text in quotes behind each `begin`, within the parentheses that it opens.
     fn words_behind<'a>(source: &'a str, begin: &str) -> Vec<&'a str> {
-        source.split(begin).skip(1).filter_map(|rest| rest.split('"').nth(1)).collect()
+        let within = source.split(begin).skip(1).filter_map(|rest| rest.split(')').next());
+        within.filter_map(|within| within.split('"').nth(1)).collect()
     }
 
     #[test]
@@ -75,6 +76,7 @@ mod tests {
         let mut words = Vec::new();
         words.extend(words_of(include_str!("../../transport/src/handshake.rs"), method));
         words.extend(words_of(include_str!("../../core/src/protocol/admission.rs"), method));
+        words.extend(words_of(include_str!("../../../coordinator/src/permissions/joins.rs"), method));
         let kind = "    pub fn kind(&self) -> &'static str {";
         words.extend(words_of(include_str!("../../identity/src/refusal.rs"), kind));
         let denied = "fn why_denied(denied: &Denied) -> &'static str {";

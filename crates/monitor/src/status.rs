@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// What a process is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Phase {
+pub enum ProcessPhase {
     /// It reads its tables.
     Starting,
     /// It waits for others.
@@ -30,7 +30,7 @@ pub enum Phase {
     Halted,
 }
 
-impl Phase {
+impl ProcessPhase {
     /// All of them.
     pub const ALL: [Self; 9] = [
         Self::Starting,
@@ -74,7 +74,7 @@ pub struct Status {
     /// When this was told, likewise.
     pub now_s: u64,
     /// What it is doing.
-    pub phase: Phase,
+    pub phase: ProcessPhase,
     /// Whether predictions are answered: at the coordinator, whether all parties are there.
     pub ready: bool,
     /// Steps so far.
@@ -269,7 +269,7 @@ impl Status {
             run_id,
             started_s: now_s(),
             now_s: now_s(),
-            phase: Phase::Starting,
+            phase: ProcessPhase::Starting,
             ready: false,
             steps: 0,
             resumes: 0,

@@ -5,8 +5,8 @@ use std::fmt;
 use hashvfl_core::text::{counted, figure, times};
 
 use crate::status::{
-    Budget, Epochs, GradientMonitorStatus, PartyStatus, Phase, PredictionCounts, ReleasedCodes, RunTotals,
-    Spent, Status, TrafficBytes,
+    Budget, Epochs, GradientMonitorStatus, PartyStatus, PredictionCounts, ProcessPhase, ReleasedCodes,
+    RunTotals, Spent, Status, TrafficBytes,
 };
 
 /// Seconds of a day.
@@ -51,7 +51,7 @@ impl fmt::Display for Status {
                 writeln!(f, "{what}: {}", validity(end_s, self.now_s as i64))?;
             }
         }
-        if self.phase == Phase::Serving { write_serving(f, self) } else { Ok(()) }
+        if self.phase == ProcessPhase::Serving { write_serving(f, self) } else { Ok(()) }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use hashvfl_core::PartyName;
-use hashvfl_identity::{Identity, Places, Role, begin_authority, issue};
+use hashvfl_identity::{Identity, IdentityPaths, Role, begin_authority, issue};
 
 use crate::federation::home;
 
@@ -18,7 +18,7 @@ pub fn issue_all(out: &Path, parties: &[PartyName]) -> anyhow::Result<()> {
     let client = Identity::new(Role::Client, PartyName::new("client")?);
     let parties = parties.iter().map(|party| Identity::new(Role::Party, party.clone()));
     for identity in parties.chain([client]) {
-        issue(&mut authority, &Places::in_folder(&folder(identity.name.as_str())?), &identity, DAYS)?;
+        issue(&mut authority, &IdentityPaths::in_folder(&folder(identity.name.as_str())?), &identity, DAYS)?;
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use hashvfl_learning::top::evaluation::Evaluation;
 use hashvfl_learning::top::loss::Labels;
 use hashvfl_learning::training::backend::{Embedding, PartyBackend};
 use hashvfl_learning::training::in_process::{InProcessParties, InProcessParty};
-use hashvfl_learning::training::{self, EpochReport, Progress, Released, TrainingOptions};
+use hashvfl_learning::training::{self, EpochReport, ReleasedBits, TrainingOptions, TrainingProgress};
 use hashvfl_learning::{Classifier, TopConfig};
 
 /// One party's side of a simulation.
@@ -44,7 +44,7 @@ pub struct Simulated {
     /// The same without each party's codes, in the parties' order; none where there are no test records.
     pub without: Vec<Evaluation>,
     /// Bits that each party released of a record.
-    pub released: Released,
+    pub released: ReleasedBits,
     /// Balance of each party's bits on the records that the simulation named; empty for floats.
     pub balance: Vec<Balance>,
 }
@@ -82,7 +82,7 @@ pub struct Simulation<'a> {
 
 impl Simulation<'_> {
     /// Runs it; `on_progress` hears how it goes.
-    pub fn run(&self, on_progress: &mut dyn FnMut(Progress)) -> anyhow::Result<Simulated> {
+    pub fn run(&self, on_progress: &mut dyn FnMut(TrainingProgress)) -> anyhow::Result<Simulated> {
         self.settings.check()?;
         let levels = self.settings.code_forms().any(|form| !form.is_signs());
         if self.cut == CutLayer::SimulatedFloat && levels {
@@ -116,7 +116,10 @@ impl Simulation<'_> {
     }
 
     /// Runs it on codes and returns what was learned.
-    pub fn train(&self, on_progress: &mut dyn FnMut(Progress)) -> anyhow::Result<(Simulated, Models)> {
+    pub fn train(
+        &self,
+        on_progress: &mut dyn FnMut(TrainingProgress),
+    ) -> anyhow::Result<(Simulated, Models)> {
         self.settings.check()?;
         threads::limit(1);
         let plan = Plan::new(self.settings, self.labels.len())?;
@@ -168,7 +171,7 @@ impl Simulation<'_> {
         parties: &mut InProcessParties<E>,
         classifier: &mut Classifier,
         mut plan: Plan,
-        on_progress: &mut dyn FnMut(Progress),
+        on_progress: &mut dyn FnMut(TrainingProgress),
     ) -> anyhow::Result<Simulated> {
         let options = TrainingOptions::of(self.top);
         let outcome = training::train(parties, self.settings, &mut plan, classifier, options, on_progress)?;

@@ -26,7 +26,7 @@ pub enum SentValues {
 /// What a transcript says of itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Header {
+pub struct TranscriptHeader {
     /// Of this format.
     pub version: u32,
     /// The run.
@@ -72,7 +72,7 @@ pub struct Erasure {
     pub rows: u64,
 }
 
-impl Header {
+impl TranscriptHeader {
     /// The header of a run that begins now, on the records of that digest
     /// ([`hashvfl_core::records::run_records::digest_of_run`]).
     pub fn new(

@@ -24,7 +24,7 @@ pub use batches::RecordedBatches;
 pub use erase::{Erased, erase};
 pub use error::TranscriptError;
 pub use expiry::{Expiry, expire, expire_unfinished};
-pub use header::{Erasure, Header, SentValues, VERSION};
+pub use header::{Erasure, SentValues, TranscriptHeader, VERSION};
 pub use read::{Recording, Step};
 pub use spool::{TranscriptMark, TranscriptSpool};
 pub use write::Transcript;

@@ -15,7 +15,7 @@ use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 
 use crate::rows::RowGroup;
 use crate::write::{HEAD_KEY, HEADER_KEY};
-use crate::{Header, RecordedKind, RecordedStep, TranscriptError, VERSION, ValueEncoding, chain};
+use crate::{RecordedKind, RecordedStep, TranscriptError, TranscriptHeader, VERSION, ValueEncoding, chain};
 
 /// What one step showed of its records.
 #[derive(Clone, PartialEq)]
@@ -42,7 +42,7 @@ impl Step {
 /// A transcript that has been read and whose chain holds.
 pub struct Recording {
     /// What it says of itself.
-    pub header: Header,
+    pub header: TranscriptHeader,
     /// The head of its chain.
     pub head: Digest,
     /// Its steps, in order.
@@ -62,7 +62,8 @@ impl Recording {
         let head_text = text(path, reader.as_ref(), HEAD_KEY)?;
         let head = Digest::from_hex(&head_text)
             .ok_or_else(|| TranscriptError::format(path, "its head is not a SHA-256"))?;
-        let mut checked = Checked { path, link: Header::digest(&header_text), steps: Vec::new() };
+        let mut checked =
+            VerifiedSteps { path, link: TranscriptHeader::digest(&header_text), steps: Vec::new() };
         let mut open: Option<Open> = None;
         for index in 0..reader.num_row_groups() {
             let group = reader.get_row_group(index).map_err(format)?;
@@ -124,7 +125,7 @@ pub(crate) fn written(path: &Path) -> Option<SystemTime> {
     UNIX_EPOCH.checked_add(Duration::from_secs(read_header(path, text).ok()?.written_s?))
 }
 
-fn read_header(path: &Path, text: &str) -> Result<Header, TranscriptError> {
+fn read_header(path: &Path, text: &str) -> Result<TranscriptHeader, TranscriptError> {
     #[derive(serde::Deserialize)]
     struct Version {
         version: u32,
@@ -138,13 +139,13 @@ fn read_header(path: &Path, text: &str) -> Result<Header, TranscriptError> {
 }
 
 /// The steps whose chain has been found to hold.
-struct Checked<'a> {
+struct VerifiedSteps<'a> {
     path: &'a Path,
     link: Digest,
     steps: Vec<Step>,
 }
 
-impl Checked<'_> {
+impl VerifiedSteps<'_> {
     fn close(&mut self, Open { step, chain, same_records, .. }: Open) -> Result<(), TranscriptError> {
         let values = step.values.iter().map(|(party, bytes)| (party.as_str(), bytes.as_slice()));
         self.link = chain::link(&self.link, step.recorded(), &step.records, step.encoding, values);

@@ -17,8 +17,8 @@ use hashvfl_files::encryption::{GrowingFile, GrowingReader};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Header, PARTS, RecordedBatches, RecordedKind, RecordedStep, Transcript, TranscriptError, ValueEncoding,
-    chain,
+    PARTS, RecordedBatches, RecordedKind, RecordedStep, Transcript, TranscriptError, TranscriptHeader,
+    ValueEncoding, chain,
 };
 
 /// Bytes of one step at most: more than any step of a run holds.
@@ -54,12 +54,13 @@ impl TranscriptSpool {
     ///
     /// # Errors
     /// If the file cannot be made.
-    pub fn create(path: &Path, header: &Header) -> Result<Self, TranscriptError> {
+    pub fn create(path: &Path, header: &TranscriptHeader) -> Result<Self, TranscriptError> {
         let unfinished = Self::unfinished(path);
         let file = GrowingFile::create(&unfinished).map_err(io("make", &unfinished))?;
         // Unwrap safety: a header is plain text.
         let text = serde_json::to_string(header).expect("a header is plain text");
-        let mut spool = Self { path: path.to_path_buf(), file, bytes: 0, head: Header::digest(&text) };
+        let mut spool =
+            Self { path: path.to_path_buf(), file, bytes: 0, head: TranscriptHeader::digest(&text) };
         spool.append(format!("{text}\n").as_bytes())?;
         Ok(spool)
     }
@@ -77,7 +78,7 @@ impl TranscriptSpool {
             ));
         }
         let mut steps = Steps::open(&unfinished)?;
-        let mut head = Header::digest(&steps.header_text);
+        let mut head = TranscriptHeader::digest(&steps.header_text);
         while steps.read < mark.bytes {
             let Some(frame) = steps.next()? else { break };
             head = frame.link(&head);
@@ -260,7 +261,7 @@ impl Steps {
         Ok(Self { path: path.to_path_buf(), file, header_text, read: read as u64 })
     }
 
-    fn header(&self) -> Result<Header, TranscriptError> {
+    fn header(&self) -> Result<TranscriptHeader, TranscriptError> {
         serde_json::from_str(&self.header_text).map_err(|_| damaged(&self.path, "its header cannot be read"))
     }
 

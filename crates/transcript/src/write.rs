@@ -14,7 +14,7 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
 
 use crate::rows::RowGroup;
-use crate::{Header, RecordedBatches, RecordedStep, TranscriptError, ValueEncoding, chain};
+use crate::{RecordedBatches, RecordedStep, TranscriptError, TranscriptHeader, ValueEncoding, chain};
 
 const SCHEMA: &str = "message transcript {
     REQUIRED INT64 step;
@@ -41,7 +41,7 @@ pub struct Transcript {
 
 impl Transcript {
     /// Begins a file at `path`.
-    pub fn create(path: &Path, header: &Header) -> Result<Self, TranscriptError> {
+    pub fn create(path: &Path, header: &TranscriptHeader) -> Result<Self, TranscriptError> {
         let file = WholeFile::create(path)?;
         // Unwrap safety: the schema is a constant and a header is plain text, and a test writes them.
         let schema = Arc::new(parse_message_type(SCHEMA).expect("a valid schema"));
@@ -52,7 +52,7 @@ impl Transcript {
             .build();
         let writer = SerializedFileWriter::new(file, schema, Arc::new(properties))
             .map_err(|source| TranscriptError::Write { path: path.to_path_buf(), source })?;
-        let head = Header::digest(&text);
+        let head = TranscriptHeader::digest(&text);
         Ok(Self { path: path.to_path_buf(), writer, rows: RowGroup::default(), head })
     }
 

@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use hashvfl_core::{Digest, PackedCodes, Part, PartyName, RunId, RunRow, RunSettings, Task};
 use hashvfl_transcript::{
-    Expiry, Header, RecordedBatches, RecordedKind, RecordedStep, Recording, SentValues, Transcript,
-    TranscriptError, ValueEncoding, erase, expire,
+    Expiry, RecordedBatches, RecordedKind, RecordedStep, Recording, SentValues, Transcript, TranscriptError,
+    TranscriptHeader, ValueEncoding, erase, expire,
 };
 
 fn parties() -> Vec<PartyName> {
@@ -21,11 +21,16 @@ fn settings() -> RunSettings {
     RunSettings::new(parties(), Task::Binary, 3, 2)
 }
 
-fn header() -> Header {
-    let header =
-        Header::new(RunId::new("t").unwrap(), "coordinator", &settings(), SentValues::Codes, RECORDS);
+fn header() -> TranscriptHeader {
+    let header = TranscriptHeader::new(
+        RunId::new("t").unwrap(),
+        "coordinator",
+        &settings(),
+        SentValues::Codes,
+        RECORDS,
+    );
     // The chain goes over the time as well: one for all.
-    Header { written_s: Some(BEGUN_S), ..header }
+    TranscriptHeader { written_s: Some(BEGUN_S), ..header }
 }
 
 const RECORDS: Digest = Digest([4; 32]);
@@ -176,7 +181,7 @@ fn an_old_transcript_expires_by_the_time_that_is_written_in_it() {
     assert_eq!(expire(&path, 30, in_days(31)).unwrap(), Expiry::Removed);
     assert!(!path.exists());
     assert_eq!(
-        Header::new(RunId::new("t").unwrap(), "bank", &settings(), SentValues::Codes, RECORDS)
+        TranscriptHeader::new(RunId::new("t").unwrap(), "bank", &settings(), SentValues::Codes, RECORDS)
             .written_s
             .map(|s| s > BEGUN_S),
         Some(true)
@@ -206,7 +211,7 @@ fn a_time_stamp_ahead_is_told_and_one_that_is_missing_is_the_file_s() {
     assert_eq!(expire(&path, 1, before(2 * 86_400)).unwrap(), Expiry::Ahead { days: 2 });
 
     // Of an older program, or no transcript at all.
-    let transcript = Transcript::create(&path, &Header { written_s: None, ..header() }).unwrap();
+    let transcript = Transcript::create(&path, &TranscriptHeader { written_s: None, ..header() }).unwrap();
     transcript.finish().unwrap();
     assert_eq!(expire(&path, 30, SystemTime::now()).unwrap(), Expiry::Kept);
     fs::write(&path, "damaged").unwrap();

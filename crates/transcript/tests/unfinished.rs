@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use hashvfl_core::settings::{RunSettings, Task};
 use hashvfl_core::{Digest, PackedCodes, Part, PartyName, RunId};
 use hashvfl_transcript::{
-    Expiry, Header, RecordedBatches, RecordedKind, RecordedStep, Recording, SentValues, Transcript,
+    Expiry, RecordedBatches, RecordedKind, RecordedStep, Recording, SentValues, Transcript, TranscriptHeader,
     TranscriptSpool, expire_unfinished,
 };
 
@@ -15,9 +15,15 @@ fn parties() -> Vec<PartyName> {
     ["a", "bank"].into_iter().map(|name| PartyName::new(name).unwrap()).collect()
 }
 
-fn header() -> Header {
+fn header() -> TranscriptHeader {
     let settings = RunSettings::new(parties(), Task::Binary, 4, 2);
-    Header::new(RunId::new("r").unwrap(), "coordinator", &settings, SentValues::Codes, Digest([1; 32]))
+    TranscriptHeader::new(
+        RunId::new("r").unwrap(),
+        "coordinator",
+        &settings,
+        SentValues::Codes,
+        Digest([1; 32]),
+    )
 }
 
 /// What step `step` shows.
@@ -39,7 +45,7 @@ fn keep(spool: &mut TranscriptSpool, step: u64) {
     spool.record(RecordedStep { number: step, kind }, &records, &parties(), &batches).unwrap();
 }
 
-fn whole(path: &Path, header: &Header, steps: u64) -> Transcript {
+fn whole(path: &Path, header: &TranscriptHeader, steps: u64) -> Transcript {
     let mut transcript = Transcript::create(path, header).unwrap();
     for step in 1..=steps {
         let (kind, records, batches) = codes(step);
@@ -108,7 +114,7 @@ fn what_an_unfinished_run_has_kept_expires_by_the_time_that_is_written_in_it() {
     let begun = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
     let in_days = |days: u64| begun + Duration::from_secs(days * 86_400);
     assert_eq!(expire_unfinished(&path, 0, begun).unwrap(), Expiry::Absent);
-    let header = Header { written_s: Some(1_700_000_000), ..header() };
+    let header = TranscriptHeader { written_s: Some(1_700_000_000), ..header() };
     let mut spool = TranscriptSpool::create(&path, &header).unwrap();
     keep(&mut spool, 1);
     let mark = spool.mark().unwrap();

@@ -16,7 +16,7 @@
 
 use std::time::Duration;
 
-use hashvfl_core::protocol::admission::{Refusal, check_records};
+use hashvfl_core::protocol::admission::{AdmissionRefusal, check_records};
 use hashvfl_core::protocol::message::{AuditHead, CheckpointId, FromCoordinator, FromParty, Hello};
 use hashvfl_core::protocol::serving_party::{FromServingParty, Serving, ToServingParty};
 use hashvfl_core::records::{RecordsDigest, SALT_BYTES};
@@ -77,7 +77,7 @@ pub enum HandshakeError {
     },
     /// It is not the right one, or its records are not.
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Refused(#[from] AdmissionRefusal),
     /// It returns to what does not wait for it.
     #[error(
         "no run here waits for this party's return: it has ended, or the coordinator was restarted: check the coordinator's log, then start again every side \
@@ -203,7 +203,10 @@ impl HandshakeError {
     pub fn is_for_now(&self) -> bool {
         matches!(
             self,
-            Self::NotYet | Self::NotNow | Self::Busy { .. } | Self::Refused(Refusal::Duplicate { .. })
+            Self::NotYet
+                | Self::NotNow
+                | Self::Busy { .. }
+                | Self::Refused(AdmissionRefusal::Duplicate { .. })
         )
     }
 }
@@ -474,11 +477,11 @@ mod tests {
         let (party, run) = (PartyName::new("bank").unwrap(), RunId::new("spring").unwrap());
         let (key, ours, theirs) = ("run.bits".to_string(), "16".to_string(), "8".to_string());
         for refusal in [
-            Refusal::Run { party: run.clone(), coordinator: run.clone() },
-            Refusal::Unknown { party: party.clone(), run },
-            Refusal::Settings { key, coordinator: ours, party: theirs },
-            Refusal::RecordCount { party: party.clone(), found: 3, expected: 400 },
-            Refusal::RecordOrder { party },
+            AdmissionRefusal::Run { party: run.clone(), coordinator: run.clone() },
+            AdmissionRefusal::Unknown { party: party.clone(), run },
+            AdmissionRefusal::Settings { key, coordinator: ours, party: theirs },
+            AdmissionRefusal::RecordCount { party: party.clone(), found: 3, expected: 400 },
+            AdmissionRefusal::RecordOrder { party },
         ] {
             let error = HandshakeError::Refused(refusal);
             assert_eq!(error.for_peer(Some(&peer("192.0.2.7:9"))), STRANGER);

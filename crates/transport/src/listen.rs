@@ -30,7 +30,7 @@ use tonic::transport::Server;
 use tonic::{Extensions, Request, Response, Status, Streaming};
 
 use crate::duplex::{Duplex, TAKES_NOTICES, TakesNotices, Visitor};
-use crate::limits::Limits;
+use crate::limits::ListenLimits;
 use crate::limits::clients::{AnswerSize, Answers, ClientBudgets, HeldAnswer};
 use crate::limits::connections::{ConnectionInfo, Connections};
 use crate::limits::gate::{Gate, PortAccount};
@@ -67,7 +67,7 @@ pub struct ServeError(#[from] tonic::transport::Error);
 /// Where peers dial in, within limits.
 pub struct Listener {
     tcp: TcpListener,
-    limits: Limits,
+    limits: ListenLimits,
     acceptor: Option<Acceptor>,
     gate: Arc<Gate>,
 }
@@ -77,7 +77,7 @@ impl Listener {
     ///
     /// # Errors
     /// If the address is taken or none of this machine's.
-    pub async fn bind(address: SocketAddr, limits: Limits) -> io::Result<Self> {
+    pub async fn bind(address: SocketAddr, limits: ListenLimits) -> io::Result<Self> {
         let tcp = TcpListener::bind(address).await?;
         Ok(Self { tcp, limits, acceptor: None, gate: Arc::default() })
     }

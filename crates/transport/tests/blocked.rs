@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use hashvfl_core::PartyName;
 use hashvfl_identity::{
-    Acceptor, Authority, Connector, Identity, IdentityConfig, IdentityFiles, Permitted, Places, Role,
+    Acceptor, Authority, Connector, Identity, IdentityConfig, IdentityFiles, IdentityPaths, Permitted, Role,
     begin_authority, issue,
 };
-use hashvfl_transport::limits::Limits;
+use hashvfl_transport::limits::ListenLimits;
 use hashvfl_transport::listen::{self, Arrivals, Listener, TrainingStream};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -25,7 +25,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 const PING: &[u8] = b"\0\0\x08\x06\0\0\0\0\0pingping";
 
 /// A port, with streams that nobody opens.
-async fn open(limits: Limits, acceptor: Option<Acceptor>) -> (Arrivals<TrainingStream>, SocketAddr) {
+async fn open(limits: ListenLimits, acceptor: Option<Acceptor>) -> (Arrivals<TrainingStream>, SocketAddr) {
     let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), limits).await.unwrap();
     let address = listener.address().unwrap();
     let listener = match acceptor {
@@ -54,7 +54,8 @@ async fn ask(stream: &mut (impl AsyncWrite + Unpin)) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_opens_no_stream_is_silent_although_it_makes_the_other_side_write() {
-    let limits = Limits { silence: Duration::from_secs(2), keep_alive: LONG, ..Limits::default() };
+    let limits =
+        ListenLimits { silence: Duration::from_secs(2), keep_alive: LONG, ..ListenLimits::default() };
     let (_arrivals, address) = open(limits, None).await;
     let mut stream = connect(address).await;
     assert!(timeout(Duration::from_secs(30), ask(&mut stream)).await.is_ok(), "it ends");
@@ -62,7 +63,8 @@ async fn whoever_opens_no_stream_is_silent_although_it_makes_the_other_side_writ
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_takes_nothing_for_too_long_loses_its_connection() {
-    let limits = Limits { silence: LONG, keep_alive: Duration::from_secs(1), ..Limits::default() };
+    let limits =
+        ListenLimits { silence: LONG, keep_alive: Duration::from_secs(1), ..ListenLimits::default() };
     let (_arrivals, address) = open(limits, None).await;
     let mut stream = connect(address).await;
     assert!(timeout(Duration::from_secs(30), ask(&mut stream)).await.is_ok(), "it ends");
@@ -77,7 +79,7 @@ fn identities(folder: &Path, client: &Identity) -> (Authority, Acceptor, Connect
     let (shop, app) = (folder.join("shop"), folder.join("app"));
     let name = PartyName::new("shop").unwrap();
     let (mut authority, _) = begin_authority(&shop, &name, 30).unwrap();
-    issue(&mut authority, &Places::in_folder(&app), client, 30).unwrap();
+    issue(&mut authority, &IdentityPaths::in_folder(&app), client, 30).unwrap();
     let config = IdentityConfig::in_folder(&shop).listening();
     let acceptor = Acceptor::new(files(&config), Permitted::nobody().and_every(Role::Client));
     (authority, acceptor, Connector::new(files(&IdentityConfig::in_folder(&app)), Some(name)))
@@ -88,7 +90,7 @@ async fn a_revoked_client_that_does_not_read_loses_its_connection_too() {
     let folder = tempfile::tempdir().unwrap();
     let client: Identity = "client/app".parse().unwrap();
     let (mut authority, acceptor, connector) = identities(folder.path(), &client);
-    let limits = Limits { silence: LONG, keep_alive: LONG, ..Limits::default() };
+    let limits = ListenLimits { silence: LONG, keep_alive: LONG, ..ListenLimits::default() };
     let (_arrivals, address) = open(limits, Some(acceptor)).await;
     let mut stream = connector.connect("127.0.0.1", address.port(), LONG).await.unwrap();
     stream.write_all(PREFACE).await.unwrap();

@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 use hashvfl_core::protocol::message::{FromParty, Hello, PROTOCOL_VERSION};
 use hashvfl_core::{Address, PartyName, RunId, RunSettings, Task};
 use hashvfl_identity::{
-    Acceptor, Connector, Identity, IdentityConfig, IdentityFiles, Permitted, Places, Role, begin_authority,
-    issue,
+    Acceptor, Connector, Identity, IdentityConfig, IdentityFiles, IdentityPaths, Permitted, Role,
+    begin_authority, issue,
 };
 use hashvfl_proto::v1;
 use hashvfl_transport::StreamError;
 use hashvfl_transport::dial::Dialer;
-use hashvfl_transport::limits::Limits;
+use hashvfl_transport::limits::ListenLimits;
 use hashvfl_transport::limits::clients::AnswerSize;
 use hashvfl_transport::listen::{self, Arrivals, Listener, Predictions, Rejection, TrainingStream};
 use prost::Message as _;
@@ -30,13 +30,13 @@ const LONG: Duration = Duration::from_secs(60);
 /// HTTP/2's preface and an empty SETTINGS frame.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
-fn limits() -> Limits {
-    Limits {
+fn limits() -> ListenLimits {
+    ListenLimits {
         connections: 40,
         connections_per_address: 40,
         silence: Duration::from_secs(1),
         message: Duration::from_secs(1),
-        ..Limits::default()
+        ..ListenLimits::default()
     }
 }
 
@@ -48,7 +48,7 @@ fn hello() -> FromParty {
     FromParty::Hello(Hello { protocol: PROTOCOL_VERSION, run, party, settings, settings_digest })
 }
 
-async fn coordinator(limits: Limits) -> (Arrivals<TrainingStream>, SocketAddr) {
+async fn coordinator(limits: ListenLimits) -> (Arrivals<TrainingStream>, SocketAddr) {
     let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), limits).await.unwrap();
     training(listener)
 }
@@ -120,7 +120,7 @@ fn stays_open(mut connection: &TcpStream) -> bool {
 
 #[tokio::test]
 async fn one_address_takes_no_more_than_its_seats() {
-    let limits = Limits { connections_per_address: 3, silence: LONG, ..limits() };
+    let limits = ListenLimits { connections_per_address: 3, silence: LONG, ..limits() };
     let (_arrivals, address) = coordinator(limits).await;
     let connections: Vec<TcpStream> = (0..5).map(|_| TcpStream::connect(address).unwrap()).collect();
     let looked_at = tokio::task::spawn_blocking(move || {
@@ -179,7 +179,7 @@ async fn reaches(count: &AtomicUsize, least: usize) {
 
 /// Strangers at four addresses fill all seats for longer than the party tries; it gets in.
 async fn gets_in_where_all_seats_are_filled(acceptor: Option<Acceptor>, connector: Option<Connector>) {
-    let limits = Limits { connections: 8, connections_per_address: 2, silence: LONG, ..limits() };
+    let limits = ListenLimits { connections: 8, connections_per_address: 2, silence: LONG, ..limits() };
     let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), limits).await.unwrap();
     let (mut arrivals, address) = training(match acceptor {
         Some(acceptor) => listener.secured(acceptor),
@@ -222,7 +222,7 @@ fn identities(folder: &Path) -> (Acceptor, Connector) {
     let (shop, bank) = (folder.join("shop"), folder.join("bank"));
     let (mut authority, _) = begin_authority(&shop, &name("shop"), 30).unwrap();
     let party = Identity::new(Role::Party, name("bank"));
-    issue(&mut authority, &Places::in_folder(&bank), &party, 30).unwrap();
+    issue(&mut authority, &IdentityPaths::in_folder(&bank), &party, 30).unwrap();
     let permitted = Permitted::nobody().and_named(Role::Party, [name("bank")]);
     let acceptor = Acceptor::new(files(&IdentityConfig::in_folder(&shop).listening()), permitted);
     (acceptor, Connector::new(files(&IdentityConfig::in_folder(&bank)), Some(name("shop"))))
@@ -406,7 +406,7 @@ impl Predictions for Patient {
 #[tokio::test]
 async fn requests_of_one_client_share_one_budget_over_all_connections() {
     // A request of 100,000 bytes, with an answer of as many: two of them fit.
-    let limits = Limits { client_bytes: 500_000, ..limits() };
+    let limits = ListenLimits { client_bytes: 500_000, ..limits() };
     let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), limits).await.unwrap();
     let address = listener.address().unwrap();
     let patient = Arc::new(Patient { open: 0.into(), most: 0.into(), answers: Semaphore::new(0) });

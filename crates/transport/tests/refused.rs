@@ -11,12 +11,13 @@ use hashvfl_core::protocol::message::{FromParty, Hello, PROTOCOL_VERSION};
 use hashvfl_core::protocol::serving_party::FromServingParty;
 use hashvfl_core::{Address, PartyName, RunId, RunSettings, Task};
 use hashvfl_identity::{
-    Acceptor, Authority, Connector, Identity, IdentityConfig, IdentityFiles, Permitted, Places, Role, issue,
+    Acceptor, Authority, Connector, Identity, IdentityConfig, IdentityFiles, IdentityPaths, Permitted, Role,
+    issue,
 };
 use hashvfl_proto::alignment::FromHolder;
 use hashvfl_proto::v1;
 use hashvfl_transport::dial::Dialer;
-use hashvfl_transport::limits::Limits;
+use hashvfl_transport::limits::ListenLimits;
 use hashvfl_transport::limits::clients::AnswerSize;
 use hashvfl_transport::limits::gate::PortAccount;
 use hashvfl_transport::listen::{self, Listener, Predictions, Rejection};
@@ -117,7 +118,7 @@ impl Port {
         if self == Self::Serving {
             permitted = permitted.and_every(Role::Client);
         }
-        let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), Limits::default()).await.unwrap();
+        let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), ListenLimits::default()).await.unwrap();
         let address = format!("http://{}", listener.address().unwrap()).parse().unwrap();
         let account = Arc::clone(account);
         let acceptor = Acceptor::new(Arc::clone(coordinator), permitted);
@@ -177,7 +178,7 @@ fn enrol(folder: &Path, all: &[&str]) {
     let mut authority = Authority::create(&folder.join("authority"), &shop).unwrap();
     for who in all {
         let who: Identity = who.parse().unwrap();
-        issue(&mut authority, &Places::in_folder(&folder.join(who.name.as_str())), &who, 90).unwrap();
+        issue(&mut authority, &IdentityPaths::in_folder(&folder.join(who.name.as_str())), &who, 90).unwrap();
     }
 }
 

@@ -10,12 +10,12 @@ use hashvfl_core::protocol::message::{FromCoordinator, FromParty, Hello, PROTOCO
 use hashvfl_core::protocol::serving_party::FromServingParty;
 use hashvfl_core::{Address, PartyName, RunId, RunSettings, Task};
 use hashvfl_identity::{
-    Acceptor, Authority, Connector, Identity, IdentityConfig, IdentityFiles, Permitted, Places, Role,
+    Acceptor, Authority, Connector, Identity, IdentityConfig, IdentityFiles, IdentityPaths, Permitted, Role,
     SigningOptions, accept, request,
 };
 use hashvfl_transport::dial::{DialError, Dialer};
 use hashvfl_transport::handshake::{Handshake, HandshakeError};
-use hashvfl_transport::limits::Limits;
+use hashvfl_transport::limits::ListenLimits;
 use hashvfl_transport::listen::{self, Arrivals, Listener, TrainingStream};
 use hashvfl_transport::{Received, StreamError};
 use tokio::io::AsyncWriteExt;
@@ -50,7 +50,7 @@ fn federation() -> tempfile::TempDir {
 
 fn enrol(folder: &Path, who: &str) {
     let identity: Identity = who.parse().unwrap();
-    let places = Places::in_folder(&folder.join(identity.name.as_str()));
+    let places = IdentityPaths::in_folder(&folder.join(identity.name.as_str()));
     let requested = request(&places, &identity, false).unwrap();
     let mut authority = Authority::open(&folder.join("authority")).unwrap();
     let options = SigningOptions { days: 30, fingerprint: None, role: Some(identity.role) };
@@ -72,7 +72,7 @@ fn secured(folder: &Path, who: &str, dialer: Dialer) -> Dialer {
 }
 
 async fn coordinator(folder: &Path) -> (Arrivals<TrainingStream>, Dialer) {
-    let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), Limits::default()).await.unwrap();
+    let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), ListenLimits::default()).await.unwrap();
     let listener = listener.secured(acceptor(folder));
     let address: Address = format!("http://{}", listener.address().unwrap()).parse().unwrap();
     let (arrivals, serving) = listen::training(listener);
@@ -127,7 +127,7 @@ async fn who_is_refused_hears_it_at_once_and_does_not_try_again() {
     // A party without an identity, and a coordinator without one.
     let error = Dialer::new(plain.address().clone(), 1).training(FromParty::Hello(greeting("bank"))).await;
     assert!(error.is_err());
-    let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), Limits::default()).await.unwrap();
+    let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), ListenLimits::default()).await.unwrap();
     let address: Address = format!("http://{}", listener.address().unwrap()).parse().unwrap();
     let (_arrivals, serving) = listen::training(listener);
     tokio::spawn(serving);
@@ -163,7 +163,7 @@ async fn a_web_server_in_the_coordinators_place_is_waited_for() {
     }
     drop(web);
     let listener = loop {
-        match Listener::bind(address, Limits::default()).await {
+        match Listener::bind(address, ListenLimits::default()).await {
             Ok(listener) => break listener.secured(acceptor(folder.path())),
             Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
         }
@@ -231,7 +231,7 @@ async fn who_was_in_dials_until_the_coordinator_itself_answers() {
     }
     drop((anybody, open));
     let listener = loop {
-        match Listener::bind(address, Limits::default()).await {
+        match Listener::bind(address, ListenLimits::default()).await {
             Ok(listener) => break listener.secured(acceptor(folder.path())),
             Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
         }

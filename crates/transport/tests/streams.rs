@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use hashvfl_core::protocol::admission::Refusal;
+use hashvfl_core::protocol::admission::AdmissionRefusal;
 use hashvfl_core::protocol::message::{FromCoordinator, FromParty, Hello, PROTOCOL_VERSION};
 use hashvfl_core::records::RecordsDigest;
 use hashvfl_core::{Address, ExcludedRecords, PartyName, RunId, RunSettings, Task};
@@ -14,7 +14,7 @@ use hashvfl_proto::WireMessage;
 use hashvfl_proto::v1::federation_client::FederationClient;
 use hashvfl_transport::dial::{self, DialError, Dialer};
 use hashvfl_transport::handshake::{Handshake, HandshakeError, Turns, refuse};
-use hashvfl_transport::limits::Limits;
+use hashvfl_transport::limits::ListenLimits;
 use hashvfl_transport::listen::{self, Arrivals, Listener, TrainingStream};
 use hashvfl_transport::{Received, ResumableStream, StreamError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -40,7 +40,7 @@ fn hello() -> FromParty {
 }
 
 async fn listener() -> (Listener, Dialer) {
-    let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), Limits::default()).await.unwrap();
+    let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), ListenLimits::default()).await.unwrap();
     let address: Address = format!("http://{}", listener.address().unwrap()).parse().unwrap();
     (listener, Dialer::new(address, 60))
 }
@@ -131,7 +131,7 @@ async fn a_handshake_lets_the_right_records_in() {
     assert!(ended.is_ok() && verdict == ACCEPTED, "{ended:?} {verdict:?}");
 
     let (ended, verdict) = handshake(|salt| records(salt, ["2", "1"])).await;
-    assert!(matches!(ended, Err(HandshakeError::Refused(Refusal::RecordOrder { .. }))), "{ended:?}");
+    assert!(matches!(ended, Err(HandshakeError::Refused(AdmissionRefusal::RecordOrder { .. }))), "{ended:?}");
     let FromCoordinator::Refused { text, .. } = verdict else { panic!("{verdict:?}") };
     assert!(text.contains("other records than the label holder"), "{text}");
 
@@ -280,7 +280,7 @@ async fn whoever_is_not_there_or_is_another_is_named() {
 #[tokio::test]
 async fn a_coordinator_that_does_something_else_is_waited_for() {
     let address = ports::free_address();
-    let listener = Listener::bind(address, Limits::default()).await.unwrap();
+    let listener = Listener::bind(address, ListenLimits::default()).await.unwrap();
     let dialer = Dialer::new(format!("http://{address}").parse().unwrap(), 60);
     let (_arrivals, serving) = listen::alignment(listener);
     let aligning = tokio::spawn(serving);
@@ -290,7 +290,7 @@ async fn a_coordinator_that_does_something_else_is_waited_for() {
         aligning.abort();
         let _ = aligning.await;
         let listener = loop {
-            match Listener::bind(address, Limits::default()).await {
+            match Listener::bind(address, ListenLimits::default()).await {
                 Ok(listener) => break listener,
                 Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
             }

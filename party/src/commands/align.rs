@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use hashvfl_alignment::identity::{PublicKey, SecretKey};
 use hashvfl_alignment::{
-    AlignmentConfig, AlignmentError, Bar, Event, Outcome, Owner, Pin, Relay, RelayError, Spool, align,
+    AlignmentConfig, AlignmentError, AlignmentResult, Bar, Event, Owner, Pin, Relay, RelayError, Spool, align,
 };
 use hashvfl_audit::AuditEvent;
 use hashvfl_cli::Unfinished;
@@ -92,7 +92,7 @@ fn align_records(
     alignment: &AlignmentConfig,
     served: bool,
     runtime: &Runtime,
-) -> anyhow::Result<Outcome> {
+) -> anyhow::Result<AlignmentResult> {
     let columns = match served {
         false => &config.columns,
         true => {

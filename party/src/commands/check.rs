@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
-use hashvfl_audit::Counted;
+use hashvfl_audit::LedgerTotals;
 use hashvfl_cli::config::check_state_folder;
 use hashvfl_core::text::{counted, records_on_lines};
 use hashvfl_data::EncodingNotes;
@@ -161,11 +161,11 @@ fn places(config: &PartyConfig) -> anyhow::Result<()> {
 fn check_counted(config: &PartyConfig) -> anyhow::Result<()> {
     let before = config.audit.counted()?;
     let counted = match config.ledger.exists().then(|| LedgerView::open(&config.ledger)) {
-        None => Counted::default(),
+        None => LedgerTotals::default(),
         Some(Err(StoreError::NotClosed(_) | StoreError::Locked(_))) => return Ok(()),
         Some(view) => {
             let Volume { items, bits } = view?.total()?;
-            Counted { items, bits }
+            LedgerTotals { items, bits }
         }
     };
     Ok(counted.check(before, &config.ledger)?)

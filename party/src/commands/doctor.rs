@@ -3,7 +3,7 @@
 use std::net::ToSocketAddrs;
 use std::time::{Duration, Instant, SystemTime};
 
-use hashvfl_cli::doctor::{Bundle, Clock, DoctorArguments, Forecast, Place, Program};
+use hashvfl_cli::doctor::{Bundle, Clock, DoctorArguments, ExaminedPath, Forecast, Program};
 use hashvfl_core::Plan;
 use hashvfl_core::text::counted;
 use hashvfl_ledger::{LedgerView, StoreError, Volume};
@@ -44,12 +44,12 @@ pub fn run(arguments: &DoctorArguments) -> anyhow::Result<()> {
 
 fn look(config: &PartyConfig, bundle: &mut Bundle) -> anyhow::Result<()> {
     let mut places = vec![
-        Place::written("state", &config.state),
-        Place::written("ledger", &config.ledger),
-        Place::written("audit trail", config.audit.folder()),
+        ExaminedPath::written("state", &config.state),
+        ExaminedPath::written("ledger", &config.ledger),
+        ExaminedPath::written("audit trail", config.audit.folder()),
     ];
-    places.extend(config.cache.as_deref().map(|cache| Place::written("cache", cache)));
-    places.extend(config.identity.as_ref().map(|identity| Place::read("key", &identity.key)));
+    places.extend(config.cache.as_deref().map(|cache| ExaminedPath::written("cache", cache)));
+    places.extend(config.identity.as_ref().map(|identity| ExaminedPath::read("key", &identity.key)));
     bundle.add_places(&places, &forecast(config));
     let (found, line) = ledger(config);
     bundle.add("ledger", found, line);

@@ -4,12 +4,12 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use anyhow::{Context, ensure};
-use hashvfl_audit::{AuditEvent, Release};
+use hashvfl_audit::{AuditEvent, ReleaseTotals};
 use hashvfl_cli::Unfinished;
-use hashvfl_core::codes::randomised_response::Place;
+use hashvfl_core::codes::randomised_response::RequestPlace;
 use hashvfl_core::protocol::serving_party::granted;
 use hashvfl_core::records::plan::CHUNK_ROWS;
-use hashvfl_core::records::record_keys::Places;
+use hashvfl_core::records::record_keys::RowMapping;
 use hashvfl_core::settings::OnRefusal;
 use hashvfl_core::text::counted;
 use hashvfl_core::{CodeTable, Part, Plan, RunRow, StoredCodes, TableRow};
@@ -22,7 +22,7 @@ use crate::config::PartyConfig;
 use crate::leakage::{FrozenModel, KeptReleases};
 use crate::noise::AskedRecords;
 use crate::prepare::Prepared;
-use crate::releases::Releases;
+use crate::releases::ReleaseLedger;
 use crate::state;
 
 /// Encodes a part of the run's records and writes a codes file. Records are found in today's table by the ids that the
@@ -53,7 +53,7 @@ pub fn encode(config: &PartyConfig, part: Part, out: &Path) -> anyhow::Result<()
     let plan = plan.context("without the records that were excluded or erased")?;
     let all: Vec<RunRow> = plan.part(part).iter().copied().map(RunRow::new).collect();
     let encoder = prepared.digest();
-    let mut releases = Releases::open_to_encode(config, &prepared)?;
+    let mut releases = ReleaseLedger::open_to_encode(config, &prepared)?;
     let frozen = FrozenModel { trained: &prepared, scorer: None };
     frozen.check("codes", &mut releases)?;
     if let Some(kept) = KeptReleases::of_model(config, &model, &releases)? {
@@ -72,7 +72,7 @@ pub fn encode(config: &PartyConfig, part: Part, out: &Path) -> anyhow::Result<()
     releases.reserve(&in_table, RowBlock::once(&in_table))?;
     let mut table = CodeTable::new(records.count(), config.code_form().bits());
     let encoded = chunk_by_chunk(&rows, &|| stop.is_asked(), &mut |chunk, rows| {
-        let place = Place::File { run: &config.run_id, part, chunk };
+        let place = RequestPlace::File { run: &config.run_id, part, chunk };
         let asked = AskedRecords { place, rows: &numbers(&places.of(rows)) };
         let of_run: Vec<u32> = rows.iter().map(|row| row.number()).collect();
         table.put(&of_run, &releases.answer(&prepared, &asked, None)?.codes);
@@ -86,7 +86,7 @@ pub fn encode(config: &PartyConfig, part: Part, out: &Path) -> anyhow::Result<()
         audit.note_counted(releases.counted());
     }
     written?;
-    audit.note(AuditEvent::Released(Release {
+    audit.note(AuditEvent::Released(ReleaseTotals {
         from: config.name.to_string(),
         to: "file".to_string(),
         what: "codes".to_string(),
@@ -130,9 +130,9 @@ fn numbers(rows: &[TableRow]) -> Vec<u32> {
 /// Those of `rows` that the policy allows a code of.
 fn without_refused(
     mut rows: Vec<RunRow>,
-    places: &Places<RunRow>,
+    places: &RowMapping<RunRow>,
     prepared: &Prepared,
-    releases: &Releases,
+    releases: &ReleaseLedger,
 ) -> anyhow::Result<Vec<RunRow>> {
     let refused = releases.refused(prepared, &numbers(&places.of(&rows)))?;
     if let Some(refusal) = &refused.refusal {

@@ -9,7 +9,7 @@ use hashvfl_core::records::composite_id::join;
 use hashvfl_core::{CanonicalId, TableIds};
 use hashvfl_data::{Order, TableError};
 use hashvfl_files::{say, write_whole};
-use hashvfl_ledger::{MEANING, Policy, RedbStore, Report, explain_account, export, find};
+use hashvfl_ledger::{LedgerReport, MEANING, Policy, RedbStore, explain_account, export, find};
 
 use crate::config::PartyConfig;
 
@@ -64,7 +64,7 @@ pub enum LedgerCommand {
 pub fn run(command: &LedgerCommand) -> anyhow::Result<()> {
     match command {
         LedgerCommand::Show { ledger, key, policy } => {
-            let report = Report::of(&open(ledger, key)?, &read(policy.as_deref())?)?;
+            let report = LedgerReport::of(&open(ledger, key)?, &read(policy.as_deref())?)?;
             say!("{}", report.to_string().trim_end());
         }
         LedgerCommand::Export { ledger, key, out, config } => {
@@ -81,7 +81,7 @@ pub fn run(command: &LedgerCommand) -> anyhow::Result<()> {
         LedgerCommand::Explain { ledger, key, policy, id } => {
             let (store, policy) = (open(ledger, key)?, read(policy.as_deref())?);
             if id.is_empty() {
-                say!("{}\n{}", Report::of(&store, &policy)?, MEANING.trim_end());
+                say!("{}\n{}", LedgerReport::of(&store, &policy)?, MEANING.trim_end());
                 return Ok(());
             }
             let parts: Vec<&str> = id.iter().map(String::as_str).collect();

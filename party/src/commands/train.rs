@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use hashvfl_audit::{AuditEvent, AuditTrail, Service};
 use hashvfl_cli::{OnInterruption, Unfinished};
-use hashvfl_core::protocol::vain::VainWaits;
+use hashvfl_core::protocol::timeout_counter::TimeoutCounter;
 use hashvfl_core::text::counted;
-use hashvfl_ledger::Refusal;
+use hashvfl_ledger::PolicyRefusal;
 use hashvfl_monitor::Board;
 use hashvfl_transport::dial::DialError;
 use hashvfl_transport::stop::Stopped;
@@ -16,7 +16,7 @@ use tracing::{error, info, warn};
 use crate::alarm;
 use crate::config::PartyConfig;
 use crate::prepare::Prepared;
-use crate::releases::Releases;
+use crate::releases::ReleaseLedger;
 use crate::state::StateFolder;
 use crate::training::{CoordinatorLine, HandshakeBroke};
 use crate::{detectors, finished, response_key, training};
@@ -101,7 +101,7 @@ pub fn take_part(config: &PartyConfig, line: &mut impl CoordinatorLine) -> anyho
 /// run to start.
 fn join_until_it_ends(config: &PartyConfig, state: &StateFolder, board: &Board) -> anyhow::Result<()> {
     let limit = Duration::from_secs(config.timeouts.start_s);
-    let (mut interrupted, mut vain) = (None::<Instant>, VainWaits::default());
+    let (mut interrupted, mut vain) = (None::<Instant>, TimeoutCounter::default());
     loop {
         let Err(error) = join(config, state, board, &mut vain) else { return Ok(()) };
         let may_go_on = training::is_interruption(&error);
@@ -126,7 +126,7 @@ fn join(
     config: &PartyConfig,
     state: &StateFolder,
     board: &Board,
-    vain: &mut VainWaits,
+    vain: &mut TimeoutCounter,
 ) -> anyhow::Result<()> {
     let prepared = prepare(config).inspect_err(|error| training::give_up(config, error));
     let (prepared, releases, audit) = prepared?;
@@ -134,11 +134,11 @@ fn join(
 }
 
 /// What this party needs before it dials, if its table, policy and ledger let it take part.
-fn prepare(config: &PartyConfig) -> anyhow::Result<(Prepared, Releases, AuditTrail)> {
+fn prepare(config: &PartyConfig) -> anyhow::Result<(Prepared, ReleaseLedger, AuditTrail)> {
     response_key::keep(config)?;
     let prepared = Prepared::load(config)?;
     detectors::check(config.detectors.as_ref(), &prepared.plan)?;
-    let releases = Releases::open(config, &prepared).inspect_err(|error| note_refusal(config, error))?;
+    let releases = ReleaseLedger::open(config, &prepared).inspect_err(|error| note_refusal(config, error))?;
     // After the ledger, beside which it lies.
     let audit = releases.audit_trail(config)?;
     Ok((prepared, releases, audit))
@@ -146,7 +146,7 @@ fn prepare(config: &PartyConfig) -> anyhow::Result<(Prepared, Releases, AuditTra
 
 /// Writes down that this party's own policy does not let it join, and by which key.
 fn note_refusal(config: &PartyConfig, error: &anyhow::Error) {
-    let Some(refusal) = error.downcast_ref::<Refusal>() else { return };
+    let Some(refusal) = error.downcast_ref::<PolicyRefusal>() else { return };
     let (party, service) = (Some(config.name.clone()), Service::Training);
     let why = format!("policy:{}", refusal.rule.key());
     let event = AuditEvent::Refused { party, who: None, service, why, count: 1 };

@@ -3,31 +3,31 @@
 use std::path::Path;
 
 use hashvfl_cli::encryption::EncryptedPlaces;
-use hashvfl_files::{Place, Use};
+use hashvfl_files::{NamedPath, PathUse};
 use hashvfl_monitor::MonitorAddress;
 
 use super::PartyConfig;
 
 impl PartyConfig {
     /// All places that this config names, the config's own folder among them.
-    pub(super) fn places(&self, folder: &Path) -> Vec<Place> {
+    pub(super) fn places(&self, folder: &Path) -> Vec<NamedPath> {
         let mut places = vec![
-            Place::new("state", &self.state, Use::Own),
-            Place::new("ledger", &self.ledger, Use::Written),
-            Place::new("response_key", &self.response_key, Use::Written),
-            Place::new("this config", &folder.join("party.toml"), Use::Read),
+            NamedPath::new("state", &self.state, PathUse::Own),
+            NamedPath::new("ledger", &self.ledger, PathUse::Written),
+            NamedPath::new("response_key", &self.response_key, PathUse::Written),
+            NamedPath::new("this config", &folder.join("party.toml"), PathUse::Read),
         ];
-        places.extend(self.cache.iter().map(|cache| Place::new("cache", cache, Use::Written)));
-        places.extend(self.policy.iter().map(|policy| Place::new("policy", policy, Use::Read)));
-        places.extend(self.columns.files().iter().map(|file| Place::new("columns", file, Use::Read)));
+        places.extend(self.cache.iter().map(|cache| NamedPath::new("cache", cache, PathUse::Written)));
+        places.extend(self.policy.iter().map(|policy| NamedPath::new("policy", policy, PathUse::Read)));
+        places.extend(self.columns.files().iter().map(|file| NamedPath::new("columns", file, PathUse::Read)));
         let served = self.serve.columns.iter().flat_map(|columns| columns.files());
-        places.extend(served.map(|file| Place::new("serve.columns", file, Use::Read)));
+        places.extend(served.map(|file| NamedPath::new("serve.columns", file, PathUse::Read)));
         if let Some(alignment) = &self.alignment {
-            places.push(Place::new("alignment.folder", &folder.join(&alignment.folder), Use::Own));
-            places.push(Place::new("alignment.key", &folder.join(&alignment.key), Use::Read));
+            places.push(NamedPath::new("alignment.folder", &folder.join(&alignment.folder), PathUse::Own));
+            places.push(NamedPath::new("alignment.key", &folder.join(&alignment.key), PathUse::Read));
         }
         if let Some(socket) = self.monitor.as_ref().and_then(MonitorAddress::socket) {
-            places.push(Place::new("monitor", socket, Use::Written));
+            places.push(NamedPath::new("monitor", socket, PathUse::Written));
         }
         places
     }

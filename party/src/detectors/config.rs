@@ -10,7 +10,7 @@ use serde::Deserialize;
 /// What of a record's judgement leaves beside its code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Send {
+pub enum SentEvidence {
     /// Nothing.
     #[default]
     Nothing,
@@ -25,7 +25,7 @@ pub enum Send {
 #[serde(deny_unknown_fields, default)]
 pub struct DetectorsConfig {
     /// What leaves.
-    pub send: Send,
+    pub send: SentEvidence,
     /// The level of a flag, which p-values must be able to reach.
     pub level: f64,
     /// Which detectors.
@@ -37,7 +37,7 @@ pub struct DetectorsConfig {
 impl Default for DetectorsConfig {
     fn default() -> Self {
         Self {
-            send: Send::Nothing,
+            send: SentEvidence::Nothing,
             level: 0.01,
             kinds: PartyKind::DEFAULT.to_vec(),
             combination: PartyKind::COMBINATION,
@@ -59,8 +59,8 @@ impl DetectorsConfig {
     /// What both sides' tables have in common. The calibration must be able to tell a flag's level, a power of two.
     pub fn settings(&self) -> DetectorSettings<'_, PartyKind> {
         let level = match self.send {
-            Send::Flag => Grid::flag(self.level).map_or(self.level, Grid::least),
-            Send::Nothing | Send::PValue => self.level,
+            SentEvidence::Flag => Grid::flag(self.level).map_or(self.level, Grid::least),
+            SentEvidence::Nothing | SentEvidence::PValue => self.level,
         };
         DetectorSettings { kinds: &self.kinds, combination: self.combination, level }
     }
@@ -68,9 +68,9 @@ impl DetectorsConfig {
     /// The p-values that are sent.
     pub fn grid(&self) -> Option<Grid> {
         match self.send {
-            Send::Nothing => None,
-            Send::Flag => Grid::flag(self.level),
-            Send::PValue => Some(Grid::FINE),
+            SentEvidence::Nothing => None,
+            SentEvidence::Flag => Grid::flag(self.level),
+            SentEvidence::PValue => Some(Grid::FINE),
         }
     }
 }

@@ -15,7 +15,7 @@ use anyhow::Context;
 use hashvfl_core::Part;
 use hashvfl_core::p_value::{Grid, PackedPValues};
 use hashvfl_detectors::calibration::split::shared_calibration;
-use hashvfl_detectors::{Calibrated, DetectorError, PartyDetector, Split};
+use hashvfl_detectors::{Calibrated, CalibrationSplit, DetectorError, PartyDetector};
 
 use crate::prepare::Prepared;
 use config::DetectorsConfig;
@@ -26,7 +26,7 @@ pub use config::{check, resolution};
 
 /// Fits and calibrates the detectors of `config` on the calibration part of a run whose encoder is frozen.
 pub fn fit(config: &DetectorsConfig, prepared: &Prepared) -> anyhow::Result<Calibrated<PartyDetector>> {
-    let rows = Split::of(prepared.plan.part(Part::Calibration));
+    let rows = CalibrationSplit::of(prepared.plan.part(Part::Calibration));
     let records = rows.try_map(|rows| OwnedRows::of(prepared, rows))?;
     fit_on(config, &records, prepared.seed())
         .context("this party's detectors of abnormal inputs ([detectors])")
@@ -49,9 +49,9 @@ pub fn calibration_p_values(
 
 fn fit_on(
     config: &DetectorsConfig,
-    records: &Split<OwnedRows>,
+    records: &CalibrationSplit<OwnedRows>,
     seed: u64,
 ) -> Result<Calibrated<PartyDetector>, DetectorError> {
-    let Split { fit, scale, calibrate } = records.as_ref().try_map(OwnedRows::view)?;
+    let CalibrationSplit { fit, scale, calibrate } = records.as_ref().try_map(OwnedRows::view)?;
     config.settings().fit(&fit, &scale, &calibrate, None, seed)
 }

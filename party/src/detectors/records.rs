@@ -2,7 +2,7 @@
 
 use hashvfl_core::records::plan::CHUNK_ROWS;
 use hashvfl_data::TableError;
-use hashvfl_detectors::{DetectorError, PartyRows, Values};
+use hashvfl_detectors::{DetectorError, MatrixView, PartyRows};
 
 use crate::prepare::Prepared;
 
@@ -27,8 +27,8 @@ impl Widths {
     /// If the values are no whole records, are not finite, or belong to different numbers of records.
     pub fn view<'a>(self, columns: &'a [f32], embedding: &'a [f32]) -> Result<PartyRows<'a>, DetectorError> {
         PartyRows::new(
-            Values::new("columns", columns, self.columns)?,
-            Values::new("the embedding", embedding, self.latents)?,
+            MatrixView::new("columns", columns, self.columns)?,
+            MatrixView::new("the embedding", embedding, self.latents)?,
         )
     }
 }

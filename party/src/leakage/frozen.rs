@@ -8,7 +8,7 @@ use super::watched::Watched;
 use super::{hold_to_policy, sample, values};
 use crate::detectors::AnomalyScorer;
 use crate::prepare::Prepared;
-use crate::releases::Releases;
+use crate::releases::ReleaseLedger;
 
 /// A frozen bottom model, and what leaves beside its codes.
 pub struct FrozenModel<'a> {
@@ -23,7 +23,7 @@ impl FrozenModel<'_> {
     ///
     /// # Errors
     /// If the policy does not allow these codes, or it cannot be told.
-    pub fn check(&self, what: &str, releases: &mut Releases) -> anyhow::Result<()> {
+    pub fn check(&self, what: &str, releases: &mut ReleaseLedger) -> anyhow::Result<()> {
         if !releases.policy().limits_leakage() {
             return Ok(());
         }

@@ -16,7 +16,7 @@ use super::{FrozenModel, LeakageCheck, SENT, SENT_AFTER_EPOCHS, hold_to_policy};
 use crate::config::PartyConfig;
 use crate::finished::RUN;
 use crate::prepare::Prepared;
-use crate::releases::Releases;
+use crate::releases::ReleaseLedger;
 
 /// The entry of a model's file that says that what left in training is kept beside it.
 pub(crate) const IS_KEPT: &str = "released_kept";
@@ -61,7 +61,7 @@ impl KeptReleases {
     pub fn of_model(
         config: &PartyConfig,
         model: &Snapshot,
-        releases: &Releases,
+        releases: &ReleaseLedger,
     ) -> anyhow::Result<Option<Self>> {
         if !releases.policy().limits_leakage() {
             return Ok(None);
@@ -145,7 +145,7 @@ impl KeptReleases {
         records: &RunRecords,
         asked: &HashSet<RunRow>,
         config: &PartyConfig,
-        releases: &mut Releases,
+        releases: &mut ReleaseLedger,
     ) -> anyhow::Result<()> {
         if asked.is_empty() {
             return Ok(());

@@ -1,7 +1,7 @@
 //! Records that are looked at, and what has left of them.
 
 use anyhow::Context;
-use hashvfl_leakage::check::Released;
+use hashvfl_leakage::check::ReleasedValues;
 use hashvfl_learning::Snapshot;
 use hashvfl_learning::snapshot::Array;
 
@@ -39,7 +39,7 @@ impl Watched {
     }
 
     /// All that has left, and the values `next` [records, values].
-    pub fn with(&self, next: &[f32]) -> Released {
+    pub fn with(&self, next: &[f32]) -> ReleasedValues {
         let passes = || self.sent.iter().map(Vec::as_slice).chain([next]);
         let records = self.records();
         let mut values = Vec::with_capacity(passes().map(<[f32]>::len).sum());
@@ -50,7 +50,7 @@ impl Watched {
             }
         }
         let (columns, positions) = (self.columns.clone(), self.positions.clone());
-        Released { values, columns, positions, records }
+        ReleasedValues { values, columns, positions, records }
     }
 
     /// Writes down what has left of them, in codes of so many latents.

@@ -7,9 +7,9 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use hashvfl_audit::{AuditEvent, AuditTrail, Release, Service};
+use hashvfl_audit::{AuditEvent, AuditTrail, ReleaseTotals, Service};
 use hashvfl_cli::{OnInterruption, at_run};
-use hashvfl_core::codes::randomised_response::Place;
+use hashvfl_core::codes::randomised_response::RequestPlace;
 use hashvfl_core::limits::CODES_ROWS;
 use hashvfl_core::protocol::serving_party::{
     FromServingParty, Serving, ServingPartyError, ServingPartySession, ServingWork, ToServingParty, granted,
@@ -21,7 +21,7 @@ use hashvfl_data::Faulty;
 use hashvfl_files::encryption::check_place;
 use hashvfl_learning::Snapshot;
 use hashvfl_ledger::{Refused, RowBlock};
-use hashvfl_monitor::{Board, Phase};
+use hashvfl_monitor::{Board, ProcessPhase};
 use hashvfl_traces::{Phases, spans};
 use hashvfl_transport::StreamError;
 use hashvfl_transport::backoff::Backoff;
@@ -32,7 +32,7 @@ use rand::TryRng;
 use tokio::runtime::Runtime;
 use tracing::{debug, info, info_span, warn};
 
-use crate::answer::Answer;
+use crate::answer::ReleasedAnswer;
 use crate::config::PartyConfig;
 use crate::connection::{dialer, hello};
 use crate::detectors::AnomalyScorer;
@@ -40,8 +40,8 @@ use crate::farewell::for_coordinator;
 use crate::leakage::{FrozenModel, KeptReleases};
 use crate::noise::AskedRecords;
 use crate::prepare::{Prepared, told_of_faulty};
-use crate::progress::{LedgerLook, Progress};
-use crate::releases::Releases;
+use crate::progress::{LedgerLook, ProgressThrottle};
+use crate::releases::ReleaseLedger;
 use crate::state;
 use crate::training::waited;
 
@@ -76,7 +76,7 @@ pub fn serve(config: &PartyConfig) -> anyhow::Result<()> {
     let model = config.read_model()?;
     let prepared = Prepared::load_served(config, &model)?;
     let scorer = AnomalyScorer::load(config.detectors.as_ref(), &config.detectors_path(), &prepared)?;
-    let mut releases = Releases::open_to_serve(config, &prepared, scorer.as_ref())?;
+    let mut releases = ReleaseLedger::open_to_serve(config, &prepared, scorer.as_ref())?;
     if releases.policy().limits_leakage() {
         let trained = Prepared::load_trained(config, &model);
         let trained = trained.context("the table of the training, by which codes are checked")?;
@@ -130,7 +130,7 @@ fn check_codes(
     model: &Snapshot,
     frozen: &FrozenModel<'_>,
     served: &Prepared,
-    releases: &mut Releases,
+    releases: &mut ReleaseLedger,
 ) -> anyhow::Result<()> {
     let what = if frozen.scorer.is_some() { "codes and p-values to be served" } else { "codes to be served" };
     frozen.check(what, releases)?;
@@ -144,7 +144,7 @@ struct Server<'a> {
     config: &'a PartyConfig,
     prepared: Prepared,
     scorer: Option<AnomalyScorer>,
-    releases: Releases,
+    releases: ReleaseLedger,
     encoder: Digest,
     revision: Digest,
     /// Drawn anew by each process, so that no two processes flip bits alike.
@@ -168,7 +168,7 @@ struct Server<'a> {
 struct Served {
     requests: u64,
     records: u64,
-    progress: Progress,
+    progress: ProgressThrottle,
     /// Since the audit trail was told: records whose codes were sent, and records that were refused.
     untold: [u64; 2],
     told: Option<Instant>,
@@ -188,7 +188,7 @@ impl Served {
 }
 
 /// Rows of a request that get no code.
-struct Refusal {
+struct WithheldRows {
     /// Their positions in the request, ascending.
     positions: Vec<u32>,
     /// Why, for a person.
@@ -254,7 +254,7 @@ impl Server<'_> {
     /// One stream from its handshake to its end.
     fn serve_stream(&mut self, runtime: &Runtime, mut stop: Stop) -> anyhow::Result<Ended> {
         self.board.set_ready(false);
-        self.board.status().phase = Phase::Waiting;
+        self.board.status().phase = ProcessPhase::Waiting;
         let dialer = dialer(self.config)?.waiting(self.patience_s()).returning(self.was_in);
         let dialled = runtime.block_on(async {
             tokio::select! {
@@ -311,7 +311,7 @@ impl Server<'_> {
                 ServingWork::Joined => {
                     info!("accepted; waiting for requests");
                     (self.was_in, self.is_in) = (true, Some(Instant::now()));
-                    self.board.status().phase = Phase::Serving;
+                    self.board.status().phase = ProcessPhase::Serving;
                     self.board.set_ready(true);
                     let (party, service) = (self.config.name.clone(), Service::Serving);
                     self.audit.note(AuditEvent::Joined { party, service })?;
@@ -340,7 +340,7 @@ impl Server<'_> {
         let mut traced = Phases::default();
         traced.begin(spans::codes_request(run, party, request, rows.len()));
         traced.phase("ledger");
-        let Refusal { positions, reason } = self.refuse(request, &rows)?;
+        let WithheldRows { positions, reason } = self.refuse(request, &rows)?;
         let refused = positions.len();
         rows.retain(granted(&positions));
         if !rows.is_empty() {
@@ -352,9 +352,9 @@ impl Server<'_> {
         traced.phase("encode");
         for rows in rows.chunks(CODES_ROWS) {
             self.answered += 1;
-            let place = Place::Serving { process: &self.process, draw: self.answered };
+            let place = RequestPlace::Serving { process: &self.process, draw: self.answered };
             let asked = AskedRecords { place, rows };
-            let Answer { codes, p_values } =
+            let ReleasedAnswer { codes, p_values } =
                 self.releases.answer(&self.prepared, &asked, self.scorer.as_ref())?;
             self.board.look_at_codes(self.config.name.as_str(), &codes);
             let p_values = p_values.map(PackedCodes::into_bytes).unwrap_or_default();
@@ -393,7 +393,7 @@ impl Server<'_> {
             return;
         }
         let bits = self.config.code_form().bits() + self.config.p_value_bits();
-        self.audit.note_or_complain(AuditEvent::Released(Release {
+        self.audit.note_or_complain(AuditEvent::Released(ReleaseTotals {
             from: self.config.name.to_string(),
             to: "coordinator".to_string(),
             what: "codes".to_string(),
@@ -404,7 +404,7 @@ impl Server<'_> {
     }
 
     /// Those of `rows` that get no code: by the policy, or for what their columns hold, which was told at the start.
-    fn refuse(&self, request: u64, rows: &[u32]) -> anyhow::Result<Refusal> {
+    fn refuse(&self, request: u64, rows: &[u32]) -> anyhow::Result<WithheldRows> {
         let refuses = self.config.faulty_served() == Faulty::Mark;
         let (mut faulty, mut usable) = (Vec::new(), Vec::new());
         for (position, row) in (0..).zip(rows) {
@@ -433,7 +433,7 @@ impl Server<'_> {
         let refused = refused.positions.iter().map(|at| usable[*at as usize]);
         let mut positions: Vec<u32> = refused.chain(faulty).collect();
         positions.sort_unstable();
-        Ok(Refusal { positions, reason: reasons.join("; ") })
+        Ok(WithheldRows { positions, reason: reasons.join("; ") })
     }
 }
 

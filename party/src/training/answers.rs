@@ -2,14 +2,14 @@
 //! charged once.
 
 use hashvfl_core::protocol::message::Answer;
-use hashvfl_core::protocol::party::{EncodeWork, Work};
+use hashvfl_core::protocol::party::{EncodeWork, TrainingWork};
 use hashvfl_core::settings::OnRefusal;
 use hashvfl_core::{Digest, ExcludedRecords, Gradient};
-use hashvfl_ledger::{AnswerLog, AnswerLogError, Said};
+use hashvfl_ledger::{AnswerLog, AnswerLogError, AnswerStatus};
 
 use crate::config::PartyConfig;
 use crate::prepare::Prepared;
-use crate::releases::Releases;
+use crate::releases::ReleaseLedger;
 use crate::state::StateFolder;
 use crate::training::checkpoint::run_name;
 use crate::training::excluded;
@@ -32,7 +32,7 @@ impl RunAnswers {
         config: &PartyConfig,
         prepared: &Prepared,
         state: &StateFolder,
-        releases: &Releases,
+        releases: &ReleaseLedger,
     ) -> anyhow::Result<Self> {
         let run = run_name(config, prepared)?;
         let log = AnswerLog::open(&state.answers(), &run)?;
@@ -66,8 +66,9 @@ impl RunAnswers {
 
     /// Whether this party has said at `step`, before this process began, that it sends no p-values.
     pub fn withheld_p_values(&self, step: u64) -> bool {
-        let withheld = self.digest(&asked(&Work::Calibrate { step }), &Answer::CalibrationPValues(None));
-        self.log.look(step, &withheld).is_ok_and(|said| said == Said::Before)
+        let withheld =
+            self.digest(&asked(&TrainingWork::Calibrate { step }), &Answer::CalibrationPValues(None));
+        self.log.look(step, &withheld).is_ok_and(|said| said == AnswerStatus::Before)
     }
 
     /// Forces what was written to the disk: before a checkpoint that is behind it.
@@ -116,23 +117,23 @@ impl RunAnswers {
 }
 
 /// Names what is asked for: its kind, and the rows or the chunk.
-pub fn asked(work: &Work) -> Digest {
+pub fn asked(work: &TrainingWork) -> Digest {
     let rows_of = |rows: &[u32]| rows.iter().flat_map(|row| row.to_le_bytes()).collect::<Vec<u8>>();
     let (kind, what) = match work {
-        Work::Encode(EncodeWork { rows, learn: true, .. }) => ("batch", rows_of(rows)),
-        Work::Encode(EncodeWork { rows, learn: false, .. }) => ("chunk", rows_of(rows)),
-        Work::EncodeSynthetic { chunk, .. } => ("synthetic", chunk.to_le_bytes().to_vec()),
-        Work::Calibrate { .. } => ("calibrate", Vec::new()),
-        Work::Command { command, .. } => (command.kind(), Vec::new()),
-        Work::Freeze { .. } => ("freeze", Vec::new()),
-        Work::Finish { .. } => ("finish", Vec::new()),
-        Work::SendRecords(_)
-        | Work::Joined
-        | Work::Begin { .. }
-        | Work::Learn { .. }
-        | Work::Save(_)
-        | Work::Commit
-        | Work::KeepHeads { .. } => ("no step", Vec::new()),
+        TrainingWork::Encode(EncodeWork { rows, learn: true, .. }) => ("batch", rows_of(rows)),
+        TrainingWork::Encode(EncodeWork { rows, learn: false, .. }) => ("chunk", rows_of(rows)),
+        TrainingWork::EncodeSynthetic { chunk, .. } => ("synthetic", chunk.to_le_bytes().to_vec()),
+        TrainingWork::Calibrate { .. } => ("calibrate", Vec::new()),
+        TrainingWork::Command { command, .. } => (command.kind(), Vec::new()),
+        TrainingWork::Freeze { .. } => ("freeze", Vec::new()),
+        TrainingWork::Finish { .. } => ("finish", Vec::new()),
+        TrainingWork::SendRecords(_)
+        | TrainingWork::Joined
+        | TrainingWork::Begin { .. }
+        | TrainingWork::Learn { .. }
+        | TrainingWork::Save(_)
+        | TrainingWork::Commit
+        | TrainingWork::KeepHeads { .. } => ("no step", Vec::new()),
     };
     Digest::of_parts([kind.as_bytes(), &what])
 }
@@ -156,9 +157,9 @@ mod tests {
 
     use super::*;
 
-    fn batch(rows: &[u32]) -> Work {
+    fn batch(rows: &[u32]) -> TrainingWork {
         let selection = RowSelection::Batch { epoch: 0, batch: 0 };
-        Work::Encode(EncodeWork {
+        TrainingWork::Encode(EncodeWork {
             step: 1,
             selection,
             rows: rows.to_vec(),
@@ -203,7 +204,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("answers");
         let open = || answers(AnswerLog::open(&path, &Digest([1; 32])).unwrap());
-        let calibrate = asked(&Work::Calibrate { step: 1 });
+        let calibrate = asked(&TrainingWork::Calibrate { step: 1 });
         let mut said = open();
         said.say(1, &calibrate, &Answer::CalibrationPValues(None)).unwrap();
         assert!(!said.withheld_p_values(1), "this process has not gone back");

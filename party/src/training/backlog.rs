@@ -3,7 +3,7 @@
 use hashvfl_core::codes::randomised_response::DrawName;
 use hashvfl_core::{Gradient, PackedCodes};
 
-use crate::releases::Releases;
+use crate::releases::ReleaseLedger;
 use crate::training::gradient_monitor::{GradientGuard, Sent};
 
 /// What the gradient monitor is to see of a training batch beside its codes.
@@ -53,7 +53,7 @@ impl Backlog {
     /// Counts what was sent in the ledger. Call it before codes leave whose rows are not all reserved, before the encoder
     /// changes in another way than by a gradient, and before the end, however it came about: a reservation that is not
     /// counted would be given back.
-    pub fn count(&mut self, releases: &mut Releases) -> anyhow::Result<()> {
+    pub fn count(&mut self, releases: &mut ReleaseLedger) -> anyhow::Result<()> {
         if let Some(gradient) = self.gradient.take() {
             releases.learned(&gradient);
             self.counted.0 = Some(gradient);

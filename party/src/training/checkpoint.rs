@@ -5,7 +5,7 @@ use hashvfl_core::Digest;
 use hashvfl_core::protocol::message::CheckpointId;
 use hashvfl_core::protocol::party::{PartyError, SavedPlace};
 use hashvfl_learning::Snapshot;
-use hashvfl_learning::training::checkpoints::{self, Found};
+use hashvfl_learning::training::checkpoints::{self, CheckpointFile};
 use hashvfl_transcript::TranscriptMark;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
@@ -98,7 +98,7 @@ pub fn take(
 /// The checkpoints from which the run of that name can go on. One that is damaged is passed over, with a warning.
 pub fn usable(state: &StateFolder, run: &Digest) -> Vec<UsableCheckpoint> {
     let mut usable = Vec::new();
-    for Found { step, id, path } in checkpoints::list(state.folder()) {
+    for CheckpointFile { step, id, path } in checkpoints::list(state.folder()) {
         match Snapshot::read(&path) {
             Ok(mut encoder) => match saved_in(&mut encoder, run) {
                 Some(saved) => usable.push(UsableCheckpoint { id, step, encoder, saved }),

@@ -15,7 +15,7 @@ use tracing::{info, warn};
 
 use crate::config::PartyConfig;
 use crate::connection::{dialer, hello};
-use crate::training::{HandshakeBroke, Interrupted, VainWait, waited};
+use crate::training::{HandshakeBroke, Interrupted, RequestTimeout, waited};
 
 /// What `future` gives, unless this process was asked to end so long before.
 async fn unless_stopped<F: Future>(
@@ -179,7 +179,7 @@ impl<'a> TrainingConnection<'a> {
                         waited(limit_s, &format!("the run to start; the coordinator said last: {text}"))
                     }
                 },
-                StreamError::TimedOut(_) => VainWait { step, limit_s }.into(),
+                StreamError::TimedOut(_) => RequestTimeout { step, limit_s }.into(),
                 lost @ (StreamError::Closed | StreamError::Broken(_)) if step == 0 => {
                     HandshakeBroke(lost.to_string()).into()
                 }

@@ -2,7 +2,7 @@
 
 use hashvfl_core::gradient_monitor::{BOUND, Cause, EARLIER_BOUND, GradientMonitor, SeenBatch};
 use hashvfl_core::protocol::party::PartyError;
-use hashvfl_core::text::{Tellable, counted};
+use hashvfl_core::text::{PublicReason, counted};
 use hashvfl_core::{CodeForm, Gradient, PackedCodes, RunSettings};
 use hashvfl_learning::Snapshot;
 use hashvfl_monitor::GradientMonitorStatus;
@@ -132,7 +132,7 @@ impl GradientGuard {
             return Ok(());
         }
         if self.on_alarm == OnAlarm::Stop {
-            return Err(Tellable(format!(
+            return Err(PublicReason(format!(
                 "{what}: this party stopped after {}, having released {}",
                 counted(self.batches, "batch"),
                 counted(released_bits, "bit")

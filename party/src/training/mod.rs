@@ -19,9 +19,9 @@ use hashvfl_audit::AuditTrail;
 use hashvfl_cli::at_run;
 use hashvfl_core::protocol::message::FromParty;
 use hashvfl_core::protocol::party::PartyError;
-use hashvfl_core::protocol::vain::{MOST_VAIN_WAITS, VainWaits};
-use hashvfl_core::text::Tellable;
-use hashvfl_monitor::{Board, Phase};
+use hashvfl_core::protocol::timeout_counter::{MOST_VAIN_WAITS, TimeoutCounter};
+use hashvfl_core::text::PublicReason;
+use hashvfl_monitor::{Board, ProcessPhase};
 use hashvfl_traces::spans;
 use hashvfl_transport::driver::Driver;
 use hashvfl_transport::stop::{Stop, Stopped};
@@ -31,7 +31,7 @@ use crate::config::PartyConfig;
 use crate::connection::{dialer, hello};
 use crate::farewell::for_coordinator;
 use crate::prepare::Prepared;
-use crate::releases::Releases;
+use crate::releases::ReleaseLedger;
 use crate::state::StateFolder;
 use crate::training::answers::RunAnswers;
 use crate::training::attempts::Attempts;
@@ -51,10 +51,10 @@ pub fn join(
     config: &PartyConfig,
     prepared: Prepared,
     state: &StateFolder,
-    releases: Releases,
+    releases: ReleaseLedger,
     audit: &AuditTrail,
     board: &Board,
-    vain: &mut VainWaits,
+    vain: &mut TimeoutCounter,
 ) -> anyhow::Result<()> {
     let span = info_span!("party", run = %config.run_id, party = %config.name);
     let _entered = span.enter();
@@ -65,7 +65,7 @@ pub fn join(
     let answers = RunAnswers::open(config, &prepared, state, &releases);
     let answers = answers.inspect_err(|error| give_up(config, error))?;
     let driver = Driver::start()?;
-    board.status().phase = Phase::Waiting;
+    board.status().phase = ProcessPhase::Waiting;
     let mut connection = TrainingConnection::open(&driver, config, Stop::listen())?;
     let mut worker = Worker::new(config, prepared, state, releases, answers, audit, board);
     let worked = work_once_accepted(&mut worker, &mut connection, &driver, config);
@@ -82,7 +82,7 @@ pub fn take_part(
     config: &PartyConfig,
     prepared: Prepared,
     state: &StateFolder,
-    releases: Releases,
+    releases: ReleaseLedger,
     audit: &AuditTrail,
     board: &Board,
     line: &mut impl CoordinatorLine,
@@ -90,7 +90,7 @@ pub fn take_part(
     let answers = RunAnswers::open(config, &prepared, state, &releases)?;
     let mut worker = Worker::new(config, prepared, state, releases, answers, audit, board);
     let worked = work(&mut worker, line);
-    end(&mut worker, line, worked, &mut VainWaits::default())
+    end(&mut worker, line, worked, &mut TimeoutCounter::default())
 }
 
 /// What follows when this party has `worked`, however that ended: the ledger is settled, and the coordinator hears of it.
@@ -98,7 +98,7 @@ fn end(
     worker: &mut Worker<'_>,
     line: &mut impl CoordinatorLine,
     worked: anyhow::Result<()>,
-    vain: &mut VainWaits,
+    vain: &mut TimeoutCounter,
 ) -> anyhow::Result<()> {
     let worked = worked.map_err(|error| unless_in_vain(error, vain));
     let result = worked.map_err(|error| match error.downcast_ref() {
@@ -210,7 +210,7 @@ pub struct Interrupted(pub String);
 /// That the coordinator asked for nothing within the limit. It may only be slow: the run was interrupted.
 #[derive(Debug, thiserror::Error)]
 #[error("waited {limit_s} s for the request after step {step} (limits are in the config's [timeouts] table)")]
-pub struct VainWait {
+pub struct RequestTimeout {
     /// The last step that was asked for.
     pub step: u64,
     /// The limit.
@@ -221,15 +221,15 @@ pub struct VainWait {
 pub fn is_interruption(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         cause.is::<Interrupted>()
-            || cause.is::<VainWait>()
+            || cause.is::<RequestTimeout>()
             || matches!(cause.downcast_ref(), Some(PartyError::Interrupted(_)))
     })
 }
 
 /// `error`, or, where this party has waited so too often, one that ends the run for all.
-fn unless_in_vain(error: anyhow::Error, vain: &mut VainWaits) -> anyhow::Error {
+fn unless_in_vain(error: anyhow::Error, vain: &mut TimeoutCounter) -> anyhow::Error {
     match error.downcast_ref() {
-        Some(VainWait { step, limit_s }) if vain.note(*step) => Tellable(format!(
+        Some(RequestTimeout { step, limit_s }) if vain.note(*step) => PublicReason(format!(
             "waited {limit_s} s for the request after step {step}, {MOST_VAIN_WAITS} times in a row: raise the parties' timeouts.step_s, which must cover what the coordinator computes between two requests"
         ))
         .into(),
@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn a_party_that_was_interrupted_or_cannot_write_says_that_it_leaves_and_not_that_it_has_failed() {
-        let waited = || anyhow::Error::from(VainWait { step: 7, limit_s: 3 });
+        let waited = || anyhow::Error::from(RequestTimeout { step: 7, limit_s: 3 });
         assert_eq!(parting(&waited(), true), Some(FromParty::Leaving));
         assert_eq!(parting(&waited().context("step 7"), true), Some(FromParty::Leaving));
         let failed = anyhow!("no such layer in /secret");
@@ -268,8 +268,8 @@ mod tests {
 
     #[test]
     fn a_party_that_waits_in_vain_at_one_step_again_and_again_ends_the_run_and_says_why() {
-        let mut vain = VainWaits::default();
-        let mut wait = |step| unless_in_vain(VainWait { step, limit_s: 900 }.into(), &mut vain);
+        let mut vain = TimeoutCounter::default();
+        let mut wait = |step| unless_in_vain(RequestTimeout { step, limit_s: 900 }.into(), &mut vain);
         for step in [7, 7, 9, 9] {
             let error = wait(step);
             assert!(is_interruption(&error), "{error}");

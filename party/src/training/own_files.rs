@@ -37,7 +37,7 @@ fn is_of_files(cause: &(dyn Error + 'static)) -> bool {
 mod tests {
     use std::path::PathBuf;
 
-    use hashvfl_core::text::Tellable;
+    use hashvfl_core::text::PublicReason;
 
     use super::*;
 
@@ -64,7 +64,7 @@ mod tests {
             AnswerLogError::Damaged { path: path(), step: 3 }.into(),
             LedgerError::Store(StoreError::Damaged { path: path(), reason: "cut off".into() }).into(),
             io::Error::from(io::ErrorKind::InvalidData).into(),
-            Tellable("no space left".into()).into(),
+            PublicReason("no space left".into()).into(),
         ];
         for error in others {
             assert!(!are_unusable(&error), "{error:#}");

@@ -3,8 +3,8 @@
 use hashvfl_core::records::run_records::digest_of_run;
 use hashvfl_core::{PackedCodes, PartyName, RowSelection};
 use hashvfl_transcript::{
-    Header, RecordedBatches, RecordedKind, RecordedStep, SentValues, TranscriptError, TranscriptMark,
-    TranscriptSpool,
+    RecordedBatches, RecordedKind, RecordedStep, SentValues, TranscriptError, TranscriptHeader,
+    TranscriptMark, TranscriptSpool,
 };
 
 use crate::config::PartyConfig;
@@ -36,9 +36,15 @@ impl Recorder {
             return Ok(Some(Self { transcript, party, batch }));
         }
         let records = digest_of_run(&config.run_id, prepared.ids.iter().map(String::as_str));
+        let header = TranscriptHeader::new(
+            config.run_id.clone(),
+            config.name.as_str(),
+            &config.run,
+            SentValues::Codes,
+            records,
+        );
         let header =
-            Header::new(config.run_id.clone(), config.name.as_str(), &config.run, SentValues::Codes, records);
-        let header = Header { encoding_sha256: Some(prepared.encoding_digest().to_string()), ..header };
+            TranscriptHeader { encoding_sha256: Some(prepared.encoding_digest().to_string()), ..header };
         let transcript = TranscriptSpool::create(state.transcript(), &header)?;
         Ok(Some(Self { transcript, party, batch }))
     }

@@ -8,7 +8,7 @@ use crate::attacks::AttackId;
 use crate::attacks::active::steering_server::{Goal, Steer};
 use crate::attacks::sweeps::epochs::everything_of;
 use crate::evaluation::PrivacyEvaluation;
-use crate::evaluation::adversary::Release;
+use crate::evaluation::adversary::ObservedRelease;
 use crate::evaluation::findings::AttackOutcome;
 use crate::evaluation::grid::AdversaryGrid;
 use crate::evaluation::victim::{AttackSurface, Records, VictimContext};
@@ -84,7 +84,7 @@ impl CheatedRun {
         evaluation: &mut PrivacyEvaluation,
         surface: &AttackSurface,
         records: &Records,
-        releases: &[Release],
+        releases: &[ObservedRelease],
     ) -> anyhow::Result<f64> {
         let (attack, knowledge) = self.special;
         let grid = AdversaryGrid::new(evaluation.victim, surface, records, releases);
@@ -117,7 +117,7 @@ impl CheatedRun {
     ) -> anyhow::Result<f64> {
         let (victim, surfaces) = (evaluation.victim, evaluation.surfaces);
         let surface = AttackSurface::repeated(&self.simulated, &surfaces.codes, defence.clone());
-        let reached = self.attack(evaluation, &surface, &victim.test, &[Release::OneCode])?;
+        let reached = self.attack(evaluation, &surface, &victim.test, &[ObservedRelease::OneCode])?;
         let point = evaluation.price(priced, setting, &surface, Population::Test);
         evaluation.findings.utility.extend(point);
         Ok(reached)

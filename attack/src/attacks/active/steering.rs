@@ -7,7 +7,7 @@ use crate::attacks::active::cheated_run::{CheatedRun, Cheating, form_at};
 use crate::attacks::active::contrastive::{Contrastive, Memory};
 use crate::attacks::active::steering_server::{Decoder, Goal};
 use crate::evaluation::PrivacyEvaluation;
-use crate::evaluation::adversary::Release;
+use crate::evaluation::adversary::ObservedRelease;
 use crate::evaluation::attack::{About, Attack, Need};
 use crate::evaluation::victim::AttackSurface;
 use crate::report::{Change, Defence, Knowledge};
@@ -82,12 +82,12 @@ impl Attack for Steering {
         let run = steer(evaluation, CutLayer::SimulatedFloat, Towards::Decoded, weight)?;
         let defence = surfaces.floats.defence.changed(Change::Steered(weight));
         let surface = AttackSurface::repeated(&run.simulated, &surfaces.floats, defence);
-        run.attack(evaluation, &surface, &victim.test, &[Release::OneCode])?;
+        run.attack(evaluation, &surface, &victim.test, &[ObservedRelease::OneCode])?;
         let owned = [&victim.test.auxiliary[..], &victim.test.elsewhere].concat();
         let one_bit = run.simulated.observed.quantised(&owned);
         let defence = surfaces.one_bit.defence.changed(Change::Steered(weight));
         let surface = AttackSurface::quantised(&one_bit, defence);
-        run.attack(evaluation, &surface, &victim.test, &[Release::OneCode])?;
+        run.attack(evaluation, &surface, &victim.test, &[ObservedRelease::OneCode])?;
         Ok(())
     }
 }

@@ -57,14 +57,14 @@ pub struct Steer<'a> {
     /// What the victim's codes are made of; of floats, one for each sign.
     form: CodeForm,
     encoding: GradientEncoding,
-    waiting: Option<Waiting>,
+    waiting: Option<PendingBatch>,
     monitor: GradientMonitor,
     /// What the victim's own gradient monitor says of it.
     pub alarm: Option<Alarm>,
 }
 
 /// A training batch that waits for its gradient.
-pub struct Waiting {
+pub struct PendingBatch {
     /// Whether a cycle of the learning rate begins with it.
     pub begins_cycle: bool,
     /// The records.
@@ -110,13 +110,13 @@ impl<'a> Steer<'a> {
     }
 
     /// A training batch's codes came.
-    pub fn saw(&mut self, batch: Waiting) {
+    pub fn saw(&mut self, batch: PendingBatch) {
         self.waiting = Some(batch);
     }
 
     /// The gradient that is sent in place of an honest one.
     pub fn turn(&mut self, honest: Gradient) -> Gradient {
-        let Some(Waiting { begins_cycle, rows, codes, expected }) = self.waiting.take() else {
+        let Some(PendingBatch { begins_cycle, rows, codes, expected }) = self.waiting.take() else {
             return honest;
         };
         let (mut gradient, latents) = (honest.decode(), self.form.latents());
@@ -231,7 +231,7 @@ mod tests {
             let goal = Goal::Hijacked(Box::new(pull));
             let mut steer = Steer::new(0, goal, weight, &settings, CodeForm::signs(2), 8).keeping(honest);
             let codes = vec![1.0, -1.0, -1.0, 1.0];
-            steer.saw(Waiting { begins_cycle: true, rows: vec![4, 6], codes, expected: None });
+            steer.saw(PendingBatch { begins_cycle: true, rows: vec![4, 6], codes, expected: None });
             let sent = steer.turn(Gradient::encode(vec![2.0, 0.0, 2.0, 0.0], 2, encoding)).decode();
             // Both have the same power, and as much of the honest gradient is kept as is asked for.
             let apart = sent.iter().zip(expected.repeat(2)).map(|(a, b): (&f32, f32)| (a - b).abs());

@@ -3,7 +3,7 @@
 
 use crate::attacks::AttackId;
 use crate::evaluation::PrivacyEvaluation;
-use crate::evaluation::adversary::Release;
+use crate::evaluation::adversary::ObservedRelease;
 use crate::evaluation::attack::{About, Attack};
 use crate::evaluation::context::{AttackContext, Attempt};
 use crate::evaluation::findings::AttackOutcome;
@@ -42,7 +42,7 @@ impl Attack for ConditionalMean {
     fn run(&self, evaluation: &mut PrivacyEvaluation) -> anyhow::Result<()> {
         let (victim, surfaces) = (evaluation.victim, evaluation.surfaces);
         for surface in surfaces.all() {
-            let mut grid = AdversaryGrid::new(victim, surface, &victim.test, &[Release::OneCode]);
+            let mut grid = AdversaryGrid::new(victim, surface, &victim.test, &[ObservedRelease::OneCode]);
             evaluation.keep_grid(&mut grid)?;
             evaluation.keep_attributes(&mut grid)?;
             evaluation.grids.insert(surface.cut, grid);

@@ -24,7 +24,7 @@ use hashvfl_learning::snapshot::to_host;
 use crate::attacks::AttackId;
 use crate::attacks::reconstruction::likelihood::Likelihood;
 use crate::evaluation::PrivacyEvaluation;
-use crate::evaluation::adversary::Release;
+use crate::evaluation::adversary::ObservedRelease;
 use crate::evaluation::attack::{About, Attack, Need};
 use crate::evaluation::context::AttackContext;
 use crate::evaluation::grid::AdversaryGrid;
@@ -85,10 +85,10 @@ impl Attack for Instrument {
             let observed =
                 surface.observed.with(victim.place, ObservedAt::Frozen, &people, &models.draw(&people));
             let surface = AttackSurface { observed: &observed, ..surface.clone() };
-            let mut grid = AdversaryGrid::new(victim, &surface, &victim.test, &[Release::OneCode]);
+            let mut grid = AdversaryGrid::new(victim, &surface, &victim.test, &[ObservedRelease::OneCode]);
             if let Some(usual) = evaluation.grids.get(&surface.cut) {
                 // What is known without codes is the same.
-                grid = grid.filled_from(usual, &[Release::Nothing]);
+                grid = grid.filled_from(usual, &[ObservedRelease::Nothing]);
             }
             let grid = grid.special(AttackId::Instrument, Some(Knowledge::NoAuxiliaryCodes));
             evaluation.keep_grid(&mut grid.trusted(models.trust))?;

@@ -151,7 +151,7 @@ mod tests {
     use hashvfl_learning::schedule::Rates;
     use hashvfl_learning::top::loss::Labels;
     use hashvfl_learning::training::in_process::{InProcessParties, InProcessParty};
-    use hashvfl_learning::training::{Progress, TrainingError, TrainingOptions, train};
+    use hashvfl_learning::training::{TrainingError, TrainingOptions, TrainingProgress, train};
     use hashvfl_learning::{Encoder, EncoderConfig, TopConfig};
 
     use super::*;
@@ -228,7 +228,7 @@ mod tests {
             let (config, device) = (TopConfig::default(), Device::flex());
             let mut top = Classifier::of_run(&config, labels.clone(), settings, plan, 4, &device).unwrap();
             let options = TrainingOptions { observer: Some(&mut observer), ..TrainingOptions::default() };
-            let mut silent = |_: Progress| {};
+            let mut silent = |_: TrainingProgress| {};
             let trained = train(&mut parties, settings, &mut plan.clone(), &mut top, options, &mut silent);
             trained.map_err(|error: TrainingError<Infallible>| error.to_string()).unwrap();
             let victim = parties.into_encoders().swap_remove(0);

@@ -9,7 +9,7 @@ use crate::attacks::AttackId;
 use crate::attacks::reconstruction::inversion::{AttackedModel, Inversion, Matching, STEPS};
 use crate::attacks::reconstruction::queries::queried;
 use crate::evaluation::PrivacyEvaluation;
-use crate::evaluation::adversary::{Adversary, Release};
+use crate::evaluation::adversary::{Adversary, ObservedRelease};
 use crate::evaluation::attack::{About, Attack, Need};
 use crate::evaluation::context::{AttackContext, Attempt};
 use crate::evaluation::findings::AttackOutcome;
@@ -97,7 +97,7 @@ fn attack(
         evaluation.keep_beside_mean(context.search(attempt, encoder, *matching, &starts)?);
     }
     let asked = AttackSurface { observed: &observed, ..surface.clone() };
-    let grid = AdversaryGrid::new(victim, &asked, &victim.test, &[Release::OneCode]);
+    let grid = AdversaryGrid::new(victim, &asked, &victim.test, &[ObservedRelease::OneCode]);
     let mut grid = grid.special(AttackId::QueriedMean, Some(Knowledge::QueryAccess));
     if let Some(without) = evaluation.grids.get(&surface.cut) {
         grid = grid.given(without);
@@ -167,7 +167,7 @@ impl AttackContext<'_> {
 
     /// Searches that start from what `adversary` makes of one code: held-out records say how far that is from the truth.
     fn starts_at_guess(&self, grid: &mut AdversaryGrid, adversary: Adversary) -> anyhow::Result<Starts> {
-        let (mut tried, mut of_tried, mut of_targets) = grid.columns(adversary, Release::OneCode)?;
+        let (mut tried, mut of_tried, mut of_targets) = grid.columns(adversary, ObservedRelease::OneCode)?;
         let width = self.columns.cols();
         let truth = self.columns.gather(&tried);
         let squares: Vec<f32> = truth.iter().zip(&of_tried).map(|(t, g)| (t - g).powi(2)).collect();

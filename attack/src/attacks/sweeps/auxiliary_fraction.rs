@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::attacks::reconstruction::conditional_mean::KNOWS;
 use crate::evaluation::PrivacyEvaluation;
-use crate::evaluation::adversary::{Adversary, Release};
+use crate::evaluation::adversary::{Adversary, ObservedRelease};
 use crate::evaluation::attack::{About, Attack};
 use crate::evaluation::findings::{ChartId, Comparison};
 use crate::evaluation::grid::AdversaryGrid;
@@ -30,17 +30,17 @@ impl Attack for OverAuxiliaryFraction {
         let (mut points, mut before) = (Vec::new(), BTreeMap::<Adversary, Tried>::new());
         for fraction in &victim.config.auxiliary_fractions {
             let records = victim.at_fraction(&victim.test, rows, *fraction);
-            let mut grid = AdversaryGrid::new(victim, codes, &records, &[Release::OneCode]);
+            let mut grid = AdversaryGrid::new(victim, codes, &records, &[ObservedRelease::OneCode]);
             if let Some(usual) = evaluation.grids.get(&codes.cut) {
                 // The largest fraction is the usual one.
-                grid = grid.filled_from(usual, &[Release::Nothing, Release::OneCode]);
+                grid = grid.filled_from(usual, &[ObservedRelease::Nothing, ObservedRelease::OneCode]);
             }
             for adversary in &adversaries {
-                let attacked = grid.outcome(*adversary, Release::OneCode)?;
+                let attacked = grid.outcome(*adversary, ObservedRelease::OneCode)?;
                 if *adversary == Adversary::Stranger {
                     points.push((fraction * 100.0, attacked.skill()));
                 }
-                let (judges, guess, _) = grid.columns(*adversary, Release::OneCode)?;
+                let (judges, guess, _) = grid.columns(*adversary, ObservedRelease::OneCode)?;
                 let tried = Tried::new(victim, attacked.errors, judges, &guess);
                 if let Some(less) = before.remove(adversary) {
                     let gain = victim.test.scorer.gain(&tried.errors, &less.errors);

@@ -6,7 +6,7 @@ use hashvfl_learning::encoder::CutLayer;
 use crate::attacks::reconstruction::conditional_mean::KNOWS;
 use crate::attacks::sweeps::epochs::everything;
 use crate::evaluation::PrivacyEvaluation;
-use crate::evaluation::adversary::{Adversary, Release};
+use crate::evaluation::adversary::{Adversary, ObservedRelease};
 use crate::evaluation::attack::{About, Attack, Need};
 use crate::evaluation::findings::ChartId;
 use crate::evaluation::grid::AdversaryGrid;
@@ -62,7 +62,7 @@ fn at(evaluation: &mut PrivacyEvaluation, bits: usize, curves: &mut [Curve]) -> 
     let surface = AttackSurface::repeated(&simulated, &surfaces.codes, defence);
     let all = everything(victim, &surface);
     let mut grids = [
-        AdversaryGrid::new(victim, &surface, &victim.test, &[Release::OneCode]),
+        AdversaryGrid::new(victim, &surface, &victim.test, &[ObservedRelease::OneCode]),
         AdversaryGrid::new(victim, &surface, &victim.training, &all),
     ];
     let mut curves = curves.iter_mut();

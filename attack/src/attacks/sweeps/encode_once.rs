@@ -7,7 +7,7 @@ use hashvfl_learning::encoder::CutLayer;
 use crate::attacks::reconstruction::conditional_mean::KNOWS;
 use crate::attacks::sweeps::epochs::everything_of;
 use crate::evaluation::PrivacyEvaluation;
-use crate::evaluation::adversary::{Adversary, Release};
+use crate::evaluation::adversary::{Adversary, ObservedRelease};
 use crate::evaluation::attack::{About, Attack, Need};
 use crate::evaluation::findings::ChartId;
 use crate::evaluation::grid::AdversaryGrid;
@@ -46,11 +46,11 @@ impl Attack for EncodeOnce {
         let bits = run.code_of(&victim.owner.config.name).bits();
         let defence = Defence::new(Sent::EncodeOnce { bits });
         let surface = AttackSurface::repeated(&once, &surfaces.codes, defence);
-        let mut grid = AdversaryGrid::new(victim, &surface, &records, &[Release::OneCode]);
+        let mut grid = AdversaryGrid::new(victim, &surface, &records, &[ObservedRelease::OneCode]);
         evaluation.keep_grid(&mut grid)?;
         // Whatever the number of epochs, such a record has sent this one code.
         for adversary in [Adversary::Stranger, Adversary::strongest(victim)] {
-            let skill = grid.outcome(adversary, Release::OneCode)?.skill();
+            let skill = grid.outcome(adversary, ObservedRelease::OneCode)?.skill();
             let points = [1.0, f64::from(run.epochs)].map(|epochs| (epochs, skill)).to_vec();
             let name = format!("{}, records outside the cohort: one code each, {adversary}", surface.defence);
             if let Some(chart) = evaluation.findings.charts.get_mut(&ChartId::Epochs) {

@@ -3,7 +3,7 @@
 
 use crate::attacks::reconstruction::conditional_mean::KNOWS;
 use crate::evaluation::PrivacyEvaluation;
-use crate::evaluation::adversary::{Adversary, Release};
+use crate::evaluation::adversary::{Adversary, ObservedRelease};
 use crate::evaluation::attack::{About, Attack};
 use crate::evaluation::findings::ChartId;
 use crate::evaluation::grid::AdversaryGrid;
@@ -31,7 +31,7 @@ impl Attack for OverEpochs {
             for adversary in [Adversary::Stranger, Adversary::strongest(victim)] {
                 let mut points = Vec::new();
                 for release in releases.iter() {
-                    if let Release::Epochs(epochs) = release {
+                    if let ObservedRelease::Epochs(epochs) = release {
                         points.push((f64::from(epochs.count), grid.outcome(adversary, *release)?.skill()));
                     }
                 }
@@ -60,29 +60,33 @@ impl Attack for OverEpochs {
 }
 
 /// The codes of the first epoch of all these, of four, of sixteen, and so on, before `everything`.
-fn more_and_more(everything: Vec<Release>) -> Vec<Release> {
+fn more_and_more(everything: Vec<ObservedRelease>) -> Vec<ObservedRelease> {
     let all = everything.first().and_then(|release| release.epochs()).unwrap_or(Epochs::first(0));
     let counts = (0..).map(|power| 4_u32.pow(power)).take_while(|count| *count < all.count);
-    let fewer = counts.map(|count| Release::Epochs(Epochs { count, ..all }));
+    let fewer = counts.map(|count| ObservedRelease::Epochs(Epochs { count, ..all }));
     fewer.chain(everything).collect()
 }
 
 /// Everything that left of a training record: [`everything_of`].
-pub fn everything(victim: &VictimContext, surface: &AttackSurface) -> Vec<Release> {
+pub fn everything(victim: &VictimContext, surface: &AttackSurface) -> Vec<ObservedRelease> {
     everything_of(victim, surface, &victim.training)
 }
 
 /// Everything that left of each of `records`, which were encoded in every epoch, or from some epoch on as validation records may be:
 /// the codes of these epochs, and the last one where there is one. Ordered from least to most informative.
-pub fn everything_of(victim: &VictimContext, surface: &AttackSurface, records: &Records) -> Vec<Release> {
+pub fn everything_of(
+    victim: &VictimContext,
+    surface: &AttackSurface,
+    records: &Records,
+) -> Vec<ObservedRelease> {
     let all = surface.observed.epochs();
     let records = [&records.auxiliary[..], &records.targets].concat();
     let seen = |moment| records.iter().all(|record| surface.observed.saw(victim.place, moment, *record));
     let from = (0..all).find(|epoch| seen(ObservedAt::Epoch(*epoch))).unwrap_or(0);
     let epochs = Epochs { from, count: all - from };
     match seen(ObservedAt::Frozen) {
-        true => vec![Release::Epochs(epochs), Release::EpochsAndLast(epochs)],
-        false => vec![Release::Epochs(epochs)],
+        true => vec![ObservedRelease::Epochs(epochs), ObservedRelease::EpochsAndLast(epochs)],
+        false => vec![ObservedRelease::Epochs(epochs)],
     }
 }
 
@@ -92,8 +96,8 @@ mod tests {
 
     #[test]
     fn fewer_codes_stand_before_all_of_them() {
-        let of = |count| Release::Epochs(Epochs { from: 3, count });
-        let last = Release::EpochsAndLast(Epochs { from: 3, count: 5 });
+        let of = |count| ObservedRelease::Epochs(Epochs { from: 3, count });
+        let last = ObservedRelease::EpochsAndLast(Epochs { from: 3, count: 5 });
         assert_eq!(more_and_more(vec![of(5), last]), [of(1), of(4), of(5), last]);
         assert_eq!(more_and_more(vec![of(1)]), [of(1)]);
         assert!(more_and_more(Vec::new()).is_empty());

@@ -7,7 +7,7 @@ use hashvfl_learning::encoder::CutLayer;
 use crate::attacks::reconstruction::conditional_mean::KNOWS;
 use crate::attacks::sweeps::epochs::everything_of;
 use crate::evaluation::PrivacyEvaluation;
-use crate::evaluation::adversary::Release;
+use crate::evaluation::adversary::ObservedRelease;
 use crate::evaluation::attack::{About, Attack, Need};
 use crate::evaluation::grid::AdversaryGrid;
 use crate::evaluation::victim::AttackSurface;
@@ -46,7 +46,12 @@ fn at(evaluation: &mut PrivacyEvaluation, epsilon: f64) -> anyhow::Result<()> {
     let cost = cost_in_words(&settings, form).unwrap_or_default();
     let defence = Defence::new(Sent::RandomisedResponse { bits: form.bits(), cost });
     let surface = AttackSurface::repeated(&simulated, &surfaces.codes, defence);
-    evaluation.keep_grid(&mut AdversaryGrid::new(victim, &surface, &victim.test, &[Release::OneCode]))?;
+    evaluation.keep_grid(&mut AdversaryGrid::new(
+        victim,
+        &surface,
+        &victim.test,
+        &[ObservedRelease::OneCode],
+    ))?;
     // What noise hides in one code, the codes of many epochs show.
     for records in [Some(&victim.training), victim.validation.as_ref()].into_iter().flatten() {
         let releases = everything_of(victim, &surface, records);

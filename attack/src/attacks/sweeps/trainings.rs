@@ -7,7 +7,7 @@ use hashvfl_learning::encoder::CutLayer;
 use crate::attacks::AttackId;
 use crate::attacks::inference::linkage::link;
 use crate::evaluation::PrivacyEvaluation;
-use crate::evaluation::adversary::{Adversary, Release};
+use crate::evaluation::adversary::{Adversary, ObservedRelease};
 use crate::evaluation::attack::{About, Attack, Need};
 use crate::evaluation::grid::AdversaryGrid;
 use crate::evaluation::victim::AttackSurface;
@@ -77,10 +77,10 @@ fn replicate(
         of_task.values.push(repeated.utility);
         let defence = surface.defence.changed(Change::Replicate(draw + 1));
         let other = AttackSurface::repeated(&repeated, surface, defence);
-        let mut grid = AdversaryGrid::new(victim, &other, &victim.test, &[Release::OneCode]);
+        let mut grid = AdversaryGrid::new(victim, &other, &victim.test, &[ObservedRelease::OneCode]);
         evaluation.keep_grid(&mut grid)?;
         for (adversary, spread) in adversaries.into_iter().zip(&mut spreads) {
-            spread.values.push(grid.outcome(adversary, Release::OneCode)?.skill().value);
+            spread.values.push(grid.outcome(adversary, ObservedRelease::OneCode)?.skill().value);
         }
         if draw == 1 {
             link(victim, surface, &repeated.observed)?

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use crate::report::Metric;
-use crate::report::answers::{Answer, answers};
+use crate::report::answers::{StrongestAttack, answers};
 use crate::report::model::{Estimate, Report};
 
 /// The picture, or nothing without answers.
@@ -19,8 +19,8 @@ pub fn figure(report: &Report) -> Markup {
     }
 }
 
-fn group(answer: &Answer) -> Markup {
-    let Answer { metric, reached, baseline, floats, .. } = answer;
+fn group(answer: &StrongestAttack) -> Markup {
+    let StrongestAttack { metric, reached, baseline, floats, .. } = answer;
     html! {
         p { (answer.about()) ": " (what(*metric)) (metric.unit()) }
         @if let Some((_, base)) = baseline {

@@ -8,11 +8,11 @@ const CHARACTER: (f64, f64) = (7.2, 13.0);
 const GAP: f64 = 7.0;
 
 /// Left, top, right and bottom.
-type Box = [f64; 4];
+type LabelBox = [f64; 4];
 
 /// What is taken already.
 pub struct LabelPlacement {
-    taken: Vec<Box>,
+    taken: Vec<LabelBox>,
 }
 
 impl LabelPlacement {
@@ -51,7 +51,7 @@ impl LabelPlacement {
     }
 }
 
-fn apart(a: &Box, b: &Box) -> bool {
+fn apart(a: &LabelBox, b: &LabelBox) -> bool {
     a[2] <= b[0] || b[2] <= a[0] || a[3] <= b[1] || b[3] <= a[1]
 }
 

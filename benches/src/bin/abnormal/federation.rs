@@ -5,7 +5,7 @@ use std::path::Path;
 use hashvfl_core::Part;
 use hashvfl_core::random::{shuffle, stream};
 use hashvfl_data::{Matrix, Ranges};
-use hashvfl_detectors::{Codes, CoordinatorRows, PartyRows, Values};
+use hashvfl_detectors::{Codes, CoordinatorRows, MatrixView, PartyRows};
 use hashvfl_files::say;
 use hashvfl_learning::encoder::CutLayer;
 use hashvfl_learning::{Encoder, Snapshot};
@@ -37,7 +37,7 @@ impl View {
         Ok(CoordinatorRows::new(
             &self.codes,
             &self.classes,
-            Values::new("features", &self.features, self.width)?,
+            MatrixView::new("features", &self.features, self.width)?,
         )?)
     }
 
@@ -45,8 +45,11 @@ impl View {
     pub fn at_party(&self, party: usize) -> anyhow::Result<PartyRows<'_>> {
         let rows = self.classes.len();
         let (columns, embedding) = (&self.columns[party], &self.embedding[party]);
-        let columns = Values::new("columns", columns, columns.len() / rows.max(1))?;
-        Ok(PartyRows::new(columns, Values::new("an embedding", embedding, embedding.len() / rows.max(1))?)?)
+        let columns = MatrixView::new("columns", columns, columns.len() / rows.max(1))?;
+        Ok(PartyRows::new(
+            columns,
+            MatrixView::new("an embedding", embedding, embedding.len() / rows.max(1))?,
+        )?)
     }
 
     /// Number of rows.

@@ -11,7 +11,7 @@ use anyhow::{Context, ensure};
 use hashvfl_core::random::{shuffle, stream};
 use hashvfl_data::{Matrix, Preprocessing, Preprocessor};
 use hashvfl_detectors::{
-    Combination, DetectorKind, Panel, PartyDetector, PartyKind, PartyRows, Score, Values,
+    Combination, DetectorKind, MatrixView, Panel, PartyDetector, PartyKind, PartyRows, Score,
 };
 
 use hashvfl_testbed::dataset::read_cells;
@@ -266,7 +266,7 @@ pub fn run(folder: &Path, seed: u64) -> anyhow::Result<Vec<DetectorFigures>> {
 }
 
 fn both(values: &[f32], width: usize) -> anyhow::Result<PartyRows<'_>> {
-    let values = Values::new("columns", values, width)?;
+    let values = MatrixView::new("columns", values, width)?;
     Ok(PartyRows::new(values, values)?)
 }
 

@@ -2,9 +2,12 @@
 
 use std::collections::HashSet;
 
-use hashvfl_detectors::screening::{Action, GivenLabels, Labelled, Screened, Screening, label_p_values};
+use hashvfl_detectors::screening::{
+    GivenLabels, Labelled, Screened, ScreeningAction, ScreeningSettings, label_p_values,
+};
 use hashvfl_detectors::{
-    Codes, CoordinatorKind, CoordinatorNormal, DetectorError, DetectorKind, DetectorSettings, Split,
+    CalibrationSplit, Codes, CoordinatorKind, CoordinatorNormal, DetectorError, DetectorKind,
+    DetectorSettings,
 };
 use hashvfl_files::say;
 
@@ -17,7 +20,8 @@ use crate::table;
 
 /// The most training rows that are screened.
 const ROWS: usize = 20_000;
-const SCREENING: Screening = Screening { action: Action::Drop, level: 0.05, folds: 5 };
+const SCREENING: ScreeningSettings =
+    ScreeningSettings { action: ScreeningAction::Drop, level: 0.05, folds: 5 };
 
 /// Figures of marked test rows of other classes, at most `most`, and of the screening of training rows.
 pub fn measure(
@@ -109,7 +113,8 @@ fn by_labels(federation: &Federation<'_>, rows: &[u32], seed: u64) -> anyhow::Re
     SCREENING.run::<anyhow::Error>(rows.len(), seed, |fold| {
         let judged = Picked::of(federation, rows, &fold.judged)?;
         let others = fold.others.as_ref().try_map(|places| Picked::of(federation, rows, places))?;
-        let labelled: Split<Labelled<'_>> = others.as_ref().try_map(|picked| picked.labelled(count))?;
+        let labelled: CalibrationSplit<Labelled<'_>> =
+            others.as_ref().try_map(|picked| picked.labelled(count))?;
         Ok(label_p_values(&labelled, &judged.labelled(count)?, SCREENING.level, seed)?)
     })
 }

@@ -13,7 +13,7 @@ use hashvfl_files::say;
 use hashvfl_learning::encoder::CutLayer;
 use hashvfl_learning::metrics::Balance;
 use hashvfl_learning::top::evaluation::Evaluation;
-use hashvfl_learning::training::{Progress, Released};
+use hashvfl_learning::training::{ReleasedBits, TrainingProgress};
 use hashvfl_testbed::dataset::{Dataset, Split};
 use hashvfl_testbed::simulation::{Side, Simulation};
 use rand::Rng;
@@ -57,7 +57,7 @@ pub struct Measured {
     /// The epoch whose models were kept, from 1.
     pub best_epoch: u32,
     /// Bits released a record and party.
-    pub released: Released,
+    pub released: ReleasedBits,
     /// Seconds of the run.
     pub seconds: f64,
 }
@@ -104,7 +104,7 @@ impl Trial<'_> {
             evaluation.and_then(|found| found.metric(task)).unwrap_or(f64::NAN)
         };
         let simulated = simulation.run(&mut |progress| {
-            if let (true, Progress::Epoch(report)) = (self.curve, progress) {
+            if let (true, TrainingProgress::Epoch(report)) = (self.curve, progress) {
                 let (epoch, loss) = (report.epoch, report.train_loss);
                 let validation =
                     report.validation.map(|_| format!(", validation {:.4}", metric(report.validation)));

@@ -13,7 +13,7 @@ use hashvfl_learning::device::Device;
 use hashvfl_learning::encoder::CutLayer;
 use hashvfl_learning::training::backend::PartyBackend;
 use hashvfl_learning::training::in_process::{InProcessParties, InProcessParty};
-use hashvfl_learning::training::{self, Outcome, TrainingOptions};
+use hashvfl_learning::training::{self, TrainingOptions, TrainingOutcome};
 use hashvfl_party::PartyConfig;
 
 use crate::monitored::Monitors;
@@ -108,7 +108,7 @@ where
     P::Error: std::fmt::Display,
 {
     let run = &config.run;
-    let outcome: Outcome<P::Embedding> =
+    let outcome: TrainingOutcome<P::Embedding> =
         training::train(parties, run, &mut plan, classifier, TrainingOptions::of(&config.top), &mut |_| {})
             .map_err(|error| anyhow!("{error}"))?;
     let kept = outcome.curve.iter().find(|report| report.epoch == outcome.best_epoch);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hashvfl_core::PartyName;
 use hashvfl_identity::{
-    Connector, Identity, IdentityConfig, IdentityFiles, Places, Role, begin_authority, issue,
+    Connector, Identity, IdentityConfig, IdentityFiles, IdentityPaths, Role, begin_authority, issue,
 };
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -22,7 +22,7 @@ pub fn connector(out: &Path, party: &PartyName) -> anyhow::Result<Connector> {
     let folder = out.join("foreign");
     let (mut authority, _) = begin_authority(&folder.join("authority"), &PartyName::new("stranger")?, DAYS)?;
     let identity = Identity::new(Role::Party, party.clone());
-    issue(&mut authority, &Places::in_folder(&folder.join("identity")), &identity, DAYS)?;
+    issue(&mut authority, &IdentityPaths::in_folder(&folder.join("identity")), &identity, DAYS)?;
     let mut config = IdentityConfig::in_folder(&folder.join("identity"));
     // It takes the coordinator's certificate for what it is.
     config.authority = out.join("coordinator/identity/authority.pem");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use hashvfl_attack::frontier::Form;
+use hashvfl_attack::frontier::FrontierForm;
 use hashvfl_attack::report::CutKind;
 use hashvfl_core::codes::randomised_response::cost_of_a_draw;
 use hashvfl_core::{CodeForm, GradientEncoding, PartyName, RunSettings};
@@ -104,7 +104,7 @@ fn parsed<T: FromStr>(word: &str, number: &str) -> Result<T, String> {
 
 impl Words {
     /// The form on top of the settings `run`.
-    pub fn form(&self, run: &RunSettings, victim: &PartyName) -> Form {
+    pub fn form(&self, run: &RunSettings, victim: &PartyName) -> FrontierForm {
         let mut run = RunSettings {
             bits: self.code.bits(),
             bits_per_latent: self.code.bits_per_latent(),
@@ -127,7 +127,7 @@ impl Words {
             noises.extend(run.parties.iter().map(|name| (name.clone(), noise)));
         }
         noises.extend(self.victim_noise.map(|noise| (victim.clone(), noise)));
-        Form { name: self.name(&run, victim), run, cut: self.cut, noises, as_score: false }
+        FrontierForm { name: self.name(&run, victim), run, cut: self.cut, noises, as_score: false }
     }
 
     /// Its family.

@@ -21,7 +21,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Parser, ValueEnum};
 use hashvfl_attack::AttackConfig;
-use hashvfl_attack::frontier::{Form, Measured, measure};
+use hashvfl_attack::frontier::{FrontierForm, MeasuredForm, measure};
 use hashvfl_attack::report::CutKind;
 use hashvfl_benches::first_configs::{FirstConfigs, Setting};
 use hashvfl_benches::parties::seeded;
@@ -75,10 +75,10 @@ struct Arguments {
 
 impl Arguments {
     /// The form of `words`. Its codes are scores where all records are in the cohort and an encoder makes them.
-    fn form(&self, words: &Words, run: &RunSettings, victim: &PartyName) -> Form {
+    fn form(&self, words: &Words, run: &RunSettings, victim: &PartyName) -> FrontierForm {
         let form = words.form(run, victim);
         let is_score = !form.run.encodes_once() && form.cut != CutKind::SimulatedQuantised;
-        Form { as_score: self.scores && is_score, ..form }
+        FrontierForm { as_score: self.scores && is_score, ..form }
     }
 }
 
@@ -103,7 +103,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         }
         asked => asked.to_vec(),
     };
-    let mut runs: Vec<Vec<Measured>> = words.iter().map(|_| Vec::new()).collect();
+    let mut runs: Vec<Vec<MeasuredForm>> = words.iter().map(|_| Vec::new()).collect();
     for seed in arguments.first_seed..arguments.first_seed + arguments.seeds {
         say!("seed {seed}");
         let measured = of_seed(arguments, &configs, &words, seed)?;
@@ -141,11 +141,11 @@ fn of_seed(
     configs: &FirstConfigs,
     words: &[Words],
     seed: u64,
-) -> anyhow::Result<Vec<Measured>> {
+) -> anyhow::Result<Vec<MeasuredForm>> {
     let (mut coordinator, mut parties) = (configs.coordinator.clone(), configs.parties.clone());
     seeded(&mut coordinator, &mut parties, seed);
     let [victim, own] = arguments.data_set.roles().map(|place| parties[place].name.clone());
-    let forms: Vec<Form> =
+    let forms: Vec<FrontierForm> =
         words.iter().map(|words| arguments.form(words, &coordinator.run, &victim)).collect();
     let config = AttackConfig {
         own: Some(own),

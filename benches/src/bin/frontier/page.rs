@@ -1,13 +1,13 @@
 //! The picture: what the task keeps against what leaks, one plot for one code and one for everything that left.
 
-use hashvfl_attack::frontier::Reached;
+use hashvfl_attack::frontier::SkillGain;
 use hashvfl_attack::report::{Plot, plot, sheet};
 
 use crate::row::{Frontier, Row};
 use crate::table;
 
 /// A plot, and what it shows of a row.
-const PLOTS: [(Plot, fn(&Row) -> &Reached); 4] = [
+const PLOTS: [(Plot, fn(&Row) -> &SkillGain); 4] = [
     (plot_of("One code of a test record", STRANGER), |row| &row.one_code),
     (plot_of("Everything that left of a training record", STRANGER), |row| &row.everything),
     (plot_of("One code, labels and own columns", KNOWING), |row| &row.one_code_strongest),

@@ -1,6 +1,6 @@
 //! The table of what a mean over records hides: what is told beyond a record's class, and the records that are given away most.
 
-use hashvfl_attack::frontier::{Beside, Measured};
+use hashvfl_attack::frontier::{MeasuredForm, PairedEstimate};
 use hashvfl_attack::report::Estimate;
 
 use crate::row::{Frontier, Row, over_seeds};
@@ -9,7 +9,7 @@ use crate::table::{Cells, percent};
 /// A column: its head, and the figure of one run. Without classes there is none over their means.
 struct Column {
     head: &'static str,
-    of: fn(&Measured) -> Option<Beside>,
+    of: fn(&MeasuredForm) -> Option<PairedEstimate>,
 }
 
 const COLUMNS: [Column; 6] = [
@@ -22,8 +22,8 @@ const COLUMNS: [Column; 6] = [
 ];
 
 impl Column {
-    fn cell(&self, row: &Row, figure: fn(&Beside) -> Estimate) -> Option<String> {
-        let found: Option<Vec<Beside>> = row.runs.iter().map(self.of).collect();
+    fn cell(&self, row: &Row, figure: fn(&PairedEstimate) -> Estimate) -> Option<String> {
+        let found: Option<Vec<PairedEstimate>> = row.runs.iter().map(self.of).collect();
         Some(percent(over_seeds(found?.iter().map(figure).collect())))
     }
 }
@@ -50,19 +50,19 @@ pub fn cells(frontier: &Frontier) -> Cells {
 
 #[cfg(test)]
 mod tests {
-    use hashvfl_attack::frontier::{Exposure, Reached};
+    use hashvfl_attack::frontier::{Exposure, SkillGain};
     use hashvfl_attack::report::{Check, CheckId, Population};
 
     use super::*;
 
-    fn beside(with: f64, without: f64) -> Beside {
+    fn beside(with: f64, without: f64) -> PairedEstimate {
         let [with, without] = [with, without].map(|value| Estimate { value, low: value, high: value });
-        Beside { with, without }
+        PairedEstimate { with, without }
     }
 
-    fn exposure(of: Population, over_class: Option<Beside>) -> Exposure {
-        let Beside { with, without } = beside(0.3, 0.0);
-        let reached = Reached { with, without, added: with };
+    fn exposure(of: Population, over_class: Option<PairedEstimate>) -> Exposure {
+        let PairedEstimate { with, without } = beside(0.3, 0.0);
+        let reached = SkillGain { with, without, added: with };
         Exposure {
             of,
             releases: 1,
@@ -78,9 +78,9 @@ mod tests {
         }
     }
 
-    fn frontier(over_class: Option<Beside>) -> Frontier {
+    fn frontier(over_class: Option<PairedEstimate>) -> Frontier {
         let name = CheckId::NeverFalls;
-        let run = Measured {
+        let run = MeasuredForm {
             form: "16 signs".into(),
             metric: 0.9,
             bits: 16,

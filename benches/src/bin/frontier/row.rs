@@ -1,6 +1,6 @@
 //! Figures of a form over its seeds.
 
-use hashvfl_attack::frontier::{Exposure, Measured, Reached};
+use hashvfl_attack::frontier::{Exposure, MeasuredForm, SkillGain};
 use hashvfl_attack::report::{Estimate, UtilityPoint, on_frontier};
 use hashvfl_benches::students_t::{differences, half_width, mean};
 use serde::Serialize;
@@ -40,19 +40,19 @@ pub struct Row {
     /// Half the width of the 95 % interval of its difference to the first form, in pairs (Student); of several seeds alone.
     pub metric_half_width: Option<f64>,
     /// One code of a test record, to who knows nothing else.
-    pub one_code: Reached,
+    pub one_code: SkillGain,
     /// Everything that left of a training record; of an encode-once run, of one outside the cohort.
-    pub everything: Reached,
+    pub everything: SkillGain,
     /// One code of a test record, to who has labels and own columns as well.
-    pub one_code_strongest: Reached,
+    pub one_code_strongest: SkillGain,
     /// The same of everything that left of a training record.
-    pub everything_strongest: Reached,
+    pub everything_strongest: SkillGain,
     /// Of the most exposed column, from everything that left of a training record.
     pub most_exposed: Option<Estimate>,
     /// Re-identification.
     pub reidentified: Estimate,
     /// Each seed's run.
-    pub runs: Vec<Measured>,
+    pub runs: Vec<MeasuredForm>,
 }
 
 /// A figure over seeds: of one seed with its interval over records, of several the mean with Student's.
@@ -68,13 +68,13 @@ pub fn over_seeds(figures: Vec<Estimate>) -> Estimate {
 
 impl Row {
     /// The figures of the `runs` of a form, one a seed; `first` has the metric of the first form's.
-    pub fn of(words: &Words, runs: Vec<Measured>, first: &[f64]) -> Self {
+    pub fn of(words: &Words, runs: Vec<MeasuredForm>, first: &[f64]) -> Self {
         let metrics: Vec<f64> = runs.iter().map(|run| run.metric).collect();
-        let reached = |of: fn(&Measured) -> &Reached| {
-            let each = |figure: fn(&Reached) -> Estimate| {
+        let reached = |of: fn(&MeasuredForm) -> &SkillGain| {
+            let each = |figure: fn(&SkillGain) -> Estimate| {
                 over_seeds(runs.iter().map(|run| figure(of(run))).collect())
             };
-            Reached { with: each(|r| r.with), without: each(|r| r.without), added: each(|r| r.added) }
+            SkillGain { with: each(|r| r.with), without: each(|r| r.without), added: each(|r| r.added) }
         };
         let exposed: Option<Vec<Estimate>> =
             runs.iter().map(|run| Some(run.of_training().most_exposed.as_ref()?.explained)).collect();
@@ -100,7 +100,7 @@ impl Row {
     }
 
     /// As a point of a picture: what `reached` says of it.
-    pub fn point(&self, reached: fn(&Self) -> &Reached) -> UtilityPoint {
+    pub fn point(&self, reached: fn(&Self) -> &SkillGain) -> UtilityPoint {
         UtilityPoint {
             defence: self.family.clone(),
             setting: self.short.clone(),
@@ -116,7 +116,7 @@ impl Row {
 
 impl Frontier {
     /// Which rows no other row beats in the metric and what `reached` says.
-    pub fn best(&self, reached: fn(&Row) -> &Reached) -> Vec<bool> {
+    pub fn best(&self, reached: fn(&Row) -> &SkillGain) -> Vec<bool> {
         let points: Vec<UtilityPoint> = self.rows.iter().map(|row| row.point(reached)).collect();
         on_frontier(&points)
     }

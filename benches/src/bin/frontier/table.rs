@@ -1,13 +1,13 @@
 //! The table: cells once, as Markdown and as HTML.
 
-use hashvfl_attack::frontier::{Exposure, Measured};
+use hashvfl_attack::frontier::{Exposure, MeasuredForm};
 use hashvfl_attack::report::{Estimate, Metric, escape};
 
 use crate::row::{Frontier, Row};
 use crate::{records, scores};
 
 /// A line about one run, as soon as it has ended.
-pub fn line(run: &Measured) -> String {
+pub fn line(run: &MeasuredForm) -> String {
     let exposures: Vec<String> = run.exposures.iter().map(figure).collect();
     format!("{}: metric {:.4}; explained, %: {}", run.form, run.metric, exposures.join("; "))
 }

@@ -16,7 +16,7 @@ use hashvfl_coordinator::{labels, top_file};
 use hashvfl_core::{Part, Plan};
 use hashvfl_data::Matrix;
 use hashvfl_files::say;
-use hashvfl_leakage::check::{Leakage, MOST_RECORDS, Released};
+use hashvfl_leakage::check::{Leakage, MOST_RECORDS, ReleasedValues};
 use hashvfl_leakage::regression::family::Effort;
 use hashvfl_learning::device::Device;
 use hashvfl_learning::encoder::CutLayer;
@@ -100,13 +100,13 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn of(values: Vec<f32>, columns: &Matrix, positions: &[usize], rows: &[u32]) -> Released {
+fn of(values: Vec<f32>, columns: &Matrix, positions: &[usize], rows: &[u32]) -> ReleasedValues {
     let (columns, positions) = (columns.gather(rows), positions.to_vec());
-    Released { values, columns, positions, records: rows.len() }
+    ReleasedValues { values, columns, positions, records: rows.len() }
 }
 
 /// Fraction of the variance of all columns that is explained, in per cent with its interval.
-fn explained(released: &Released, effort: Effort, seed: u64) -> anyhow::Result<String> {
+fn explained(released: &ReleasedValues, effort: Effort, seed: u64) -> anyhow::Result<String> {
     let found = Leakage::measure(released, effort, seed)?.explained;
     Ok(format!("{:.1} ({:.1} to {:.1})", 100.0 * found.value, 100.0 * found.low, 100.0 * found.high))
 }

@@ -68,7 +68,7 @@ struct Server<'a> {
 }
 
 /// An answer of the server.
-struct Answer {
+struct HttpResponse {
     status: u16,
     body: Value,
 }
@@ -96,19 +96,19 @@ impl Server<'_> {
         &self,
         answered: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
         url: &str,
-    ) -> anyhow::Result<Answer> {
+    ) -> anyhow::Result<HttpResponse> {
         let mut answered =
             answered.with_context(|| format!("no answer from {url}: is `mlflow server` running there?"))?;
         let status = answered.status().as_u16();
         let text = answered.body_mut().with_config().limit(ANSWER).read_to_string();
         let text = text.with_context(|| format!("the answer of {url} broke off"))?;
         let body = serde_json::from_str(&text).unwrap_or(Value::Null);
-        Ok(Answer { status, body })
+        Ok(HttpResponse { status, body })
     }
 }
 
 /// The body of an answer that says that all went well.
-fn good(Answer { status, body }: Answer, url: &str) -> anyhow::Result<Value> {
+fn good(HttpResponse { status, body }: HttpResponse, url: &str) -> anyhow::Result<Value> {
     if status == 200 && body.is_object() {
         return Ok(body);
     }

@@ -18,7 +18,7 @@ use hashvfl_core::limits::MAX_TEXT_BYTES;
 use hashvfl_core::text::{counted, one_line};
 use hashvfl_core::{Address, PartyName};
 use hashvfl_data::{IdsSource, KeyColumns, TableError, WAYS_OF_WRITING};
-use hashvfl_files::{Place, Use, check_places, say, write_whole};
+use hashvfl_files::{NamedPath, PathUse, check_paths, say, write_whole};
 use hashvfl_proto::v1::predict_response::Message;
 use hashvfl_proto::v1::{Model, Outcome, PredictRequest, PredictResponse, Predictions, Times};
 use hashvfl_transport::dial::{DialError, Dialer};
@@ -92,12 +92,12 @@ fn request_ids(asked: Option<NonZeroUsize>, most: usize) -> usize {
 
 /// Whether results may be written where they are asked for: nothing is overwritten that was not meant.
 fn check_files(arguments: &Arguments) -> anyhow::Result<()> {
-    let timings = arguments.timings.as_ref().map(|path| Place::new("--timings", path, Use::Written));
+    let timings = arguments.timings.as_ref().map(|path| NamedPath::new("--timings", path, PathUse::Written));
     let places = [
-        Place::new("--input", &arguments.input, Use::Read),
-        Place::new("--out", &arguments.out, Use::Written),
+        NamedPath::new("--input", &arguments.input, PathUse::Read),
+        NamedPath::new("--out", &arguments.out, PathUse::Written),
     ];
-    check_places(&places.into_iter().chain(timings).collect::<Vec<_>>())?;
+    check_paths(&places.into_iter().chain(timings).collect::<Vec<_>>())?;
     for (option, path) in
         [("--out", Some(&arguments.out)), ("--timings", arguments.timings.as_ref())].into_iter()
     {

@@ -20,7 +20,7 @@ pub const MAX_CLASS_COLUMNS: usize = 100;
 /// A file in the making.
 pub struct Output {
     format: Format,
-    columns: Columns,
+    columns: OutputColumns,
 }
 
 enum Format {
@@ -29,7 +29,7 @@ enum Format {
 }
 
 /// Which columns there are.
-struct Columns {
+struct OutputColumns {
     parties: Vec<String>,
     classes: Vec<String>,
     /// Whether classes have probabilities.
@@ -48,7 +48,7 @@ impl Output {
     pub fn create(path: &Path, model: &Model) -> anyhow::Result<Self> {
         let (parties, classes) = (model.parties.clone(), model.classes.clone());
         let probabilities = !model.classes_only;
-        let columns = Columns { parties, classes, probabilities, flags: model.flag_level > 0.0 };
+        let columns = OutputColumns { parties, classes, probabilities, flags: model.flag_level > 0.0 };
         let file = WholeFile::create(path)?;
         let parquet = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("parquet"));
         let format = if parquet {
@@ -93,7 +93,7 @@ impl Output {
     }
 }
 
-impl Columns {
+impl OutputColumns {
     /// Names, and whether a column holds numbers.
     fn names(&self) -> Vec<(String, bool)> {
         let mut names = vec![("id".to_string(), false), ("outcome".to_string(), false)];

@@ -22,15 +22,15 @@ use crate::permissions::Joins;
 use crate::training::arrivals::{Arrival, PartyStreams};
 use crate::training::asides::Asides;
 use crate::training::awaited::{Absence, Absences};
-use crate::training::beginning::{Beginning, Parting, decided};
+use crate::training::beginning::{Beginning, StartNotice, decided};
 use crate::training::line::{LineError, PartyLine};
-use crate::training::returns::{Returns, Seats};
+use crate::training::returns::{AdmittedParties, Returns};
 
 /// What every handshake needs.
 pub(super) struct HandshakeContext {
     pub(super) run: RunId,
     pub(super) admission: Mutex<Admission>,
-    pub(super) seats: Seats,
+    pub(super) seats: AdmittedParties,
     pub(super) ids: Vec<String>,
     pub(super) on_refusal: OnRefusal,
     pub(super) handshake_s: u64,
@@ -91,7 +91,7 @@ async fn receive(context: Arc<HandshakeContext>, mut arrival: Arrival) {
         tokio::select! {
             biased;
             beginning = decided(&mut start) => {
-                let Beginning::CalledOff(Parting { text, is_interruption }) = beginning else {
+                let Beginning::CalledOff(StartNotice { text, is_interruption }) = beginning else {
                     let _ = context.events.send(Event::Handed(Joined { party, excluded, head, checkpoints, line })).await;
                     return;
                 };

@@ -3,7 +3,7 @@
 use hashvfl_core::PartyName;
 use hashvfl_core::protocol::coordinator::PeerError;
 use hashvfl_core::protocol::exchange::ResumeError;
-use hashvfl_core::protocol::vain::MOST_VAIN_WAITS;
+use hashvfl_core::protocol::timeout_counter::MOST_VAIN_WAITS;
 use hashvfl_learning::snapshot::SnapshotError;
 use hashvfl_ledger::{AnswerLogError, LedgerError};
 use hashvfl_proto::WireError;

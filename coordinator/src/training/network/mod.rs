@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use futures_util::TryStreamExt;
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
-use hashvfl_audit::Release;
+use hashvfl_audit::ReleaseTotals;
 use hashvfl_cli::at_step;
 use hashvfl_core::p_value::PackedPValues;
 use hashvfl_core::protocol::coordinator::{PeerAnswer, PeerSession};
@@ -64,7 +64,7 @@ pub struct Parted {
 }
 
 /// What ends a run from outside.
-struct Ends {
+struct StopSignals {
     /// That of this process.
     stop: Stop,
     /// That of this run.
@@ -74,7 +74,7 @@ struct Ends {
 /// What `future` gives, unless the run is cancelled, or this process was asked to end a while ago and no checkpoint has come
 /// since.
 async fn unless_ended<T>(
-    ends: &mut Ends,
+    ends: &mut StopSignals,
     step: u64,
     future: impl Future<Output = Result<T, NetworkError>>,
 ) -> Result<T, NetworkError> {
@@ -90,7 +90,7 @@ async fn unless_ended<T>(
 pub struct NetworkedParties<'a> {
     run: RunId,
     driver: &'a Driver,
-    ends: Ends,
+    ends: StopSignals,
     peers: Vec<Peer>,
     step: u64,
     limits: LineLimits,
@@ -157,7 +157,7 @@ impl<'a> NetworkedParties<'a> {
         Self {
             run: config.run_id.clone(),
             driver,
-            ends: Ends { stop: Stop::listen(), cancellation },
+            ends: StopSignals { stop: Stop::listen(), cancellation },
             peers,
             step: 0,
             limits: LineLimits {
@@ -361,11 +361,11 @@ impl<'a> NetworkedParties<'a> {
     }
 
     /// What parties released to the coordinator so far, and the coordinator to them.
-    pub fn releases(&self) -> Vec<Release> {
+    pub fn releases(&self) -> Vec<ReleaseTotals> {
         let mut releases = Vec::new();
         for (party, form) in self.parties.iter().zip(&self.forms) {
             let (party, coordinator) = (party.to_string(), "coordinator".to_string());
-            releases.push(Release {
+            releases.push(ReleaseTotals {
                 from: party.clone(),
                 to: coordinator.clone(),
                 what: "codes".to_string(),
@@ -373,7 +373,7 @@ impl<'a> NetworkedParties<'a> {
                 bits: self.encoded * form.bits() as u64,
                 withheld: 0,
             });
-            releases.push(Release {
+            releases.push(ReleaseTotals {
                 from: coordinator,
                 to: party,
                 what: "gradients".to_string(),

@@ -18,14 +18,14 @@ use crate::storage::spool::RECORD_BYTES;
 
 /// The result of an alignment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Outcome {
+pub struct AlignmentResult {
     /// Records of this holder.
     pub records: u64,
     /// Records that all holders have.
     pub common: u64,
 }
 
-impl fmt::Display for Outcome {
+impl fmt::Display for AlignmentResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.records, self.common)
     }
@@ -176,7 +176,7 @@ impl Folder {
             return Ok(());
         }
         match self.finished()? {
-            Some((Outcome { common, .. }, false)) => {
+            Some((AlignmentResult { common, .. }, false)) => {
                 Err(AlignmentError::TooFewUnchecked { order: path, common, least })
             }
             _ => fs::remove_file(&path).map_err(AlignmentError::io("remove", &path)),
@@ -221,16 +221,16 @@ impl Folder {
     ///
     /// # Errors
     /// If the file that says so has changed, or cannot be read.
-    pub fn outcome(&self) -> Result<Option<Outcome>, AlignmentError> {
+    pub fn outcome(&self) -> Result<Option<AlignmentResult>, AlignmentError> {
         Ok(self.finished()?.map(|(outcome, _)| outcome))
     }
 
     /// The same, and whether it has a digest: that of an earlier version has a line's end in its place.
-    fn finished(&self) -> Result<Option<(Outcome, bool)>, AlignmentError> {
+    fn finished(&self) -> Result<Option<(AlignmentResult, bool)>, AlignmentError> {
         let path = self.file("finished");
         let Some(text) = read_small(&path)? else { return Ok(None) };
         let outcome = text.trim_end().split_once(' ').and_then(|(records, common)| {
-            Some(Outcome { records: records.parse().ok()?, common: common.parse().ok()? })
+            Some(AlignmentResult { records: records.parse().ok()?, common: common.parse().ok()? })
         });
         let outcome = outcome.ok_or_else(|| AlignmentError::Damaged(path.clone()))?;
         let line = outcome.to_string();
@@ -256,7 +256,7 @@ impl Folder {
     }
 
     /// Says that the alignment is over, and destroys the scalar and all points.
-    pub(crate) fn finish(&self, outcome: Outcome) -> Result<(), AlignmentError> {
+    pub(crate) fn finish(&self, outcome: AlignmentResult) -> Result<(), AlignmentError> {
         write_checked(&self.file("finished"), outcome.to_string().as_bytes())?;
         self.destroy()
     }

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use hashvfl_alignment::identity::{PublicKey, SecretKey};
 use hashvfl_alignment::{
-    AlignmentError, AlignmentSettings, Event, Folder, Holder, HolderLimits, Outcome, Relay, RelayError, Spool,
+    AlignmentError, AlignmentResult, AlignmentSettings, Event, Folder, Holder, HolderLimits, Relay,
+    RelayError, Spool,
 };
 use hashvfl_core::records::order;
 use hashvfl_core::{Digest, PartyName};
@@ -165,7 +166,7 @@ impl Fixture {
     }
 
     /// One holder's whole run, or what is left of it.
-    pub fn run(&self, name: &PartyName, link: RelayLink) -> Result<Outcome, AlignmentError> {
+    pub fn run(&self, name: &PartyName, link: RelayLink) -> Result<AlignmentResult, AlignmentError> {
         let folder = Folder::open(&self.path(name.as_str()), &self.settings)?;
         if folder.outcome()?.is_none() && !folder.has_begun() {
             spool(&folder, &self.settings, &self.tables[name])?;
@@ -179,7 +180,7 @@ impl Fixture {
     }
 
     /// All holders at once.
-    pub fn run_all(&self, hub: &RelayHub) -> Vec<Result<Outcome, AlignmentError>> {
+    pub fn run_all(&self, hub: &RelayHub) -> Vec<Result<AlignmentResult, AlignmentError>> {
         std::thread::scope(|scope| {
             let start = |name: &PartyName| {
                 let (link, name) = (hub.join(name), name.clone());

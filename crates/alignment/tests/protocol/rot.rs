@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use hashvfl_alignment::identity::SecretKey;
 use hashvfl_alignment::{
-    AlignmentConfig, AlignmentError, Folder, Holder, HolderLimits, Outcome, Owner, align,
+    AlignmentConfig, AlignmentError, AlignmentResult, Folder, Holder, HolderLimits, Owner, align,
 };
 use hashvfl_core::PartyName;
 use hashvfl_core::records::order;
@@ -136,7 +136,7 @@ fn every_bit_that_changes_in_the_folder_of_an_alignment_is_found() {
 }
 
 /// What `a` says whose alignment is over, when nobody is there any more.
-fn ask_once_more(fixture: &Fixture, least_common: u64) -> anyhow::Result<Outcome> {
+fn ask_once_more(fixture: &Fixture, least_common: u64) -> anyhow::Result<AlignmentResult> {
     let [a, b] = fixture.settings.holders.as_slice() else { panic!("two holders") };
     let config = AlignmentConfig {
         folder: fixture.path("a"),
@@ -160,7 +160,7 @@ fn an_order_is_not_removed_because_a_bit_has_changed() {
     let (fixture, _) = aligned();
     let [finished, order] = ["finished", "order.csv"].map(|name| fixture.path("a").join(name));
     let written = fs::read(&order).unwrap();
-    assert_eq!(ask_once_more(&fixture, 2).unwrap(), Outcome { records: 3, common: 2 });
+    assert_eq!(ask_once_more(&fixture, 2).unwrap(), AlignmentResult { records: 3, common: 2 });
     each_bit(&finished, &fs::read(&finished).unwrap(), |bit| {
         let error = ask_once_more(&fixture, 2).unwrap_err();
         let found = error.downcast_ref();
@@ -171,7 +171,7 @@ fn an_order_is_not_removed_because_a_bit_has_changed() {
     });
     // Earlier versions wrote no digest: what they wrote is read, and removes nothing.
     fs::write(&finished, "3 2\n").unwrap();
-    assert_eq!(ask_once_more(&fixture, 2).unwrap(), Outcome { records: 3, common: 2 });
+    assert_eq!(ask_once_more(&fixture, 2).unwrap(), AlignmentResult { records: 3, common: 2 });
     fs::write(&finished, "3 0\n").unwrap();
     let error = ask_once_more(&fixture, 2).unwrap_err().to_string();
     assert!(error.contains("an earlier version recorded 0 common records"), "{error}");

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::bail;
 use hashvfl_audit::Side;
-use hashvfl_files::{OWN_FOLDER, is_same_place};
+use hashvfl_files::{OWN_FOLDER, is_same_path};
 
 /// Bytes of a config, at most: larger files are none.
 const MOST_BYTES: u64 = 1 << 20;
@@ -21,13 +21,13 @@ pub fn check_state_folder(path: &Path, state: &Path, side: &Side) -> anyhow::Res
         let other = entry.path();
         let is_config = other.extension().is_some_and(|ending| ending == "toml")
             && other.metadata().is_ok_and(|file| file.is_file() && file.len() <= MOST_BYTES);
-        if !is_config || is_same_place(&other, path) {
+        if !is_config || is_same_path(&other, path) {
             continue;
         }
         let text = fs::read_to_string(&other).unwrap_or_default();
         let Ok(config) = toml::from_str::<toml::Table>(&text) else { continue };
         let (Some(owner), Some(named)) = (side_of(&config), text_of(&config, "state")) else { continue };
-        if owner != *side && is_same_place(&folder.join(named), state) {
+        if owner != *side && is_same_path(&folder.join(named), state) {
             bail!(
                 "state = {state:?} is also the state folder in {}, the config of {owner}: {OWN_FOLDER}",
                 other.display()

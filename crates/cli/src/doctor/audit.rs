@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use hashvfl_audit::{AuditConfig, Chain};
+use hashvfl_audit::{AuditConfig, LogChain};
 use hashvfl_core::text::counted;
 use serde_json::{Value, json};
 
@@ -16,7 +16,7 @@ pub fn summary(config: &AuditConfig) -> (Value, String) {
         let line = if config.enabled { "nothing has been written down yet" } else { "switched off" };
         return (json!({ "enabled": config.enabled, "entries": 0 }), line.to_string());
     }
-    let chain = match Chain::read(&path) {
+    let chain = match LogChain::read(&path) {
         Ok(chain) => chain,
         Err(error) => return (json!({ "enabled": true, "whole": false }), error.to_string()),
     };

@@ -23,7 +23,7 @@ use hashvfl_files::{say, write_whole};
 use serde_json::{Map, Value, json};
 
 pub use clock::Clock;
-pub use places::{Forecast, Place};
+pub use places::{ExaminedPath, Forecast};
 pub use process::{certificate, process};
 pub use program::Program;
 
@@ -63,11 +63,11 @@ impl Bundle {
     }
 
     /// Adds what places are and how much room there is, and whether `forecast` fits.
-    pub fn add_places(&mut self, places: &[Place], forecast: &Forecast) {
-        let found: Vec<Value> = places.iter().map(Place::to_json).collect();
+    pub fn add_places(&mut self, places: &[ExaminedPath], forecast: &Forecast) {
+        let found: Vec<Value> = places.iter().map(ExaminedPath::to_json).collect();
         places.iter().for_each(|place| say!("{place}"));
         self.sections.insert("places".to_string(), found.into());
-        let room = places.iter().filter_map(Place::free_bytes).min();
+        let room = places.iter().filter_map(ExaminedPath::free_bytes).min();
         self.add("disk", forecast.to_json(room), forecast.in_words(room));
     }
 

@@ -14,7 +14,7 @@ const MIB: u64 = 1 << 20;
 
 /// A file or folder that the config names.
 #[derive(Debug)]
-pub struct Place {
+pub struct ExaminedPath {
     what: &'static str,
     path: PathBuf,
     kind: &'static str,
@@ -33,7 +33,7 @@ struct Room {
     free_files: u64,
 }
 
-impl Place {
+impl ExaminedPath {
     /// Looks at `path`, which is there to be written to.
     pub fn written(what: &'static str, path: &Path) -> Self {
         let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new(".")) };
@@ -85,7 +85,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for ExaminedPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { what, path, kind, bytes, .. } = self;
         write!(f, "{what}: {} ({kind}, {} KiB)", path.display(), bytes.div_ceil(1024))?;
@@ -197,12 +197,12 @@ mod tests {
         fs::create_dir(folder.path().join("s3cret")).unwrap();
         fs::write(folder.path().join("s3cret/one"), [0; 700]).unwrap();
         fs::write(folder.path().join("two"), [0; 300]).unwrap();
-        let place = Place::written("state", folder.path());
+        let place = ExaminedPath::written("state", folder.path());
         let found = place.to_json();
         assert_eq!((&found["bytes"], &found["files"]), (&json!(1000), &json!(2)));
         assert!(place.free_bytes().unwrap() > 0 && found["writable"] == true);
         assert!(!found.to_string().contains(&folder.path().display().to_string()), "{found}");
-        let absent = Place::read("columns", &folder.path().join("none/none"));
+        let absent = ExaminedPath::read("columns", &folder.path().join("none/none"));
         assert!(absent.to_json()["is"] == "absent" && absent.free_bytes().is_none());
     }
 

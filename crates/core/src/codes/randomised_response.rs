@@ -7,7 +7,7 @@
 //! costs at most `d * epsilon` of differential privacy, and draws add up, adaptively asked or not. Where a bottom model or its
 //! preprocessing is fitted on the record, no finite epsilon holds: other records' bits move with it.
 //!
-//! Flips come from a pseudo-random function of the party's secret key over a whole [`Request`]: the encoder as it was, the
+//! Flips come from a pseudo-random function of the party's secret key over a whole [`FlipRequest`]: the encoder as it was, the
 //! place, and ids and columns of all its records, in their order. So only a byte-identical repeat of a request gives the
 //! same flips again. Equal columns under two ids, or one record in two requests, are flipped independently, and
 //! comparing two codes cancels no flip.
@@ -36,7 +36,7 @@ pub struct Response {
 
 /// Where a request has its place: two requests at one place are the same one.
 #[derive(Debug, Clone, Copy)]
-pub enum Place<'a> {
+pub enum RequestPlace<'a> {
     /// Records that a run asks for.
     Run {
         /// The run.
@@ -69,7 +69,7 @@ pub enum Place<'a> {
     },
 }
 
-impl Place<'_> {
+impl RequestPlace<'_> {
     fn digest(&self) -> Digest {
         let (what, owner, numbers): (&str, &[u8], [u64; 2]) = match *self {
             Self::Run { run, rows: RowSelection::Batch { epoch, batch } } => {
@@ -94,19 +94,19 @@ fn number(part: Part) -> u64 {
 }
 
 /// All that decides which bits of a request are flipped, beside the key.
-pub struct Request<'a> {
+pub struct FlipRequest<'a> {
     /// Digest of everything that turns columns into codes: weights, statistics, thresholds, preprocessing, and while it
     /// learns what it learns by; settings, version and device.
     pub encoder: Digest,
     /// Its place.
-    pub place: Place<'a>,
+    pub place: RequestPlace<'a>,
     /// Ids of its records, in order; none for inputs that are no records.
     pub ids: &'a [CanonicalId],
     /// Their encoded columns, one record after the other.
     pub columns: &'a [f32],
 }
 
-impl Request<'_> {
+impl FlipRequest<'_> {
     fn digest(&self) -> Digest {
         let ids = Digest::of_parts(self.ids.iter().map(|id| id.as_str().as_bytes()));
         let columns: Vec<u8> = self.columns.iter().flat_map(|value| value.to_le_bytes()).collect();
@@ -164,7 +164,7 @@ impl Response {
     ///
     /// # Panics
     /// If `values` are no whole rows, or the request has ids and not one for each.
-    pub fn respond(&self, request: &Request, values: &mut [f32], bits: usize) -> Vec<DrawName> {
+    pub fn respond(&self, request: &FlipRequest, values: &mut [f32], bits: usize) -> Vec<DrawName> {
         let rows = values.len() / bits;
         assert!(values.len().is_multiple_of(bits), "whole rows of {bits} values");
         assert!(request.ids.is_empty() || request.ids.len() == rows, "an id for each record");

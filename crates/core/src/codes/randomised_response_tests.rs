@@ -29,12 +29,12 @@ fn response() -> Response {
 }
 
 fn flips(response: &Response, asked: &Asked) -> (Vec<[bool; 8]>, Vec<DrawName>) {
-    let place = Place::Run { run: &asked.run, rows: asked.rows };
+    let place = RequestPlace::Run { run: &asked.run, rows: asked.rows };
     flips_at(response, asked, place)
 }
 
-fn flips_at(response: &Response, asked: &Asked, place: Place) -> (Vec<[bool; 8]>, Vec<DrawName>) {
-    let request = Request { encoder: asked.encoder, place, ids: &asked.ids, columns: &asked.columns };
+fn flips_at(response: &Response, asked: &Asked, place: RequestPlace) -> (Vec<[bool; 8]>, Vec<DrawName>) {
+    let request = FlipRequest { encoder: asked.encoder, place, ids: &asked.ids, columns: &asked.columns };
     let mut values = PLAIN.repeat(asked.ids.len());
     let names = response.respond(&request, &mut values, 8);
     let record = |sent: &[f32]| std::array::from_fn(|bit| (sent[bit] > 0.0) != (PLAIN[bit] >= 0.0));
@@ -96,11 +96,11 @@ fn whatever_differs_in_a_request_gives_all_its_records_independent_flips() {
     let asked = asked(0..records);
     let (run, chunk) = (&asked.run, 0);
     for (what, place) in [
-        ("drawn", Place::Drawn { run, chunk }),
-        ("file", Place::File { run, part: Part::Test, chunk }),
-        ("serving", Place::Serving { process: &[1; 32], draw: 0 }),
-        ("serving again", Place::Serving { process: &[1; 32], draw: 1 }),
-        ("another process", Place::Serving { process: &[2; 32], draw: 0 }),
+        ("drawn", RequestPlace::Drawn { run, chunk }),
+        ("file", RequestPlace::File { run, part: Part::Test, chunk }),
+        ("serving", RequestPlace::Serving { process: &[1; 32], draw: 0 }),
+        ("serving again", RequestPlace::Serving { process: &[1; 32], draw: 1 }),
+        ("another process", RequestPlace::Serving { process: &[2; 32], draw: 0 }),
     ] {
         others.push((what, flips_at(&response(), &asked, place)));
     }
@@ -126,9 +126,9 @@ fn equal_columns_under_two_ids_are_flipped_independently() {
 #[test]
 fn what_is_no_number_is_not_made_a_bit() {
     let run = RunId::new("spring").unwrap();
-    let request = Request {
+    let request = FlipRequest {
         encoder: Digest::of(b"a"),
-        place: Place::Drawn { run: &run, chunk: 0 },
+        place: RequestPlace::Drawn { run: &run, chunk: 0 },
         ids: &[],
         columns: &[0.0],
     };
@@ -147,8 +147,8 @@ fn sent_levels(epsilon: f64, form: CodeForm) -> Vec<Vec<f64>> {
         let mut code = vec![0.0; form.bits()];
         code.chunks_mut(form.bits_per_latent()).for_each(|bits| form.put_level(level, bits));
         let mut values = code.repeat(draws / form.latents());
-        let place = Place::Drawn { run: &run, chunk: level as u32 };
-        let request = Request { encoder: Digest::of(b"a"), place, ids: &[], columns: &[] };
+        let place = RequestPlace::Drawn { run: &run, chunk: level as u32 };
+        let request = FlipRequest { encoder: Digest::of(b"a"), place, ids: &[], columns: &[] };
         response.respond(&request, &mut values, form.bits());
         for bits in values.chunks(form.bits_per_latent()) {
             shares[CodeForm::level(bits)] += 1.0 / draws as f64;
@@ -200,8 +200,8 @@ fn the_probability_that_is_drawn_by_is_never_below_what_epsilon_asks_for() {
 #[test]
 fn what_is_no_number_is_not_made_a_level() {
     let run = RunId::new("spring").unwrap();
-    let (form, place) = (CodeForm::new(2, 2), Place::Drawn { run: &run, chunk: 0 });
-    let request = Request { encoder: Digest::of(b"a"), place, ids: &[], columns: &[0.0] };
+    let (form, place) = (CodeForm::new(2, 2), RequestPlace::Drawn { run: &run, chunk: 0 });
+    let request = FlipRequest { encoder: Digest::of(b"a"), place, ids: &[], columns: &[0.0] };
     let mut values = [f32::NAN, f32::NAN, 1.0, -1.0];
     Response::new([7; KEY_BYTES], 0.1, form).respond(&request, &mut values, 4);
     assert!(values[..2].iter().all(|bit| bit.is_nan()) && values[2..].iter().all(|bit| bit.abs() == 1.0));

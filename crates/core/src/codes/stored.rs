@@ -18,7 +18,7 @@ pub struct CodeTable {
 /// Why bytes are no code table.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("stored codes are cut off or damaged")]
-pub struct TableError;
+pub struct CodeTableError;
 
 impl CodeTable {
     /// A table that knows no code yet.
@@ -112,16 +112,17 @@ impl CodeTable {
     }
 
     /// Reads [`Self::to_bytes`].
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, TableError> {
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, CodeTableError> {
         let number = |at: usize| {
             let bytes = bytes.get(at..at + 8)?.try_into().ok()?;
             usize::try_from(u64::from_le_bytes(bytes)).ok()
         };
-        let (records, bits) = number(0).zip(number(8)).ok_or(TableError)?;
+        let (records, bits) = number(0).zip(number(8)).ok_or(CodeTableError)?;
         let width = bits.div_ceil(8);
-        let expected = records.checked_mul(width + 1).and_then(|n| n.checked_add(16)).ok_or(TableError)?;
+        let expected =
+            records.checked_mul(width + 1).and_then(|n| n.checked_add(16)).ok_or(CodeTableError)?;
         if bytes.len() != expected {
-            return Err(TableError);
+            return Err(CodeTableError);
         }
         let (known, codes) = bytes[16..].split_at(records);
         Ok(Self {
@@ -169,14 +170,14 @@ impl StoredCodes {
     }
 
     /// Reads [`Self::to_bytes`].
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, TableError> {
-        let (content, digest) = bytes.split_last_chunk::<32>().ok_or(TableError)?;
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, CodeTableError> {
+        let (content, digest) = bytes.split_last_chunk::<32>().ok_or(CodeTableError)?;
         if Digest::of(content).0 != *digest {
-            return Err(TableError);
+            return Err(CodeTableError);
         }
-        let content = content.strip_prefix(MAGIC).ok_or(TableError)?;
-        let (encoder, content) = content.split_first_chunk::<32>().ok_or(TableError)?;
-        let (records, table) = content.split_first_chunk::<32>().ok_or(TableError)?;
+        let content = content.strip_prefix(MAGIC).ok_or(CodeTableError)?;
+        let (encoder, content) = content.split_first_chunk::<32>().ok_or(CodeTableError)?;
+        let (records, table) = content.split_first_chunk::<32>().ok_or(CodeTableError)?;
         let (encoder, records) = (Digest(*encoder), Digest(*records));
         Ok(Self { encoder, records, table: CodeTable::from_bytes(table)? })
     }

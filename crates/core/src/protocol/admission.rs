@@ -10,7 +10,7 @@ use crate::settings::{OnRefusal, Settings};
 
 /// Why a party may not join. Each is sent to the party as text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum AdmissionRefusal {
     /// Another protocol version.
     #[error("{0}")]
     Version(String),
@@ -85,7 +85,7 @@ pub enum Refusal {
     },
 }
 
-impl Refusal {
+impl AdmissionRefusal {
     /// The reason as a word, without what a peer said.
     pub fn reason(&self) -> &'static str {
         match self {
@@ -145,21 +145,21 @@ impl Admission {
     ///
     /// # Errors
     /// If version, run, name or settings are not the coordinator's.
-    pub fn check(&self, hello: &Hello) -> Result<(), Refusal> {
-        check_version(hello.protocol, "the party", "the coordinator").map_err(Refusal::Version)?;
+    pub fn check(&self, hello: &Hello) -> Result<(), AdmissionRefusal> {
+        check_version(hello.protocol, "the party", "the coordinator").map_err(AdmissionRefusal::Version)?;
         if hello.run != self.run {
-            return Err(Refusal::Run { party: hello.run.clone(), coordinator: self.run.clone() });
+            return Err(AdmissionRefusal::Run { party: hello.run.clone(), coordinator: self.run.clone() });
         }
         let party = hello.party.clone();
         if !self.expected.contains(&party) {
-            return Err(Refusal::Unknown { party, run: self.run.clone() });
+            return Err(AdmissionRefusal::Unknown { party, run: self.run.clone() });
         }
         if hello.settings.digest() != hello.settings_digest {
-            return Err(Refusal::SettingsDigest);
+            return Err(AdmissionRefusal::SettingsDigest);
         }
         if let Some(difference) = self.settings.difference(&hello.settings) {
             let (key, coordinator, party) = (difference.key, difference.ours, difference.theirs);
-            return Err(Refusal::Settings { key, coordinator, party });
+            return Err(AdmissionRefusal::Settings { key, coordinator, party });
         }
         Ok(())
     }
@@ -168,11 +168,11 @@ impl Admission {
     ///
     /// # Errors
     /// If the name is taken.
-    pub fn accept(&mut self, party: &PartyName) -> Result<(), Refusal> {
+    pub fn accept(&mut self, party: &PartyName) -> Result<(), AdmissionRefusal> {
         if self.joined.insert(party.clone()) {
             return Ok(());
         }
-        Err(Refusal::Duplicate { party: party.clone(), run: self.run.clone() })
+        Err(AdmissionRefusal::Duplicate { party: party.clone(), run: self.run.clone() })
     }
 
     /// Frees the name of a party that has left.
@@ -195,11 +195,23 @@ impl Admission {
 ///
 /// # Errors
 /// If there are more or fewer of them, or they are others, or in another order.
-pub fn check_records(party: &PartyName, ours: RecordsDigest, theirs: RecordsDigest) -> Result<(), Refusal> {
+pub fn check_records(
+    party: &PartyName,
+    ours: RecordsDigest,
+    theirs: RecordsDigest,
+) -> Result<(), AdmissionRefusal> {
     if theirs.count != ours.count {
-        return Err(Refusal::RecordCount { party: party.clone(), found: theirs.count, expected: ours.count });
+        return Err(AdmissionRefusal::RecordCount {
+            party: party.clone(),
+            found: theirs.count,
+            expected: ours.count,
+        });
     }
-    if theirs.digest != ours.digest { Err(Refusal::RecordOrder { party: party.clone() }) } else { Ok(()) }
+    if theirs.digest != ours.digest {
+        Err(AdmissionRefusal::RecordOrder { party: party.clone() })
+    } else {
+        Ok(())
+    }
 }
 
 /// Whether a party may exclude these of the run's `records` records.
@@ -211,7 +223,7 @@ pub fn check_excluded(
     excluded: &ExcludedRecords,
     records: usize,
     on_refusal: OnRefusal,
-) -> Result<(), Refusal> {
+) -> Result<(), AdmissionRefusal> {
     let reason = if on_refusal == OnRefusal::End && !excluded.is_empty() {
         "run.on_refusal is \"end\"".to_string()
     } else {
@@ -220,7 +232,7 @@ pub fn check_excluded(
             Err(error) => error.to_string(),
         }
     };
-    Err(Refusal::ExcludedRecords { party: party.clone(), reason })
+    Err(AdmissionRefusal::ExcludedRecords { party: party.clone(), reason })
 }
 
 #[cfg(test)]
@@ -260,8 +272,8 @@ mod tests {
         assert_eq!(open.check(&hello("a")), Ok(()));
         assert_eq!(open.missing(), [name("a"), name("b")], "a greeting takes no name");
         assert_eq!(open.accept(&name("a")), Ok(()));
-        assert!(matches!(open.accept(&name("a")), Err(Refusal::Duplicate { .. })));
-        assert!(matches!(open.check(&hello("c")), Err(Refusal::Unknown { .. })));
+        assert!(matches!(open.accept(&name("a")), Err(AdmissionRefusal::Duplicate { .. })));
+        assert!(matches!(open.check(&hello("c")), Err(AdmissionRefusal::Unknown { .. })));
         let version = |protocol| open.check(&Hello { protocol, ..hello("b") });
         assert_eq!(version(OLDEST_PROTOCOL_VERSION), Ok(()), "the version before is taken");
         let later = version(PROTOCOL_VERSION + 1).unwrap_err().to_string();
@@ -271,9 +283,9 @@ mod tests {
         let earlier = version(OLDEST_PROTOCOL_VERSION - 1).unwrap_err().to_string();
         assert!(earlier.ends_with(": install the coordinator's release at the party"), "{earlier}");
         let other_run = Hello { run: RunId::new("s").unwrap(), ..hello("b") };
-        assert!(matches!(open.check(&other_run), Err(Refusal::Run { .. })));
+        assert!(matches!(open.check(&other_run), Err(AdmissionRefusal::Run { .. })));
         let forged = Hello { settings_digest: Digest([0; 32]), ..hello("b") };
-        assert_eq!(open.check(&forged), Err(Refusal::SettingsDigest));
+        assert_eq!(open.check(&forged), Err(AdmissionRefusal::SettingsDigest));
         let other = RunSettings { bits: 8, ..settings() }.to_settings();
         let refusal = open.check(&Hello { settings_digest: other.digest(), settings: other, ..hello("b") });
         let refusal = refusal.unwrap_err();
@@ -292,9 +304,12 @@ mod tests {
         let ours = RecordsDigest::of(&salt, ["1", "2"]);
         assert_eq!(check_records(&name("a"), ours, ours), Ok(()));
         let swapped = RecordsDigest::of(&salt, ["2", "1"]);
-        assert!(matches!(check_records(&name("a"), ours, swapped), Err(Refusal::RecordOrder { .. })));
+        assert!(matches!(
+            check_records(&name("a"), ours, swapped),
+            Err(AdmissionRefusal::RecordOrder { .. })
+        ));
         let fewer = RecordsDigest::of(&salt, ["1"]);
-        assert!(matches!(check_records(&name("a"), ours, fewer), Err(Refusal::RecordCount { .. })));
+        assert!(matches!(check_records(&name("a"), ours, fewer), Err(AdmissionRefusal::RecordCount { .. })));
     }
 
     #[test]
@@ -304,6 +319,6 @@ mod tests {
         assert_eq!(check(9, OnRefusal::LeaveOut), Ok(()));
         let text = check(9, OnRefusal::End).unwrap_err().to_string();
         assert_eq!(text, "a cannot exclude records: run.on_refusal is \"end\"");
-        assert!(matches!(check(40, OnRefusal::LeaveOut), Err(Refusal::ExcludedRecords { .. })));
+        assert!(matches!(check(40, OnRefusal::LeaveOut), Err(AdmissionRefusal::ExcludedRecords { .. })));
     }
 }

@@ -296,7 +296,7 @@ pub struct RequestRule {
     /// What answers the request.
     pub answer: ExpectedAnswer,
     /// When a party allows it.
-    pub phase: Phase,
+    pub phase: RequestPhase,
     /// What it asks for, to follow "to" in an error.
     pub what: &'static str,
 }
@@ -316,7 +316,7 @@ pub enum ExpectedAnswer {
 
 /// When a party allows a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
+pub enum RequestPhase {
     /// While the bottom model learns.
     BeforeFreeze,
     /// Once nothing changes the bottom model any more.
@@ -331,21 +331,23 @@ impl Request {
         use Confirmation::{Checkpointed, Finished, Restored};
         use ExpectedAnswer::{Codes, Confirmed, Frozen};
         let (answer, phase, what) = match self {
-            Self::Encode(_) => (Codes, Phase::Any, "encode records"),
-            Self::EncodeSynthetic { .. } => (Codes, Phase::AfterFreeze, "encode synthetic inputs"),
+            Self::Encode(_) => (Codes, RequestPhase::Any, "encode records"),
+            Self::EncodeSynthetic { .. } => (Codes, RequestPhase::AfterFreeze, "encode synthetic inputs"),
             Self::Calibrate => (
                 ExpectedAnswer::CalibrationPValues,
-                Phase::AfterFreeze,
+                RequestPhase::AfterFreeze,
                 "send p-values of calibration records",
             ),
             Self::Command(command) => match command {
                 Command::Checkpoint(_) => {
-                    (Confirmed(Checkpointed), Phase::BeforeFreeze, "write a checkpoint")
+                    (Confirmed(Checkpointed), RequestPhase::BeforeFreeze, "write a checkpoint")
                 }
-                Command::Restore(_) => (Confirmed(Restored), Phase::BeforeFreeze, "go back to a checkpoint"),
+                Command::Restore(_) => {
+                    (Confirmed(Restored), RequestPhase::BeforeFreeze, "go back to a checkpoint")
+                }
             },
-            Self::Freeze => (Frozen, Phase::BeforeFreeze, "freeze"),
-            Self::Finish => (Confirmed(Finished), Phase::AfterFreeze, "finish"),
+            Self::Freeze => (Frozen, RequestPhase::BeforeFreeze, "freeze"),
+            Self::Finish => (Confirmed(Finished), RequestPhase::AfterFreeze, "finish"),
         };
         RequestRule { answer, phase, what }
     }

@@ -22,4 +22,4 @@ pub mod serving_coordinator;
 pub mod serving_party;
 #[cfg(test)]
 mod serving_properties;
-pub mod vain;
+pub mod timeout_counter;

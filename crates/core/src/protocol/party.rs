@@ -35,7 +35,7 @@ use std::collections::BTreeMap;
 use crate::codes::form::CodeForm;
 use crate::gradient::Gradient;
 use crate::protocol::message::{
-    AuditHead, CheckpointId, Command, FromCoordinator, Phase, Request, RequestRule,
+    AuditHead, CheckpointId, Command, FromCoordinator, Request, RequestPhase, RequestRule,
 };
 use crate::records::SALT_BYTES;
 use crate::records::excluded::ExcludedRecords;
@@ -50,7 +50,7 @@ mod place;
 
 /// What the party has to do next.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Work {
+pub enum TrainingWork {
     /// Send count and digest of the records under this salt.
     SendRecords([u8; SALT_BYTES]),
     /// Nothing: the party is in.
@@ -237,7 +237,7 @@ impl PartySession {
     ///
     /// # Errors
     /// If the protocol does not allow the message now. The session must not be used again then.
-    pub fn receive(&mut self, message: FromCoordinator) -> Result<Work, PartyError> {
+    pub fn receive(&mut self, message: FromCoordinator) -> Result<TrainingWork, PartyError> {
         let unexpected = PartyError::Unexpected { found: message.kind(), state: self.state.name() };
         match (&self.state, message) {
             (_, FromCoordinator::Refused { text, try_again: false }) => Err(PartyError::Refused(text)),
@@ -247,23 +247,23 @@ impl PartySession {
             (_, FromCoordinator::Refused { text, .. }) => Err(PartyError::Interrupted(text)),
             (State::Greeting, FromCoordinator::Welcome { salt }) => {
                 self.state = State::Joining;
-                Ok(Work::SendRecords(salt))
+                Ok(TrainingWork::SendRecords(salt))
             }
             (State::Joining, FromCoordinator::Accepted { .. }) => {
                 self.state = State::Waiting;
-                Ok(Work::Joined)
+                Ok(TrainingWork::Joined)
             }
             (State::Waiting, FromCoordinator::Begin { excluded, heads, resume }) => {
                 self.begin(&excluded)?;
-                Ok(Work::Begin { excluded: excluded.count(), heads, resume })
+                Ok(TrainingWork::Begin { excluded: excluded.count(), heads, resume })
             }
             (State::InDoubt | State::Joining, FromCoordinator::Commit) => {
                 self.state = State::Done;
-                Ok(Work::Commit)
+                Ok(TrainingWork::Commit)
             }
             (State::Done, FromCoordinator::Heads { heads }) => {
                 self.state = State::Left;
-                Ok(Work::KeepHeads { heads })
+                Ok(TrainingWork::KeepHeads { heads })
             }
             (State::AwaitingGradient { rows }, FromCoordinator::Gradient { step, gradient }) => {
                 let rows = *rows;
@@ -278,7 +278,7 @@ impl PartySession {
         }
     }
 
-    fn learn(&mut self, rows: usize, step: u64, gradient: Gradient) -> Result<Work, PartyError> {
+    fn learn(&mut self, rows: usize, step: u64, gradient: Gradient) -> Result<TrainingWork, PartyError> {
         if step != self.step {
             return Err(PartyError::Step { kind: "Gradient", found: step, expected: self.step });
         }
@@ -286,19 +286,19 @@ impl PartySession {
             .check(rows, self.form.latents(), self.settings.gradient)
             .map_err(|source| PartyError::Gradient { step, source })?;
         self.state = State::Ready;
-        Ok(Work::Learn { gradient })
+        Ok(TrainingWork::Learn { gradient })
     }
 
     /// Where the run is, is saved while the bottom model learns, behind a batch that was not saved yet.
-    fn save(&mut self, id: CheckpointId) -> Result<Work, PartyError> {
+    fn save(&mut self, id: CheckpointId) -> Result<TrainingWork, PartyError> {
         if self.frozen || self.next_batch == (0, 0) || self.saved == Some(self.next_batch) {
             return Err(forbidden("save where the run is", "once after each batch, before the freeze"));
         }
         self.saved = Some(self.next_batch);
-        Ok(Work::Save(id))
+        Ok(TrainingWork::Save(id))
     }
 
-    fn request(&mut self, step: u64, request: Request) -> Result<Work, PartyError> {
+    fn request(&mut self, step: u64, request: Request) -> Result<TrainingWork, PartyError> {
         let expected = self.step + 1;
         if step != expected {
             return Err(PartyError::Step { kind: request.kind(), found: step, expected });
@@ -311,7 +311,7 @@ impl PartySession {
             Request::Calibrate => self.calibrate(step),
             Request::Command(command) => {
                 self.check_command(command)?;
-                Ok(Work::Command { step, command })
+                Ok(TrainingWork::Command { step, command })
             }
             Request::Freeze => {
                 if self.whole_epochs().is_none() {
@@ -319,20 +319,20 @@ impl PartySession {
                 }
                 self.frozen = true;
                 self.state = State::Ready;
-                Ok(Work::Freeze { step })
+                Ok(TrainingWork::Freeze { step })
             }
             Request::Finish => {
                 self.state = State::InDoubt;
-                Ok(Work::Finish { step })
+                Ok(TrainingWork::Finish { step })
             }
         }
     }
 
     fn check_phase(&self, rule: RequestRule) -> Result<(), PartyError> {
         let when = match (rule.phase, self.frozen) {
-            (Phase::BeforeFreeze, true) => "before the freeze",
-            (Phase::AfterFreeze, false) => "after the freeze",
-            (Phase::BeforeFreeze | Phase::AfterFreeze | Phase::Any, _) => return Ok(()),
+            (RequestPhase::BeforeFreeze, true) => "before the freeze",
+            (RequestPhase::AfterFreeze, false) => "after the freeze",
+            (RequestPhase::BeforeFreeze | RequestPhase::AfterFreeze | RequestPhase::Any, _) => return Ok(()),
         };
         Err(PartyError::Forbidden { what: rule.what, when })
     }
@@ -383,7 +383,7 @@ impl PartySession {
         Ok(())
     }
 
-    fn encode(&mut self, step: u64, selection: RowSelection) -> Result<Work, PartyError> {
+    fn encode(&mut self, step: u64, selection: RowSelection) -> Result<TrainingWork, PartyError> {
         let (learn, part) = match selection {
             RowSelection::Batch { .. } if self.frozen => {
                 return Err(forbidden("train", "before the freeze"));
@@ -402,11 +402,11 @@ impl PartySession {
         if learn {
             self.state = State::AwaitingGradient { rows: rows.len() };
         }
-        Ok(Work::Encode(EncodeWork { step, selection, rows, part, learn }))
+        Ok(TrainingWork::Encode(EncodeWork { step, selection, rows, part, learn }))
     }
 
     /// Chunks of synthetic inputs go in order, each once.
-    fn encode_synthetic(&mut self, step: u64, chunk: u32) -> Result<Work, PartyError> {
+    fn encode_synthetic(&mut self, step: u64, chunk: u32) -> Result<TrainingWork, PartyError> {
         let what = "encode synthetic inputs";
         if chunk >= self.plan.synthetic_chunks() {
             return Err(forbidden(what, "with run.calibration_fraction above 0, and so many chunks"));
@@ -415,11 +415,11 @@ impl PartySession {
             return Err(forbidden(what, "chunk by chunk, each once"));
         }
         self.next_synthetic += 1;
-        Ok(Work::EncodeSynthetic { step, chunk })
+        Ok(TrainingWork::EncodeSynthetic { step, chunk })
     }
 
     /// Calibration records are asked about once.
-    fn calibrate(&mut self, step: u64) -> Result<Work, PartyError> {
+    fn calibrate(&mut self, step: u64) -> Result<TrainingWork, PartyError> {
         let what = Request::Calibrate.rule().what;
         if self.plan.part(Part::Calibration).is_empty() {
             return Err(forbidden(what, "with run.calibration_fraction above 0"));
@@ -428,7 +428,7 @@ impl PartySession {
             return Err(forbidden(what, "once"));
         }
         self.calibrated = true;
-        Ok(Work::Calibrate { step })
+        Ok(TrainingWork::Calibrate { step })
     }
 
     /// Batches go in order, each once. Nothing goes back to an epoch that early stopping has cut short.

@@ -117,9 +117,9 @@ struct Seen {
 }
 
 impl Seen {
-    fn note(&mut self, work: Work) {
+    fn note(&mut self, work: TrainingWork) {
         match work {
-            Work::Encode(work) => {
+            TrainingWork::Encode(work) => {
                 for row in &work.rows {
                     self.codes[*row as usize] += 1;
                 }
@@ -131,29 +131,31 @@ impl Seen {
                     assert_eq!(self.freezes, 1, "{:?} before the freeze", work.part);
                 }
             }
-            Work::Learn { gradient } => {
+            TrainingWork::Learn { gradient } => {
                 let Gradient::Int8 { scales, values } = gradient else { panic!("an f32 gradient") };
                 assert!(scales.iter().all(|scale| *scale >= 0.0) && !values.contains(&-128));
                 self.gradients += 1;
             }
-            Work::Command { command, .. } => {
+            TrainingWork::Command { command, .. } => {
                 self.checkpoints += u32::from(matches!(command, Command::Checkpoint(_)));
                 self.restores += u32::from(matches!(command, Command::Restore(_)));
             }
-            Work::Save(_) => self.saves += 1,
-            Work::Freeze { .. } => self.freezes += 1,
-            Work::EncodeSynthetic { .. } => self.synthetic += 1,
-            Work::Calibrate { .. } => self.calibrations += 1,
-            Work::Commit => {
+            TrainingWork::Save(_) => self.saves += 1,
+            TrainingWork::Freeze { .. } => self.freezes += 1,
+            TrainingWork::EncodeSynthetic { .. } => self.synthetic += 1,
+            TrainingWork::Calibrate { .. } => self.calibrations += 1,
+            TrainingWork::Commit => {
                 assert!(self.finished, "a commit before the end");
                 self.commits += 1;
             }
-            Work::KeepHeads { .. } => {
+            TrainingWork::KeepHeads { .. } => {
                 assert!(self.commits == 1, "heads before the commit");
                 self.heads += 1;
             }
-            Work::Finish { .. } => self.finished = true,
-            Work::SendRecords(_) | Work::Joined | Work::Begin { .. } => panic!("the run has begun"),
+            TrainingWork::Finish { .. } => self.finished = true,
+            TrainingWork::SendRecords(_) | TrainingWork::Joined | TrainingWork::Begin { .. } => {
+                panic!("the run has begun")
+            }
         }
     }
 }
@@ -186,7 +188,7 @@ proptest! {
             // A coordinator could start all over with what it learned from a refusal: a refused message is passed over.
             let mut tried = session.clone();
             let Ok(work) = tried.receive(message(&session, to_send, step_off, seen.rows)) else { continue };
-            prop_assert!(!seen.finished || matches!(work, Work::Commit | Work::KeepHeads { .. }), "nothing else follows the end");
+            prop_assert!(!seen.finished || matches!(work, TrainingWork::Commit | TrainingWork::KeepHeads { .. }), "nothing else follows the end");
             session = tried;
             prop_assert!(session.step() - step <= 1);
             seen.note(work);

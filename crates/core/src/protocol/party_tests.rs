@@ -14,7 +14,7 @@ fn session(on_refusal: OnRefusal, excluded: &[u32]) -> PartySession {
     let mut session =
         PartySession::new(settings, CodeForm::signs(2), plan, ExcludedRecords::of(excluded, 400));
     session.receive(FromCoordinator::Welcome { salt: [0; SALT_BYTES] }).unwrap();
-    assert_eq!(session.receive(FromCoordinator::Accepted { session: None }), Ok(Work::Joined));
+    assert_eq!(session.receive(FromCoordinator::Accepted { session: None }), Ok(TrainingWork::Joined));
     session
 }
 
@@ -24,7 +24,10 @@ fn begin(rows: &[u32]) -> FromCoordinator {
 
 fn joined() -> PartySession {
     let mut session = session(OnRefusal::End, &[]);
-    assert_eq!(session.receive(begin(&[])), Ok(Work::Begin { excluded: 0, heads: Vec::new(), resume: None }));
+    assert_eq!(
+        session.receive(begin(&[])),
+        Ok(TrainingWork::Begin { excluded: 0, heads: Vec::new(), resume: None })
+    );
     session
 }
 
@@ -53,7 +56,7 @@ fn learned() -> PartySession {
 
 fn learn_first_epoch(session: &mut PartySession) {
     for (step, index) in [(1, 0), (2, 1)] {
-        let Ok(Work::Encode(EncodeWork { rows, .. })) = session.receive(batch(step, 0, index)) else {
+        let Ok(TrainingWork::Encode(EncodeWork { rows, .. })) = session.receive(batch(step, 0, index)) else {
             panic!("batch {index}")
         };
         session.receive(gradient(step, rows.len())).unwrap();
@@ -65,21 +68,21 @@ fn a_run_in_order() {
     let mut session = joined();
     for (step, (epoch, index)) in [(0, 0), (0, 1), (1, 0), (1, 1)].into_iter().enumerate() {
         let step = step as u64 + 1;
-        let Ok(Work::Encode(EncodeWork { rows, learn: true, .. })) =
+        let Ok(TrainingWork::Encode(EncodeWork { rows, learn: true, .. })) =
             session.receive(batch(step, epoch, index))
         else {
             panic!("batch {index} of epoch {epoch}");
         };
         assert_eq!(rows.len(), 144);
-        assert!(matches!(session.receive(gradient(step, rows.len())), Ok(Work::Learn { .. })));
+        assert!(matches!(session.receive(gradient(step, rows.len())), Ok(TrainingWork::Learn { .. })));
     }
     assert!(matches!(
         session.receive(chunk(5, Part::CohortValidation)),
-        Ok(Work::Encode(EncodeWork { learn: false, .. }))
+        Ok(TrainingWork::Encode(EncodeWork { learn: false, .. }))
     ));
-    assert_eq!(session.receive(request(6, Request::Freeze)), Ok(Work::Freeze { step: 6 }));
-    assert!(matches!(session.receive(chunk(7, Part::Test)), Ok(Work::Encode(_))));
-    assert_eq!(session.receive(request(8, Request::Finish)), Ok(Work::Finish { step: 8 }));
+    assert_eq!(session.receive(request(6, Request::Freeze)), Ok(TrainingWork::Freeze { step: 6 }));
+    assert!(matches!(session.receive(chunk(7, Part::Test)), Ok(TrainingWork::Encode(_))));
+    assert_eq!(session.receive(request(8, Request::Finish)), Ok(TrainingWork::Finish { step: 8 }));
     assert!(matches!(session.receive(batch(9, 0, 0)), Err(PartyError::Unexpected { .. })));
 }
 
@@ -95,7 +98,7 @@ fn frozen(calibration_fraction: f64) -> PartySession {
     session.receive(begin(&[])).unwrap();
     let batches = u64::from(session.plan().batches());
     for step in 1..=batches {
-        let Ok(Work::Encode(work)) = session.receive(batch(step, 0, step as u32 - 1)) else {
+        let Ok(TrainingWork::Encode(work)) = session.receive(batch(step, 0, step as u32 - 1)) else {
             panic!("step {step}")
         };
         session.receive(gradient(step, work.rows.len())).unwrap();
@@ -115,7 +118,7 @@ fn p_values_of_calibration_records_are_asked_for_once_of_a_frozen_party() {
     };
     let mut session = frozen(0.3);
     let step = session.step() + 1;
-    assert_eq!(session.receive(calibrate(step)), Ok(Work::Calibrate { step }));
+    assert_eq!(session.receive(calibrate(step)), Ok(TrainingWork::Calibrate { step }));
     assert_eq!(refused(session, step + 1), "once");
     let without = frozen(0.0);
     let step = without.step() + 1;
@@ -134,7 +137,10 @@ fn synthetic_inputs_are_asked_for_once_and_only_for_detectors() {
     let first = session.step() + 1;
     for chunk in 0..SYNTHETIC_CHUNKS {
         let step = u64::from(chunk) + first;
-        assert_eq!(session.receive(synthetic(step, chunk)), Ok(Work::EncodeSynthetic { step, chunk }));
+        assert_eq!(
+            session.receive(synthetic(step, chunk)),
+            Ok(TrainingWork::EncodeSynthetic { step, chunk })
+        );
     }
     assert!(
         refused(session, u64::from(SYNTHETIC_CHUNKS) + first, SYNTHETIC_CHUNKS).contains("so many chunks")
@@ -155,7 +161,10 @@ fn only_the_freeze_follows_a_restore() {
         session.receive(chunk(3, Part::CohortValidation)).unwrap();
         session.receive(request(4, Command::Checkpoint(label))).unwrap();
         let restore = request(5, Command::Restore(label));
-        assert_eq!(session.receive(restore), Ok(Work::Command { step: 5, command: Command::Restore(label) }));
+        assert_eq!(
+            session.receive(restore),
+            Ok(TrainingWork::Command { step: 5, command: Command::Restore(label) })
+        );
         session
     };
     for other in [
@@ -173,8 +182,8 @@ fn only_the_freeze_follows_a_restore() {
         assert!(error.to_string().contains("the freeze (nothing else may follow a restore)"), "{error}");
     }
     let mut session = restored();
-    assert_eq!(session.receive(request(6, Request::Freeze)), Ok(Work::Freeze { step: 6 }));
-    assert!(matches!(session.receive(chunk(7, Part::Test)), Ok(Work::Encode(_))));
+    assert_eq!(session.receive(request(6, Request::Freeze)), Ok(TrainingWork::Freeze { step: 6 }));
+    assert!(matches!(session.receive(chunk(7, Part::Test)), Ok(TrainingWork::Encode(_))));
     let again = session.receive(request(8, Command::Restore(label))).unwrap_err();
     assert!(matches!(again, PartyError::Forbidden { .. }), "{again}");
 }
@@ -186,10 +195,10 @@ fn a_run_goes_on_without_what_any_party_leaves_out() {
     let wanted: Vec<u32> = [3, 7, test].into();
     assert_eq!(
         session.receive(begin(&wanted)),
-        Ok(Work::Begin { excluded: 3, heads: Vec::new(), resume: None })
+        Ok(TrainingWork::Begin { excluded: 3, heads: Vec::new(), resume: None })
     );
     assert!(!session.plan().part(Part::Test).contains(&test));
-    let Ok(Work::Encode(EncodeWork { rows, .. })) = session.receive(batch(1, 0, 0)) else {
+    let Ok(TrainingWork::Encode(EncodeWork { rows, .. })) = session.receive(batch(1, 0, 0)) else {
         panic!("a batch")
     };
     assert!(!rows.contains(&3) && !rows.contains(&7));
@@ -291,7 +300,7 @@ fn the_cohort_is_not_encoded_beside_all_training_records() {
     let mut session = learned();
     session.settings.refit = true;
     session.receive(request(3, Request::Freeze)).unwrap();
-    assert!(matches!(session.receive(chunk(4, Part::Train)), Ok(Work::Encode(_))));
+    assert!(matches!(session.receive(chunk(4, Part::Train)), Ok(TrainingWork::Encode(_))));
     let error = session.receive(chunk(5, Part::CohortTrain)).unwrap_err().to_string();
     assert!(error.contains("only in batches"), "{error}");
 }
@@ -323,10 +332,10 @@ fn a_run_is_saved_once_behind_each_batch_and_goes_on_from_there() {
     };
     let mut session = joined();
     refused(&session);
-    let Ok(Work::Encode(EncodeWork { rows, .. })) = session.receive(batch(1, 0, 0)) else { panic!() };
+    let Ok(TrainingWork::Encode(EncodeWork { rows, .. })) = session.receive(batch(1, 0, 0)) else { panic!() };
     assert!(matches!(session.clone().receive(save()), Err(PartyError::Unexpected { .. })));
     session.receive(gradient(1, rows.len())).unwrap();
-    assert_eq!(session.receive(save()), Ok(Work::Save(CheckpointId([3; 16]))));
+    assert_eq!(session.receive(save()), Ok(TrainingWork::Save(CheckpointId([3; 16]))));
     refused(&session);
     let place = session.place();
     // Another process, from there.
@@ -336,7 +345,7 @@ fn a_run_is_saved_once_behind_each_batch_and_goes_on_from_there() {
     refused(&resumed);
     for session in [&mut session, &mut resumed] {
         assert!(matches!(session.clone().receive(batch(2, 0, 0)), Err(PartyError::Order { .. })));
-        assert!(matches!(session.receive(batch(2, 0, 1)), Ok(Work::Encode(_))));
+        assert!(matches!(session.receive(batch(2, 0, 1)), Ok(TrainingWork::Encode(_))));
         session.receive(gradient(2, rows.len())).unwrap();
         session.receive(chunk(3, Part::CohortValidation)).unwrap();
         session.receive(save()).unwrap();
@@ -371,7 +380,7 @@ fn a_party_in_doubt_is_told_that_its_model_counts() {
     let mut asking = PartySession::new(settings, CodeForm::signs(2), plan, ExcludedRecords::default());
     assert!(asking.clone().receive(FromCoordinator::Commit).is_err(), "before it was asked who it is");
     asking.receive(FromCoordinator::Welcome { salt: [0; SALT_BYTES] }).unwrap();
-    assert_eq!(asking.receive(FromCoordinator::Commit), Ok(Work::Commit));
+    assert_eq!(asking.receive(FromCoordinator::Commit), Ok(TrainingWork::Commit));
 }
 
 #[test]
@@ -384,8 +393,8 @@ fn heads_of_audit_logs_come_once_and_at_the_end_alone() {
     session.receive(request(3, Request::Freeze)).unwrap();
     session.receive(request(4, Request::Finish)).unwrap();
     assert!(session.clone().receive(told.clone()).is_err(), "before the commit");
-    assert_eq!(session.receive(FromCoordinator::Commit), Ok(Work::Commit));
+    assert_eq!(session.receive(FromCoordinator::Commit), Ok(TrainingWork::Commit));
     assert!(session.clone().receive(FromCoordinator::Commit).is_err(), "twice");
-    assert_eq!(session.receive(told.clone()), Ok(Work::KeepHeads { heads }));
+    assert_eq!(session.receive(told.clone()), Ok(TrainingWork::KeepHeads { heads }));
     assert!(matches!(session.receive(told), Err(PartyError::Unexpected { state: "gone", .. })));
 }

@@ -32,7 +32,7 @@ pub struct RecordKeys<R> {
 #[error(
     "the table lacks {lacking} of the run's {records} records: restore them, or erase what is kept about them"
 )]
-pub struct Lacking {
+pub struct MissingRecords {
     /// How many.
     pub lacking: usize,
     /// Records of the list, without those that were erased.
@@ -40,12 +40,12 @@ pub struct Lacking {
 }
 
 /// Where each row of a list is in a table as it is today.
-pub struct Places<R> {
+pub struct RowMapping<R> {
     places: Vec<Option<TableRow>>,
     kind: PhantomData<R>,
 }
 
-impl<R: Row> Places<R> {
+impl<R: Row> RowMapping<R> {
     /// Where the record of `row` is; `None` for one that was erased.
     pub fn get(&self, row: R) -> Option<TableRow> {
         self.places.get(row.number() as usize).copied().flatten()
@@ -99,7 +99,10 @@ impl<R: Row> RecordKeys<R> {
     ///
     /// # Errors
     /// If the table lacks records.
-    pub fn places<'a>(&self, ids: impl IntoIterator<Item = Option<&'a str>>) -> Result<Places<R>, Lacking> {
+    pub fn places<'a>(
+        &self,
+        ids: impl IntoIterator<Item = Option<&'a str>>,
+    ) -> Result<RowMapping<R>, MissingRecords> {
         let mut places = vec![None; self.keys.len()];
         for (id, place) in ids.into_iter().zip(0..) {
             if let Some(row) = id.and_then(|id| self.row(id)).filter(|row| !self.is_erased(*row)) {
@@ -109,9 +112,9 @@ impl<R: Row> RecordKeys<R> {
         let found = places.iter().flatten().count();
         let records = self.erased.iter().filter(|erased| !**erased).count();
         if found < records {
-            return Err(Lacking { lacking: records - found, records });
+            return Err(MissingRecords { lacking: records - found, records });
         }
-        Ok(Places { places, kind: PhantomData })
+        Ok(RowMapping { places, kind: PhantomData })
     }
 
     /// Whether the record of `row` was erased.
@@ -186,7 +189,7 @@ mod tests {
         };
         assert_eq!(places(&["a", "b", "c"]), Ok(vec![0, 1, 2]));
         assert_eq!(places(&["c", "x", "b", "a"]), Ok(vec![3, 2, 0]), "sorted otherwise, and more of them");
-        assert_eq!(places(&["c", "b"]), Err(Lacking { lacking: 1, records: 3 }));
+        assert_eq!(places(&["c", "b"]), Err(MissingRecords { lacking: 1, records: 3 }));
         assert_eq!(format!("{keys:?}"), "RecordKeys(3 records)");
     }
 

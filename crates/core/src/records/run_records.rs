@@ -4,7 +4,7 @@
 use crate::digest::Digest;
 use crate::name::RunId;
 use crate::records::excluded::ExcludedRecords;
-use crate::records::record_keys::{Lacking, Places, RecordKeys};
+use crate::records::record_keys::{MissingRecords, RecordKeys, RowMapping};
 use crate::records::rows::RunRow;
 use crate::records::{RecordsDigest, SALT_BYTES};
 
@@ -77,7 +77,7 @@ impl RunRecords {
     pub fn places<'a>(
         &self,
         ids: impl IntoIterator<Item = Option<&'a str>>,
-    ) -> Result<Places<RunRow>, Lacking> {
+    ) -> Result<RowMapping<RunRow>, MissingRecords> {
         self.keys.places(ids)
     }
 

@@ -7,7 +7,7 @@ use crate::cell::{
     CellFault, MINUS, category_text, check_number, has_leading_zero, parse_number, parse_text,
 };
 use crate::encoding::treatment::{ColumnType, Faulty, Missing, Treatment};
-use crate::error::{Place, TableError};
+use crate::error::{Location, TableError};
 use crate::resolution::Resolution;
 use crate::shape::is_quantity;
 use crate::table::sink::RowSink;
@@ -130,7 +130,7 @@ impl ColumnBuilder {
     }
 
     /// The error about a cell of the column, whose record is at `place`.
-    pub fn fault_at(&self, place: Place, fault: CellFault) -> TableError {
+    pub fn fault_at(&self, place: Location, fault: CellFault) -> TableError {
         TableError::Cell { place, column: self.name.clone(), expected: self.expected(), fault }
     }
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::encoding::content::Content;
 use crate::encoding::error::PreprocessError;
 use crate::encoding::fitted::Fitted;
-use crate::encoding::scale::{Preprocessing, Scale, Scaler};
+use crate::encoding::scale::{ColumnScaling, Preprocessing, Scaler};
 use crate::encoding::treatment::{ColumnRules, Fill, Missing, Treatment};
 
 /// The most categories that become one column each, unless the type says otherwise.
@@ -18,7 +18,7 @@ const FEW_CATEGORIES: usize = 100;
 /// The fitting of a table's columns.
 pub(crate) struct Fit<'a> {
     rows: usize,
-    scale: Scale,
+    scale: ColumnScaling,
     treatment: &'a Treatment,
 }
 
@@ -28,7 +28,7 @@ type Values<'a> = &'a mut dyn FnMut() -> Result<Vec<f32>, PreprocessError>;
 impl<'a> Fit<'a> {
     pub(crate) fn new(rows: usize, treatment: &'a Treatment) -> Result<Self, PreprocessError> {
         let Treatment { preprocessing, clip, clip_quantile, .. } = *treatment;
-        let scale = Scale { preprocessing, clip, clip_quantile };
+        let scale = ColumnScaling { preprocessing, clip, clip_quantile };
         scale.check()?;
         if rows == 0 { Err(PreprocessError::NoRows) } else { Ok(Self { rows, scale, treatment }) }
     }

@@ -5,7 +5,7 @@ use rand::rngs::ChaCha8Rng;
 
 use crate::encoding::error::PreprocessError;
 use crate::encoding::ranges::Ranges;
-use crate::encoding::scale::{Preprocessing, Scale, Scaler};
+use crate::encoding::scale::{ColumnScaling, Preprocessing, Scaler};
 use crate::table::matrix::Matrix;
 
 /// What was fitted on the training rows of a matrix of numbers: one scaler per column.
@@ -49,7 +49,7 @@ impl Preprocessing {
         rows: &[u32],
         clip: Option<f32>,
     ) -> Result<Option<Preprocessor>, PreprocessError> {
-        let scale = Scale { preprocessing: self, clip, clip_quantile: None };
+        let scale = ColumnScaling { preprocessing: self, clip, clip_quantile: None };
         scale.check()?;
         matrix.check_rows(rows)?;
         if self == Self::None {

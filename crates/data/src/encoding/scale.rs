@@ -46,13 +46,13 @@ pub struct Scaler {
 
 /// How a column is scaled.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Scale {
+pub(crate) struct ColumnScaling {
     pub preprocessing: Preprocessing,
     pub clip: Option<f32>,
     pub clip_quantile: Option<f64>,
 }
 
-impl Scale {
+impl ColumnScaling {
     /// Fails if a setting is out of range, or settings contradict each other.
     pub(crate) fn check(self) -> Result<(), PreprocessError> {
         match self.clip {
@@ -184,7 +184,7 @@ mod tests {
     use super::*;
 
     fn fit(values: &[f32]) -> Scaler {
-        let scale = Scale { preprocessing: Preprocessing::Auto, clip: None, clip_quantile: None };
+        let scale = ColumnScaling { preprocessing: Preprocessing::Auto, clip: None, clip_quantile: None };
         scale.fit(values.to_vec())
     }
 
@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn a_column_is_scaled_as_the_choice_it_falls_to() {
         let sums: Vec<f32> = (0..1000).map(|row| (row as f32 / 100.0).exp()).collect();
-        let scale = |preprocessing| Scale { preprocessing, clip: None, clip_quantile: None };
+        let scale = |preprocessing| ColumnScaling { preprocessing, clip: None, clip_quantile: None };
         assert!(fit(&sums) == scale(Preprocessing::Quantile).fit(sums.clone()));
         let ages: Vec<f32> = (0..1000).map(|row| (row % 60) as f32).collect();
         assert!(fit(&ages) == scale(Preprocessing::Standardize).fit(ages.clone()));

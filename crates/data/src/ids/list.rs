@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::path::Path;
 
-use crate::error::{Counted, Place, TableError};
+use crate::error::{Counted, Location, TableError};
 use crate::source::input::{open_text, remark_on_ends};
 use tracing::warn;
 
@@ -33,7 +33,7 @@ pub fn read_found<T>(path: &Path, find: impl Fn(&str) -> Option<T>) -> Result<Ve
             None => {
                 unknown += 1;
                 otherwise += u64::from(written_otherwise(id).iter().any(|id| find(id).is_some()));
-                first.get_or_insert(Place {
+                first.get_or_insert(Location {
                     path: path.to_path_buf(),
                     counted: Counted::Line,
                     number: line as u64 + 1,

@@ -9,7 +9,7 @@ pub(crate) mod order;
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use crate::error::{Counted, Place, Spot, TableError};
+use crate::error::{Counted, Location, LocationRef, TableError};
 
 /// Collects ids in the order of the records, and where each was read.
 #[derive(Default)]
@@ -30,7 +30,7 @@ struct FileOfIds {
 
 impl IdColumn {
     /// Adds one record's id.
-    pub(crate) fn push(&mut self, spot: Spot<'_>, id: &str) {
+    pub(crate) fn push(&mut self, spot: LocationRef<'_>, id: &str) {
         if self.files.last().is_none_or(|file| file.path != spot.path) {
             let (path, counted, first) = (spot.path.to_owned(), spot.counted, self.ids.len());
             self.files.push(FileOfIds { path, counted, first });
@@ -62,11 +62,11 @@ impl IdColumn {
         Ok(self.ids)
     }
 
-    fn place(&self, row: usize) -> Place {
+    fn place(&self, row: usize) -> Location {
         let file = self.files.iter().rev().find(|file| file.first <= row);
         let (path, counted) =
             file.map_or((PathBuf::new(), Counted::Record), |file| (file.path.clone(), file.counted));
-        Place { path, counted, number: self.numbers[row] }
+        Location { path, counted, number: self.numbers[row] }
     }
 }
 
@@ -85,7 +85,7 @@ mod tests {
             ("b.csv", 2, "secret-1"),
             ("b.csv", 3, "secret-1"),
         ] {
-            ids.push(Spot { path: Path::new(path), counted: Counted::Line, number }, id);
+            ids.push(LocationRef { path: Path::new(path), counted: Counted::Line, number }, id);
         }
         let message = ids.finish().unwrap_err().to_string();
         assert!(message.starts_with("2 records"), "{message}");

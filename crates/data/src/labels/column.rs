@@ -3,7 +3,7 @@
 use hashvfl_core::Task;
 
 use crate::cell::CellFault;
-use crate::error::{Place, Spot};
+use crate::error::{Location, LocationRef};
 use crate::ids::IdColumn;
 use crate::labels::LabelTable;
 use crate::labels::error::LabelError;
@@ -16,7 +16,7 @@ pub(crate) struct LabelColumn<'a> {
     ids: IdColumn,
     target: TargetColumn,
     missing: u64,
-    first_missing: Option<Place>,
+    first_missing: Option<Location>,
 }
 
 impl<'a> LabelColumn<'a> {
@@ -26,7 +26,7 @@ impl<'a> LabelColumn<'a> {
     }
 
     /// Adds one record's id and label. Missing labels are counted, and reported by [`Self::finish`].
-    pub(crate) fn push(&mut self, spot: Spot<'_>, id: &str, cell: &[u8]) -> Result<(), LabelError> {
+    pub(crate) fn push(&mut self, spot: LocationRef<'_>, id: &str, cell: &[u8]) -> Result<(), LabelError> {
         self.ids.push(spot, id);
         match self.target.push(cell) {
             Ok(true) => Ok(()),

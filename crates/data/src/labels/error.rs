@@ -3,7 +3,7 @@
 use hashvfl_core::text;
 
 use crate::cell::CellFault;
-use crate::error::{Place, TableError};
+use crate::error::{Location, TableError};
 use crate::limits::MAX_CLASSES;
 
 /// Why labels could not be loaded. Messages name places and columns, never labels or ids.
@@ -24,7 +24,7 @@ pub enum LabelError {
         /// The label column's name.
         column: String,
         /// Where the first is.
-        first: Place,
+        first: Location,
     },
     /// The numbers to predict are too close together for 32 bits.
     #[error(
@@ -41,7 +41,7 @@ pub enum LabelError {
     #[error("{place}, column {column:?}: expected {expected}, found {fault}; correct the file, or `task`")]
     Value {
         /// Where.
-        place: Place,
+        place: Location,
         /// The label column's name.
         column: String,
         /// What the task needs.
@@ -56,7 +56,7 @@ pub enum LabelError {
     )]
     TooManyClasses {
         /// Where the first class too many is.
-        place: Place,
+        place: Location,
         /// The label column's name.
         column: String,
     },

@@ -140,7 +140,11 @@ impl RecordStore {
     ///
     /// # Errors
     /// As [`Encoding::encode`]; when the cache cannot be read or written.
-    pub fn encode(self, encoding: &Encoding, treatment: &Treatment) -> Result<Columns, PreprocessError> {
+    pub fn encode(
+        self,
+        encoding: &Encoding,
+        treatment: &Treatment,
+    ) -> Result<EncodedColumns, PreprocessError> {
         Ok(self.encode_noting(encoding, treatment)?.0)
     }
 
@@ -152,12 +156,14 @@ impl RecordStore {
         self,
         encoding: &Encoding,
         treatment: &Treatment,
-    ) -> Result<(Columns, EncodingNotes), PreprocessError> {
+    ) -> Result<(EncodedColumns, EncodingNotes), PreprocessError> {
         let mut noted = EncodingNotes::default();
         let columns = match self {
-            Self::Held { table, .. } => Columns::Held(encoding.encode_noting(table, treatment, &mut noted)?),
+            Self::Held { table, .. } => {
+                EncodedColumns::Held(encoding.encode_noting(table, treatment, &mut noted)?)
+            }
             Self::Cached(Cached { reader, rows, .. }) => {
-                Columns::Cached(RowFile::encode(&reader, &rows, encoding, treatment, &mut noted)?)
+                EncodedColumns::Cached(RowFile::encode(&reader, &rows, encoding, treatment, &mut noted)?)
             }
         };
         noted.faulty.sort_unstable();
@@ -267,14 +273,14 @@ fn settings(source: &dyn RowSource, treatment: &Treatment, frame: &Frame) -> Opt
 }
 
 /// Encoded records: `[rows, cols]`.
-pub enum Columns {
+pub enum EncodedColumns {
     /// In memory.
     Held(Matrix),
     /// On disk.
     Cached(RowFile),
 }
 
-impl Columns {
+impl EncodedColumns {
     /// The number of records.
     pub fn rows(&self) -> usize {
         match self {

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::calibration::conformal::{Calibration, Ties};
 use crate::codes::Codes;
 use crate::error::DetectorError;
-use crate::file::Checked;
+use crate::file::CheckStored;
 use crate::limits::MAX_SCORES;
 
 /// The seed of draws, which hide nothing.
@@ -99,7 +99,7 @@ impl References {
     }
 }
 
-impl Checked for References {
+impl CheckStored for References {
     fn check(&self) -> Result<(), DetectorError> {
         self.normal.check()?;
         self.calibration.check()?;

@@ -13,7 +13,7 @@ use super::combine::Combination;
 use super::conformal::Calibration;
 use super::tail::check_scores;
 use crate::error::DetectorError;
-use crate::file::Checked;
+use crate::file::CheckStored;
 
 /// The weight of the mean over all sources beside the rule. It orders rows to which the rule gives one score, of which
 /// p-values of a few bits make many, and is too small for others.
@@ -21,7 +21,7 @@ const TIE_BREAK: f64 = 1e-6;
 
 /// What all sources said of the calibration rows, row by row.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
-pub struct Evidence {
+pub struct CalibrationEvidence {
     /// Of the coordinator's own detectors: the logarithm of the fraction of normal rows that are as strange.
     own: Vec<f64>,
     /// Predicted classes, where rows are calibrated by class.
@@ -53,7 +53,7 @@ pub struct SentOfRows<'a> {
     pub p_values: &'a [f64],
 }
 
-impl Evidence {
+impl CalibrationEvidence {
     /// Keeps what was said of the calibration rows: the coordinator's `own` logarithms of fractions, predicted `classes` where
     /// rows are calibrated by class, and the p-values of each party that sent some.
     ///
@@ -102,7 +102,7 @@ impl Evidence {
     }
 }
 
-impl Checked for Evidence {
+impl CheckStored for CalibrationEvidence {
     fn check(&self) -> Result<(), DetectorError> {
         check_scores(&self.own)?;
         let rows = self.own.len();

@@ -41,12 +41,12 @@ impl Sources {
         fractions
     }
 
-    fn evidence(&self, fractions: &[Vec<f64>]) -> Evidence {
+    fn evidence(&self, fractions: &[Vec<f64>]) -> CalibrationEvidence {
         let mut sent = Vec::new();
         for (grid, fractions) in self.grids.iter().zip(&fractions[1..]) {
             sent.push(Some(PackedPValues::pack(*grid, fractions).unwrap()));
         }
-        Evidence::new(logs(&fractions[0]), None, &sent).unwrap()
+        CalibrationEvidence::new(logs(&fractions[0]), None, &sent).unwrap()
     }
 
     /// What one source says of rows, as it sends it; higher is stranger.
@@ -59,7 +59,12 @@ impl Sources {
     }
 
     /// The combined p-values of rows.
-    fn p_values(&self, evidence: &Evidence, rule: Combination, fractions: &[Vec<f64>]) -> Vec<f64> {
+    fn p_values(
+        &self,
+        evidence: &CalibrationEvidence,
+        rule: Combination,
+        fractions: &[Vec<f64>],
+    ) -> Vec<f64> {
         let parties: Vec<usize> = (0..self.grids.len()).collect();
         let mut sent = Vec::new();
         for (grid, fractions) in self.grids.iter().zip(&fractions[1..]) {
@@ -230,15 +235,15 @@ fn only_what_was_calibrated_is_compared_and_damage_is_an_error() {
     assert!(!evidence.compares(2, Grid::FINE), "there is no third party");
     assert!(matches!(evidence.calibration(Combination::Bonferroni, &[2]), Err(DetectorError::Empty)));
     let fewer = PackedPValues::pack(Grid::FINE, &[0.5; 3]).unwrap();
-    assert!(Evidence::new(vec![-1.0; 4], None, &[Some(fewer)]).is_err());
+    assert!(CalibrationEvidence::new(vec![-1.0; 4], None, &[Some(fewer)]).is_err());
     let json = serde_json::to_value(&evidence).unwrap();
-    assert!(serde_json::from_value::<Evidence>(json.clone()).unwrap().check().is_ok());
+    assert!(serde_json::from_value::<CalibrationEvidence>(json.clone()).unwrap().check().is_ok());
     let damages: [(&str, serde_json::Value); 3] =
         [("bits", 9.into()), ("step", 0.into()), ("p_values", vec![0.0; FEW].into())];
     for (part, damage) in damages {
         let mut damaged = json.clone();
         damaged["parties"][0][part] = damage;
-        assert!(serde_json::from_value::<Evidence>(damaged).unwrap().check().is_err(), "{part}");
+        assert!(serde_json::from_value::<CalibrationEvidence>(damaged).unwrap().check().is_err(), "{part}");
     }
 }
 
@@ -246,7 +251,8 @@ fn only_what_was_calibrated_is_compared_and_damage_is_an_error() {
 fn rows_are_calibrated_by_class_where_classes_are_kept() {
     let classes: Vec<u32> = (0..4).map(|row| row % 2).collect();
     let sent = PackedPValues::pack(Grid::FINE, &[0.5; 4]).unwrap();
-    let evidence = Evidence::new(vec![-1.0, -2.0, -3.0, -4.0], Some(classes), &[Some(sent)]).unwrap();
+    let evidence =
+        CalibrationEvidence::new(vec![-1.0, -2.0, -3.0, -4.0], Some(classes), &[Some(sent)]).unwrap();
     let calibration = evidence.calibration(Combination::Bonferroni, &[0]).unwrap();
     assert_eq!(calibration.p_value(1e9, 1, &mut Ties::Count), 1.0 / 3.0);
 }

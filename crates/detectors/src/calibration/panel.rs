@@ -8,7 +8,7 @@ use super::conformal::{Calibration, Ties};
 use super::tail::{Tail, check_scores};
 use crate::detector::Score;
 use crate::error::DetectorError;
-use crate::file::Checked;
+use crate::file::CheckStored;
 use crate::limits::MAX_MEMBERS;
 
 /// A fitted detector and the scores that it gives normal rows.
@@ -78,7 +78,7 @@ impl<D> Panel<D> {
     }
 }
 
-impl<D: Checked> Checked for Panel<D> {
+impl<D: CheckStored> CheckStored for Panel<D> {
     fn check(&self) -> Result<(), DetectorError> {
         check_count(self.members.len())?;
         for member in &self.members {
@@ -230,7 +230,7 @@ impl<D> Calibrated<D> {
     }
 }
 
-impl<D: Checked> Checked for Calibrated<D> {
+impl<D: CheckStored> CheckStored for Calibrated<D> {
     fn check(&self) -> Result<(), DetectorError> {
         self.panel.check()?;
         self.calibration.check()?;

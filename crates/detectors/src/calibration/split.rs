@@ -18,7 +18,7 @@ const DECIDING: usize = 5;
 
 /// Normal records by what they do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Split<T> {
+pub struct CalibrationSplit<T> {
     /// Detectors are fitted on these.
     pub fit: T,
     /// These put the scores of several detectors on one scale.
@@ -27,18 +27,22 @@ pub struct Split<T> {
     pub calibrate: T,
 }
 
-impl<T> Split<T> {
+impl<T> CalibrationSplit<T> {
     /// The split of what `convert` makes of each part.
-    pub fn map<U>(self, mut convert: impl FnMut(T) -> U) -> Split<U> {
-        Split { fit: convert(self.fit), scale: convert(self.scale), calibrate: convert(self.calibrate) }
+    pub fn map<U>(self, mut convert: impl FnMut(T) -> U) -> CalibrationSplit<U> {
+        CalibrationSplit {
+            fit: convert(self.fit),
+            scale: convert(self.scale),
+            calibrate: convert(self.calibrate),
+        }
     }
 
     /// The split of what `convert` makes of each part.
     ///
     /// # Errors
     /// The first error of `convert`.
-    pub fn try_map<U, E>(self, mut convert: impl FnMut(T) -> Result<U, E>) -> Result<Split<U>, E> {
-        Ok(Split {
+    pub fn try_map<U, E>(self, mut convert: impl FnMut(T) -> Result<U, E>) -> Result<CalibrationSplit<U>, E> {
+        Ok(CalibrationSplit {
             fit: convert(self.fit)?,
             scale: convert(self.scale)?,
             calibrate: convert(self.calibrate)?,
@@ -46,12 +50,12 @@ impl<T> Split<T> {
     }
 
     /// The split of references to each part.
-    pub fn as_ref(&self) -> Split<&T> {
-        Split { fit: &self.fit, scale: &self.scale, calibrate: &self.calibrate }
+    pub fn as_ref(&self) -> CalibrationSplit<&T> {
+        CalibrationSplit { fit: &self.fit, scale: &self.scale, calibrate: &self.calibrate }
     }
 }
 
-impl<'a> Split<&'a [u32]> {
+impl<'a> CalibrationSplit<&'a [u32]> {
     /// Splits the rows of a calibration part.
     pub fn of(rows: &'a [u32]) -> Self {
         let (fit, rest) = rows.split_at(count(rows, FIT));
@@ -63,7 +67,7 @@ impl<'a> Split<&'a [u32]> {
 /// The rows that calibrate what several sides say, of which each party sends p-values: those that calibrate, as many of them
 /// as fit into one message. More would tell no level that anybody asks for.
 pub fn shared_calibration(rows: &[u32]) -> &[u32] {
-    let calibrate = Split::of(rows).calibrate;
+    let calibrate = CalibrationSplit::of(rows).calibrate;
     &calibrate[..calibrate.len().min(MAX_BATCH_ROWS)]
 }
 
@@ -81,7 +85,7 @@ pub fn records_needed(level: f64) -> usize {
 /// What is to be said where so few rows calibrate that flags at `level` hang on a handful of them; `None` where they do not,
 /// or where [`check`] refuses the part.
 pub fn resolution(rows: &[u32], level: f64) -> Option<String> {
-    let (records, calibrating) = (rows.len(), Split::of(rows).calibrate.len());
+    let (records, calibrating) = (rows.len(), CalibrationSplit::of(rows).calibrate.len());
     let least = 1.0 / (calibrating + 1) as f64;
     // The shift keeps 0.01 * 100 from becoming 0 by rounding.
     let deciding = (level / least + 1e-9).floor() as usize;
@@ -103,7 +107,8 @@ pub fn resolution(rows: &[u32], level: f64) -> Option<String> {
 /// # Errors
 /// With the number of records that are needed.
 pub fn check(rows: &[u32], level: f64) -> Result<(), DetectorError> {
-    let (records, found, needed) = (rows.len(), Split::of(rows).calibrate.len(), rows_needed(level));
+    let (records, found, needed) =
+        (rows.len(), CalibrationSplit::of(rows).calibrate.len(), rows_needed(level));
     if found < needed {
         let of_all = records_needed(level);
         return Err(DetectorError::Part { level, needed, found, records, of_all });
@@ -118,10 +123,13 @@ mod tests {
     #[test]
     fn every_row_has_one_part_and_few_rows_are_refused_with_what_is_needed() {
         let rows: Vec<u32> = (0..208).collect();
-        let Split { fit, scale, calibrate } = Split::of(&rows);
+        let CalibrationSplit { fit, scale, calibrate } = CalibrationSplit::of(&rows);
         assert_eq!([fit.len(), scale.len(), calibrate.len()], [104, 42, 62]);
         assert_eq!([fit, scale, calibrate].concat(), rows);
-        assert_eq!(Split::of(&[]), Split { fit: &[][..], scale: &[][..], calibrate: &[][..] });
+        assert_eq!(
+            CalibrationSplit::of(&[]),
+            CalibrationSplit { fit: &[][..], scale: &[][..], calibrate: &[][..] }
+        );
         assert!(check(&rows, 0.02).is_ok());
         let error = check(&rows, 0.01).unwrap_err().to_string();
         assert!(

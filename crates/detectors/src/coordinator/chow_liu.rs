@@ -168,7 +168,7 @@ mod tests {
 
     use super::*;
     use crate::codes::{Codes, drawn_signs};
-    use crate::values::Values;
+    use crate::values::MatrixView;
 
     /// Bits 0 and 3 are copies in class 0 and opposites in class 1, the rest is drawn.
     fn drawn(rows: usize, seed: u64, linked: bool) -> (Codes, Vec<u32>) {
@@ -189,7 +189,7 @@ mod tests {
     fn broken_dependence_is_rare_and_scores_are_likelihoods() {
         let (codes, classes) = drawn(2000, 1, true);
         let zeros = vec![0.0; 2000];
-        let features = Values::new("features", &zeros, 1).unwrap();
+        let features = MatrixView::new("features", &zeros, 1).unwrap();
         let detector =
             ChowLiu::fit(&CoordinatorRows::new(&codes, &classes, features).unwrap().into(), 0).unwrap();
         assert!(detector.check().is_ok());
@@ -207,7 +207,7 @@ mod tests {
     fn the_tree_of_all_rows_serves_an_unseen_class() {
         let (codes, classes) = drawn(200, 1, true);
         let zeros = vec![0.0; 200];
-        let features = Values::new("features", &zeros, 1).unwrap();
+        let features = MatrixView::new("features", &zeros, 1).unwrap();
         let detector =
             ChowLiu::fit(&CoordinatorRows::new(&codes, &classes, features).unwrap().into(), 0).unwrap();
         let scores = detector.score(&CoordinatorRows::new(&codes, &[9; 200], features).unwrap()).unwrap();

@@ -83,7 +83,7 @@ mod tests {
 
     use super::*;
     use crate::codes::{Codes, drawn_signs};
-    use crate::values::Values;
+    use crate::values::MatrixView;
 
     #[test]
     fn it_is_the_distance_between_codes_where_targets_are_shared() {
@@ -92,7 +92,7 @@ mod tests {
             let mut draw = || drawn_signs(&mut rng, 5 * bits);
             let (left, right, target) = (draw(), draw(), draw());
             let codes = Codes::of_values(&[&left, &right], 5).unwrap();
-            let features = Values::new("features", &[0.0; 5], 1).unwrap();
+            let features = MatrixView::new("features", &[0.0; 5], 1).unwrap();
             let centres = Centres::of_targets(&[target[..bits].to_vec()], &[bits, bits]).unwrap();
             let seen = CoordinatorRows::new(&codes, &[0; 5], features).unwrap();
             let scores = Disagreement { centres }.score(&seen).unwrap();

@@ -56,7 +56,7 @@ impl Detector for HammingDistance {
 mod tests {
     use super::*;
     use crate::codes::Codes;
-    use crate::values::Values;
+    use crate::values::MatrixView;
 
     #[test]
     fn the_farthest_party_counts() {
@@ -66,7 +66,7 @@ mod tests {
         let left = [1.0, 1.0, 1.0, 1.0, -1.0, 1.0, 1.0, 1.0, -1.0, -1.0, 1.0, 1.0, -1.0, -1.0, -1.0, -1.0];
         let right = [1.0, 1.0, 1.0, 1.0, -1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0];
         let codes = Codes::of_values(&[&left, &right], 4).unwrap();
-        let features = Values::new("features", &[0.0; 4], 1).unwrap();
+        let features = MatrixView::new("features", &[0.0; 4], 1).unwrap();
         let scores = detector.score(&CoordinatorRows::new(&codes, &[0; 4], features).unwrap()).unwrap();
         assert!(scores.is_sorted_by(|a, b| a < b) && scores[0] == 0.0, "{scores:?}");
         let other = Codes::of_values(&[&left[..8]], 4).unwrap();

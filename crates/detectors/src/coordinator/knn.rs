@@ -90,7 +90,7 @@ impl Detector for Knn {
 mod tests {
     use super::*;
     use crate::codes::Codes;
-    use crate::values::Values;
+    use crate::values::MatrixView;
 
     #[test]
     fn far_codes_score_high_at_any_length() {
@@ -99,12 +99,12 @@ mod tests {
             let mut strange = vec![1.0; bits];
             strange[..7].fill(-1.0);
             let codes = Codes::of_values(&[&normal], 20).unwrap();
-            let features = Values::new("features", &[0.0; 20], 1).unwrap();
+            let features = MatrixView::new("features", &[0.0; 20], 1).unwrap();
             let detector =
                 Knn::fit(&CoordinatorRows::new(&codes, &[0; 20], features).unwrap().into(), 0).unwrap();
             assert!(detector.check().is_ok());
             let strange = Codes::of_values(&[&strange], 1).unwrap();
-            let features = Values::new("features", &[0.0], 1).unwrap();
+            let features = MatrixView::new("features", &[0.0], 1).unwrap();
             for class in [0, 7] {
                 let scores =
                     detector.score(&CoordinatorRows::new(&strange, &[class], features).unwrap()).unwrap();

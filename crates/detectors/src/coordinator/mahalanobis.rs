@@ -69,7 +69,7 @@ mod tests {
 
     use super::*;
     use crate::codes::Codes;
-    use crate::values::Values;
+    use crate::values::MatrixView;
 
     #[test]
     fn it_is_the_mahalanobis_distance_to_the_nearest_class() {
@@ -83,19 +83,20 @@ mod tests {
             .collect();
         let codes = Codes::of_values(&[&vec![1.0; 4000]], 4000).unwrap();
         let seen =
-            CoordinatorRows::new(&codes, &classes, Values::new("features", &values, 2).unwrap()).unwrap();
+            CoordinatorRows::new(&codes, &classes, MatrixView::new("features", &values, 2).unwrap()).unwrap();
         let detector = Mahalanobis::fit(&seen.into(), 0).unwrap();
         assert!(detector.check().is_ok());
         let codes = Codes::of_values(&[&[1.0; 3]], 3).unwrap();
         let tests = [3.0, 0.5, 103.0, 0.0, 50.0, 0.0];
         let seen =
-            CoordinatorRows::new(&codes, &[0; 3], Values::new("features", &tests, 2).unwrap()).unwrap();
+            CoordinatorRows::new(&codes, &[0; 3], MatrixView::new("features", &tests, 2).unwrap()).unwrap();
         let scores = detector.score(&seen).unwrap();
         for (score, expected) in scores.iter().zip([2.0, 1.0, 278.0]) {
             assert!((score / expected - 1.0).abs() < 0.15, "{scores:?}");
         }
         let narrow =
-            CoordinatorRows::new(&codes, &[0; 3], Values::new("features", &tests[..3], 1).unwrap()).unwrap();
+            CoordinatorRows::new(&codes, &[0; 3], MatrixView::new("features", &tests[..3], 1).unwrap())
+                .unwrap();
         let error = detector.score(&narrow).unwrap_err().to_string();
         assert!(
             error.contains("features have 1 values per row, but the detector was fitted on 2"),

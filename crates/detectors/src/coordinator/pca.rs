@@ -73,7 +73,7 @@ mod tests {
 
     use super::*;
     use crate::codes::Codes;
-    use crate::values::Values;
+    use crate::values::MatrixView;
 
     #[test]
     fn only_a_step_off_the_plane_of_normal_rows_counts() {
@@ -89,13 +89,13 @@ mod tests {
         let codes = Codes::of_values(&[&vec![1.0; 1000]], 1000).unwrap();
         let classes = vec![0; 1000];
         let seen =
-            CoordinatorRows::new(&codes, &classes, Values::new("features", &values, 3).unwrap()).unwrap();
+            CoordinatorRows::new(&codes, &classes, MatrixView::new("features", &values, 3).unwrap()).unwrap();
         let detector = Pca::fit(&seen.into(), 0).unwrap();
         assert!(detector.check().is_ok() && detector.mean.len() == 1);
         let codes = Codes::of_values(&[&[1.0; 2]], 2).unwrap();
         let tests = [5.0, 5.0, 10.0, 0.0, 0.0, 0.1];
         let seen =
-            CoordinatorRows::new(&codes, &[0; 2], Values::new("features", &tests, 3).unwrap()).unwrap();
+            CoordinatorRows::new(&codes, &[0; 2], MatrixView::new("features", &tests, 3).unwrap()).unwrap();
         let scores = detector.score(&seen).unwrap();
         assert!(scores[0] < 10.0 && scores[1] > 50.0, "{scores:?}");
     }

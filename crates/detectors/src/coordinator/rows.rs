@@ -3,7 +3,7 @@
 use crate::codes::Codes;
 use crate::codes::centres::Centres;
 use crate::error::DetectorError;
-use crate::values::Values;
+use crate::values::MatrixView;
 
 /// Records that the coordinator scores.
 #[derive(Clone, Copy)]
@@ -13,7 +13,7 @@ pub struct CoordinatorRows<'a> {
     /// The class that the top model predicts for each record; 0 for all records in a regression.
     pub classes: &'a [u32],
     /// The top model's features, which are its last hidden layer: `[rows, features]`.
-    pub features: Values<'a>,
+    pub features: MatrixView<'a>,
 }
 
 impl<'a> CoordinatorRows<'a> {
@@ -21,7 +21,11 @@ impl<'a> CoordinatorRows<'a> {
     ///
     /// # Errors
     /// If the parts have different numbers of records.
-    pub fn new(codes: &'a Codes, classes: &'a [u32], features: Values<'a>) -> Result<Self, DetectorError> {
+    pub fn new(
+        codes: &'a Codes,
+        classes: &'a [u32],
+        features: MatrixView<'a>,
+    ) -> Result<Self, DetectorError> {
         DetectorError::same_rows("classes", codes.rows(), classes.len())?;
         DetectorError::same_rows("features", codes.rows(), features.rows())?;
         Ok(Self { codes, classes, features })

@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::DetectorError;
 use crate::numerics::eigen::means;
-use crate::values::Values;
+use crate::values::MatrixView;
 
-/// The least deviation of a column that detectors allow, see [`Scale::fit`].
+/// The least deviation of a column that detectors allow, see [`StandardScaler::fit`].
 pub const LEAST_DEVIATION: f64 = 0.1;
 /// Rows that pass through a network at once outside training.
 const PASS: usize = 512;
@@ -15,15 +15,15 @@ const CLIP: f32 = 1e4;
 
 /// A mean and a deviation per column, from normal rows.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
-pub struct Scale {
+pub struct StandardScaler {
     mean: Vec<f32>,
     deviation: Vec<f32>,
 }
 
-impl Scale {
+impl StandardScaler {
     /// Learns from `rows`. The deviation of a column counts as at least `least` times the root mean square over all columns,
     /// so that columns which hardly vary are not blown up.
-    pub fn fit(rows: Values<'_>, least: f64) -> Self {
+    pub fn fit(rows: MatrixView<'_>, least: f64) -> Self {
         let mean = means(rows, 1, |_| 0).remove(0);
         let mut squares = vec![0.0_f64; rows.width()];
         for row in rows.iter() {
@@ -59,7 +59,7 @@ impl Scale {
     }
 
     /// The rows `numbers` on the scale.
-    pub fn gather(&self, rows: Values<'_>, numbers: &[u32]) -> Vec<f32> {
+    pub fn gather(&self, rows: MatrixView<'_>, numbers: &[u32]) -> Vec<f32> {
         let width = rows.width();
         let picked: Vec<f32> = numbers
             .iter()
@@ -86,8 +86,8 @@ impl Scale {
 /// # Errors
 /// If the rows have another width than the scale; the error calls them `what`.
 pub fn in_passes(
-    rows: Values<'_>,
-    scale: &Scale,
+    rows: MatrixView<'_>,
+    scale: &StandardScaler,
     what: &'static str,
     score: impl Fn(&[f32]) -> Vec<f64>,
 ) -> Result<Vec<f64>, DetectorError> {

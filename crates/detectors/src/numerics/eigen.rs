@@ -1,6 +1,6 @@
 //! Means, covariances and eigenvectors of small symmetric matrices.
 
-use crate::values::Values;
+use crate::values::MatrixView;
 
 /// Sweeps after which rotations stop, converged or not; ten are usual.
 const SWEEPS: usize = 60;
@@ -51,7 +51,7 @@ fn rotate(matrix: &mut [f64], vectors: &mut [f64], n: usize, p: usize, q: usize)
 
 /// The means of groups of rows, where `group(row)` names each row's group: [groups, width]. A group without rows gets the
 /// mean of all rows.
-pub fn means(rows: Values<'_>, groups: usize, group: impl Fn(usize) -> usize) -> Vec<Vec<f64>> {
+pub fn means(rows: MatrixView<'_>, groups: usize, group: impl Fn(usize) -> usize) -> Vec<Vec<f64>> {
     let mut sums = vec![vec![0.0; rows.width()]; groups + 1];
     let mut counts = vec![0.0_f64; groups + 1];
     for (at, row) in rows.iter().enumerate() {
@@ -70,7 +70,7 @@ pub fn means(rows: Values<'_>, groups: usize, group: impl Fn(usize) -> usize) ->
 }
 
 /// The covariance [width, width] of rows around `center(row)`.
-pub fn covariance<'a>(rows: Values<'_>, center: impl Fn(usize) -> &'a [f64]) -> Vec<f64> {
+pub fn covariance<'a>(rows: MatrixView<'_>, center: impl Fn(usize) -> &'a [f64]) -> Vec<f64> {
     let width = rows.width();
     let mut sums = vec![0.0; width * width];
     let mut off = vec![0.0; width];
@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn covariance_around_group_means() {
         let values = [0.0, 0.0, 2.0, 2.0, 10.0, 0.0, 12.0, -2.0];
-        let rows = Values::new("rows", &values, 2).unwrap();
+        let rows = MatrixView::new("rows", &values, 2).unwrap();
         let means = means(rows, 3, |row| row / 2);
         assert_eq!(means, [[1.0, 1.0], [11.0, -1.0], [6.0, 0.0]]);
         assert_eq!(covariance(rows, |row| &means[row / 2]), [1.0, 0.0, 0.0, 1.0]);

@@ -1,6 +1,6 @@
 //! Loops over rows, compiled for the processor's widest vectors.
 
-use crate::values::Values;
+use crate::values::MatrixView;
 
 /// Does `work`, compiled for the processor's widest vectors. The compiler inlines closures that are marked
 /// `inline(always)` and give away what they own. Of other closures it makes a call to code for the oldest processor.
@@ -14,14 +14,14 @@ const GROUP: usize = 6;
 
 /// The squared distance of each of `rows` to the nearest of `centres` along directions, which are the columns of `matrix`
 /// [width, directions].
-pub fn nearest(matrix: &[f32], centres: &[Vec<f32>], rows: Values<'_>) -> Vec<f64> {
+pub fn nearest(matrix: &[f32], centres: &[Vec<f32>], rows: MatrixView<'_>) -> Vec<f64> {
     pulp::Arch::new().dispatch(Nearest { matrix, centres, rows })
 }
 
 struct Nearest<'a> {
     matrix: &'a [f32],
     centres: &'a [Vec<f32>],
-    rows: Values<'a>,
+    rows: MatrixView<'a>,
 }
 
 impl pulp::WithSimd for Nearest<'_> {
@@ -129,7 +129,7 @@ mod tests {
             let values: Vec<f32> = (0..count * width).map(|at| (at % 11) as f32 - 2.0).collect();
             let centres: Vec<Vec<f32>> =
                 [1.0, -4.0].map(|centre| (0..outputs).map(|o| centre * o as f32).collect()).to_vec();
-            let rows = Values::new("rows", &values, width).unwrap();
+            let rows = MatrixView::new("rows", &values, width).unwrap();
             let found = nearest(&by_columns(&directions), &centres, rows);
             assert_eq!(found.len(), count);
             for (found, row) in found.iter().zip(values.chunks_exact(width)) {

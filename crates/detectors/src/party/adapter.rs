@@ -15,7 +15,7 @@ use super::PartyRows;
 use crate::detector::{Detector, Input, Needs};
 use crate::error::DetectorError;
 use crate::limits::MIN_ROWS;
-use crate::networks::scale::{LEAST_DEVIATION, Scale, in_passes};
+use crate::networks::scale::{LEAST_DEVIATION, StandardScaler, in_passes};
 use crate::networks::train::{batches, network};
 use crate::networks::weights;
 
@@ -31,7 +31,7 @@ const ADAPTER_RATE: f64 = 0.5;
 /// A discriminator of adapted embeddings; the score is minus its output.
 #[derive(Serialize, Deserialize)]
 pub struct Adapter {
-    scale: Scale,
+    scale: StandardScaler,
     #[serde(with = "weights")]
     adapter: Network,
     #[serde(with = "weights")]
@@ -47,7 +47,7 @@ impl Detector for Adapter {
     fn fit(normal: &PartyRows<'_>, seed: u64) -> Result<Self, DetectorError> {
         let embedding = normal.embedding;
         let width = embedding.width();
-        let scale = Scale::fit(embedding, LEAST_DEVIATION);
+        let scale = StandardScaler::fit(embedding, LEAST_DEVIATION);
         let mut adapter = network(&[width, width], seed, "adapter");
         let mut discriminator = network(&[width, (2 * width).clamp(32, 128), 1], seed, "discriminator");
         let mut rng = stream(seed, "adapter noise", &[]);

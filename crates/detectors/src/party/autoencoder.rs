@@ -10,7 +10,7 @@ use super::PartyRows;
 use crate::detector::{Detector, Input, Needs};
 use crate::error::DetectorError;
 use crate::limits::MIN_ROWS;
-use crate::networks::scale::{LEAST_DEVIATION, Scale, in_passes};
+use crate::networks::scale::{LEAST_DEVIATION, StandardScaler, in_passes};
 use crate::networks::train::{batches, mean_squares, network, square_gradient};
 use crate::networks::weights;
 
@@ -20,7 +20,7 @@ const UPDATES: u64 = 3_000;
 /// Columns to a few values and back; the score is the mean squared error on the scale of normal rows.
 #[derive(Serialize, Deserialize)]
 pub struct Autoencoder {
-    scale: Scale,
+    scale: StandardScaler,
     #[serde(with = "weights")]
     network: Network,
 }
@@ -35,7 +35,7 @@ impl Detector for Autoencoder {
         let columns = normal.columns;
         let width = columns.width();
         let (hidden, narrow) = ((2 * width).clamp(16, 128), (width / 3).clamp(2, 32));
-        let scale = Scale::fit(columns, LEAST_DEVIATION);
+        let scale = StandardScaler::fit(columns, LEAST_DEVIATION);
         let mut network = network(&[width, hidden, narrow, hidden, width], seed, "autoencoder");
         batches(columns.rows(), UPDATES, seed, |rows, rate| {
             let input = scale.gather(columns, rows);

@@ -201,7 +201,7 @@ mod tests {
     use rand::Rng;
 
     use super::*;
-    use crate::values::Values;
+    use crate::values::MatrixView;
 
     /// Columns of 0 and 1: the second copies the first, the third is drawn.
     fn drawn(rows: usize, seed: u64) -> Vec<f32> {
@@ -216,7 +216,7 @@ mod tests {
     }
 
     fn local(values: &[f32], width: usize) -> PartyRows<'_> {
-        let values = Values::new("columns", values, width).unwrap();
+        let values = MatrixView::new("columns", values, width).unwrap();
         PartyRows::new(values, values).unwrap()
     }
 

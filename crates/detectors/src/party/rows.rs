@@ -1,15 +1,15 @@
 //! Records as a party sees its part of them.
 
 use crate::error::DetectorError;
-use crate::values::Values;
+use crate::values::MatrixView;
 
 /// A party's part of some records: to score them, or to fit detectors on them.
 #[derive(Clone, Copy)]
 pub struct PartyRows<'a> {
     /// Its columns, after preprocessing: `[rows, columns]`.
-    pub columns: Values<'a>,
+    pub columns: MatrixView<'a>,
     /// Its embedding before the sign: `[rows, bits]`.
-    pub embedding: Values<'a>,
+    pub embedding: MatrixView<'a>,
 }
 
 impl<'a> PartyRows<'a> {
@@ -17,7 +17,7 @@ impl<'a> PartyRows<'a> {
     ///
     /// # Errors
     /// If the parts have different numbers of records.
-    pub fn new(columns: Values<'a>, embedding: Values<'a>) -> Result<Self, DetectorError> {
+    pub fn new(columns: MatrixView<'a>, embedding: MatrixView<'a>) -> Result<Self, DetectorError> {
         DetectorError::same_rows("the embedding", columns.rows(), embedding.rows())?;
         Ok(Self { columns, embedding })
     }

@@ -11,10 +11,10 @@ use super::PartyRows;
 use crate::detector::{Detector, Input, Needs};
 use crate::error::DetectorError;
 use crate::limits::MIN_ROWS;
-use crate::networks::scale::{LEAST_DEVIATION, Scale, in_passes};
+use crate::networks::scale::{LEAST_DEVIATION, StandardScaler, in_passes};
 use crate::networks::train::{batches, mean_squares, network, square_gradient};
 use crate::networks::weights;
-use crate::values::Values;
+use crate::values::MatrixView;
 
 /// Updates of the weights.
 const UPDATES: u64 = 3_000;
@@ -28,8 +28,8 @@ const SCALE_ROWS: usize = 4_096;
 /// A student, its teacher and an autoencoder; the score is the sum of both differences, each over its mean on normal rows.
 #[derive(Serialize, Deserialize)]
 pub struct Student {
-    scale: Scale,
-    outputs: Scale,
+    scale: StandardScaler,
+    outputs: StandardScaler,
     #[serde(with = "weights")]
     teacher: Network,
     #[serde(with = "weights")]
@@ -81,12 +81,13 @@ impl Detector for Student {
     fn fit(normal: &PartyRows<'_>, seed: u64) -> Result<Self, DetectorError> {
         let columns = normal.columns;
         let width = columns.width();
-        let scale = Scale::fit(columns, LEAST_DEVIATION);
+        let scale = StandardScaler::fit(columns, LEAST_DEVIATION);
         let first: Vec<u32> = (0..columns.rows().min(SCALE_ROWS) as u32).collect();
         let sample = scale.gather(columns, &first);
         let teacher = network(&[width, HIDDEN, OUTPUTS], seed, "teacher");
         let taught = teacher.forward(&sample);
-        let outputs = Scale::fit(Values::new("a teacher's outputs", &taught, OUTPUTS)?, LEAST_DEVIATION);
+        let outputs =
+            StandardScaler::fit(MatrixView::new("a teacher's outputs", &taught, OUTPUTS)?, LEAST_DEVIATION);
         let narrow = (width / 3).clamp(2, 16);
         let mut found = Self {
             student: network(&[width, HIDDEN, HIDDEN, 2 * OUTPUTS], seed, "student"),

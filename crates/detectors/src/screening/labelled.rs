@@ -3,12 +3,12 @@
 use super::label_noise::LabelNoise;
 use crate::calibration::combine::Combination;
 use crate::calibration::panel::{Calibrated, Panel};
-use crate::calibration::split::Split;
+use crate::calibration::split::CalibrationSplit;
 use crate::codes::Codes;
 use crate::coordinator::{ChowLiu, CoordinatorRows};
 use crate::detector::{Detector, Score};
 use crate::error::DetectorError;
-use crate::values::Values;
+use crate::values::MatrixView;
 
 /// Labels of records.
 #[derive(Clone, Copy)]
@@ -49,7 +49,7 @@ impl<'a> Labelled<'a> {
             }
             GivenLabels::Values(values) => {
                 DetectorError::same_rows("labels", codes.rows(), values.len())?;
-                Values::new("labels", values, 1)?;
+                MatrixView::new("labels", values, 1)?;
                 vec![0; values.len()]
             }
         };
@@ -68,7 +68,7 @@ impl<'a> Labelled<'a> {
 
     /// The records as rows whose class is their label, and which have no features.
     fn rows(&self) -> Result<CoordinatorRows<'_>, DetectorError> {
-        CoordinatorRows::new(self.codes, &self.classes, Values::new("features", &self.features, 1)?)
+        CoordinatorRows::new(self.codes, &self.classes, MatrixView::new("features", &self.features, 1)?)
     }
 }
 
@@ -96,12 +96,12 @@ impl Score<Labelled<'_>> for LabelDetector {
 /// # Errors
 /// If there are too few records for `level`, or their codes have different lengths.
 pub fn label_p_values(
-    others: &Split<Labelled<'_>>,
+    others: &CalibrationSplit<Labelled<'_>>,
     judged: &Labelled<'_>,
     level: f64,
     seed: u64,
 ) -> Result<Vec<f64>, DetectorError> {
-    let Split { fit, scale, calibrate } = others;
+    let CalibrationSplit { fit, scale, calibrate } = others;
     let detectors = vec![
         LabelDetector::LabelNoise(LabelNoise::fit(fit, seed)?),
         LabelDetector::ChowLiu(ChowLiu::fit(&fit.rows()?.into(), seed)?),

@@ -12,13 +12,13 @@ pub use labelled::{GivenLabels, Labelled, label_p_values};
 use hashvfl_core::random::{shuffle, stream};
 use serde::{Deserialize, Serialize};
 
-use crate::calibration::split::{Split, records_needed};
+use crate::calibration::split::{CalibrationSplit, records_needed};
 use crate::error::DetectorError;
 
 /// What is done with a training record of a low p-value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Action {
+pub enum ScreeningAction {
     /// It is counted, and learned from like any other.
     #[default]
     Report,
@@ -30,18 +30,18 @@ pub enum Action {
 
 /// The settings.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Screening {
+pub struct ScreeningSettings {
     /// What is done.
-    pub action: Action,
+    pub action: ScreeningAction,
     /// The p-value at or below which it is done, above 0 and below 1.
     pub level: f64,
     /// The number of folds, 2 to 20.
     pub folds: usize,
 }
 
-impl Default for Screening {
+impl Default for ScreeningSettings {
     fn default() -> Self {
-        Self { action: Action::default(), level: 0.01, folds: 5 }
+        Self { action: ScreeningAction::default(), level: 0.01, folds: 5 }
     }
 }
 
@@ -50,7 +50,7 @@ pub struct Fold {
     /// The rows to be judged.
     pub judged: Vec<u32>,
     /// The rows of the other folds.
-    pub others: Split<Vec<u32>>,
+    pub others: CalibrationSplit<Vec<u32>>,
 }
 
 /// What screening found.
@@ -64,7 +64,7 @@ pub struct Screened {
     pub p_values: Vec<f64>,
 }
 
-impl Screening {
+impl ScreeningSettings {
     /// Checks every range.
     ///
     /// # Errors
@@ -105,7 +105,7 @@ impl Screening {
         for fold in 0..self.folds {
             let (start, end) = (rows * fold / self.folds, rows * (fold + 1) / self.folds);
             let others = [&order[..start], &order[end..]].concat();
-            let others = Split::of(&others).map(<[u32]>::to_vec);
+            let others = CalibrationSplit::of(&others).map(<[u32]>::to_vec);
             let fold = Fold { judged: order[start..end].to_vec(), others };
             let found = judge(&fold)?;
             DetectorError::same_rows("p-values", fold.judged.len(), found.len())?;
@@ -124,9 +124,9 @@ impl Screening {
             return 1.0;
         }
         match self.action {
-            Action::Report => 1.0,
-            Action::DownWeight => (p_value / self.level) as f32,
-            Action::Drop => 0.0,
+            ScreeningAction::Report => 1.0,
+            ScreeningAction::DownWeight => (p_value / self.level) as f32,
+            ScreeningAction::Drop => 0.0,
         }
     }
 }
@@ -135,11 +135,11 @@ impl Screening {
 mod tests {
     use super::*;
 
-    fn screen(action: Action) -> Screened {
-        let screening = Screening { action, level: 0.1, folds: 4 };
+    fn screen(action: ScreeningAction) -> Screened {
+        let screening = ScreeningSettings { action, level: 0.1, folds: 4 };
         screening
             .run::<DetectorError>(300, 1, |fold| {
-                let Split { fit, scale, calibrate } = &fold.others;
+                let CalibrationSplit { fit, scale, calibrate } = &fold.others;
                 let mut all = [&fold.judged[..], fit, scale, calibrate].concat();
                 all.sort_unstable();
                 assert_eq!(all, (0..300).collect::<Vec<u32>>());
@@ -150,23 +150,23 @@ mod tests {
 
     #[test]
     fn every_record_is_judged_by_others() {
-        let found = screen(Action::Drop);
+        let found = screen(ScreeningAction::Drop);
         assert_eq!(found.flagged, 5);
         assert_eq!(found.weights.iter().map(|w| f64::from(*w)).sum::<f64>(), 295.0);
-        assert!(screen(Action::Report).weights.iter().all(|weight| *weight == 1.0));
-        assert_eq!(screen(Action::DownWeight).weights[0], 0.5);
+        assert!(screen(ScreeningAction::Report).weights.iter().all(|weight| *weight == 1.0));
+        assert_eq!(screen(ScreeningAction::DownWeight).weights[0], 0.5);
     }
 
     #[test]
     fn settings_and_rows_have_limits() {
         let judge = |_: &Fold| -> Result<Vec<f64>, DetectorError> { Ok(Vec::new()) };
-        let few = Screening::default().run(412, 0, judge);
+        let few = ScreeningSettings::default().run(412, 0, judge);
         // A level of 1 % needs 330 records beside those of the fold.
         assert!(matches!(few, Err(DetectorError::TooFewRows { needed: 413, .. })));
-        let folds = Screening { folds: 1, ..Screening::default() }.run(500, 0, judge);
+        let folds = ScreeningSettings { folds: 1, ..ScreeningSettings::default() }.run(500, 0, judge);
         assert!(matches!(folds, Err(DetectorError::Limit { .. })));
-        let level = Screening { level: 0.0, ..Screening::default() }.run(500, 0, judge);
+        let level = ScreeningSettings { level: 0.0, ..ScreeningSettings::default() }.run(500, 0, judge);
         assert!(matches!(level, Err(DetectorError::Fraction { .. })));
-        assert!(matches!(Screening::default().run(500, 0, judge), Err(DetectorError::Rows { .. })));
+        assert!(matches!(ScreeningSettings::default().run(500, 0, judge), Err(DetectorError::Rows { .. })));
     }
 }

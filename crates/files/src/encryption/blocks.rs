@@ -10,7 +10,7 @@ use aes::cipher::KeyInit;
 use xts_mode::{Xts128, get_tweak_default};
 
 use super::error::EncryptionError;
-use super::header::{Form, HEADER_BYTES, Header};
+use super::header::{EncryptionHeader, Form, HEADER_BYTES};
 use super::key::EncryptionKey;
 use super::places::key_of;
 
@@ -34,7 +34,7 @@ impl fmt::Debug for BlockCipher {
 }
 
 impl BlockCipher {
-    fn new(key: &EncryptionKey, header: &Header) -> Self {
+    fn new(key: &EncryptionKey, header: &EncryptionHeader) -> Self {
         let half = |purpose| {
             let key = key.derive(purpose, header.random());
             Aes256::new(key.as_slice().into())
@@ -50,7 +50,7 @@ impl BlockCipher {
         let key = key_of(path);
         let mut start = Vec::new();
         File::open(path)?.take(HEADER_BYTES as u64).read_to_end(&mut start)?;
-        let header = Header::of(&start, key.as_deref(), Form::Blocks)?;
+        let header = EncryptionHeader::of(&start, key.as_deref(), Form::Blocks)?;
         Ok(header.zip(key).map(|(header, key)| Self::new(&key, &header)))
     }
 
@@ -60,13 +60,13 @@ impl BlockCipher {
     /// If it cannot be written.
     pub fn begin(path: &Path, file: &mut impl Write) -> io::Result<Option<Self>> {
         let Some(key) = key_of(path) else { return Ok(None) };
-        let header = Header::draw(Form::Blocks, &key)?;
+        let header = EncryptionHeader::draw(Form::Blocks, &key)?;
         file.write_all(&header.0)?;
         file.write_all(&[0; BLOCKS_HEADER_BYTES as usize - HEADER_BYTES])?;
         Ok(Some(Self::new(&key, &header)))
     }
 
-    pub(super) fn of_header(key: &EncryptionKey, header: &Header) -> Result<Self, EncryptionError> {
+    pub(super) fn of_header(key: &EncryptionKey, header: &EncryptionHeader) -> Result<Self, EncryptionError> {
         if header.form() == Form::Blocks as u8 {
             Ok(Self::new(key, header))
         } else {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::blocks::{BLOCKS_HEADER_BYTES, BlockCipher, SECTOR_BYTES};
 use super::error::EncryptionError;
-use super::header::{Form, HEADER_BYTES, Header};
+use super::header::{EncryptionHeader, Form, HEADER_BYTES};
 use super::places::key_of;
 use super::whole::read_from;
 use crate::{WholeFile, write_whole};
@@ -68,7 +68,7 @@ pub fn decrypt(path: &Path) -> io::Result<Vec<u8>> {
     let mut file = File::open(path)?;
     let mut start = Vec::new();
     (&mut file).take(HEADER_BYTES as u64).read_to_end(&mut start)?;
-    let header = Header::find(&start, Some(&key))?.ok_or(EncryptionError::Plain)?;
+    let header = EncryptionHeader::find(&start, Some(&key))?.ok_or(EncryptionError::Plain)?;
     if header.form() == Form::Whole as u8 {
         return read_from(File::open(path)?, path, Some(&key), u64::MAX);
     }
@@ -86,7 +86,7 @@ fn is_encrypted(path: &Path) -> io::Result<bool> {
     let key = key_of(path).ok_or_else(|| io::Error::other("[encryption] has no key for it"))?;
     let mut start = Vec::new();
     File::open(path)?.take(HEADER_BYTES as u64).read_to_end(&mut start)?;
-    match Header::find(&start, Some(&key)) {
+    match EncryptionHeader::find(&start, Some(&key)) {
         Ok(_) => Ok(true),
         Err(EncryptionError::Plain) => Ok(false),
         Err(error) => Err(error.into()),

@@ -9,7 +9,7 @@ use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use rand::TryRng;
 
 use super::error::EncryptionError;
-use super::header::{Form, HEADER_BYTES, Header};
+use super::header::{EncryptionHeader, Form, HEADER_BYTES};
 use super::key::EncryptionKey;
 use super::places::key_of;
 use crate::effects::{self, Effect};
@@ -34,7 +34,7 @@ struct Records {
 }
 
 impl Records {
-    fn new(key: &EncryptionKey, header: &Header, path: &Path) -> Self {
+    fn new(key: &EncryptionKey, header: &EncryptionHeader, path: &Path) -> Self {
         let cipher = XChaCha20Poly1305::new(key.derive("growing", &[]).as_slice().into());
         Self { cipher, associated: header.associated(path) }
     }
@@ -85,7 +85,7 @@ impl GrowingFile {
         let file = BufWriter::new(file);
         let mut growing = Self { path: path.to_path_buf(), file, records: None, number: 0 };
         if let Some(key) = key_of(path) {
-            let header = Header::draw(Form::Growing, &key)?;
+            let header = EncryptionHeader::draw(Form::Growing, &key)?;
             growing.file.write_all(&header.0)?;
             growing.records = Some(Records::new(&key, &header, path));
         }
@@ -164,11 +164,11 @@ impl GrowingReader {
         (&mut file).take(HEADER_BYTES as u64).read_to_end(&mut start)?;
         let end = RecordEnd { bytes: start.len() as u64, records: 0 };
         let mut reader = Self { file, records: None, record: Vec::new(), at: 0, end };
-        let half_written = key.is_some() && Header::is_half_written(&start);
+        let half_written = key.is_some() && EncryptionHeader::is_half_written(&start);
         match key {
             // Nothing was appended yet.
             Some(_) if half_written => {}
-            key => match Header::of(&start, key.as_deref(), Form::Growing)?.zip(key) {
+            key => match EncryptionHeader::of(&start, key.as_deref(), Form::Growing)?.zip(key) {
                 Some((header, key)) => reader.records = Some(Records::new(&key, &header, path)),
                 None => {
                     reader.file.seek(SeekFrom::Start(0))?;

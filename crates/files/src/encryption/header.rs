@@ -23,9 +23,9 @@ pub(super) enum Form {
 
 /// A header.
 #[derive(Clone)]
-pub(super) struct Header(pub [u8; HEADER_BYTES]);
+pub(super) struct EncryptionHeader(pub [u8; HEADER_BYTES]);
 
-impl Header {
+impl EncryptionHeader {
     /// A new one.
     pub fn draw(form: Form, key: &EncryptionKey) -> io::Result<Self> {
         let mut bytes = [0; HEADER_BYTES];

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::error::PlaceError;
-use super::header::{HEADER_BYTES, Header};
+use super::header::{EncryptionHeader, HEADER_BYTES};
 use super::key::EncryptionKey;
 
 static PLACES: RwLock<Vec<(PathBuf, Arc<EncryptionKey>)>> = RwLock::new(Vec::new());
@@ -66,10 +66,10 @@ pub fn check_file(path: &Path) -> io::Result<()> {
     let mut start = Vec::new();
     File::open(path)?.take(HEADER_BYTES as u64).read_to_end(&mut start)?;
     let key = key_of(path);
-    if start.is_empty() || (key.is_some() && Header::is_half_written(&start)) {
+    if start.is_empty() || (key.is_some() && EncryptionHeader::is_half_written(&start)) {
         return Ok(());
     }
-    Header::find(&start, key.as_deref())?;
+    EncryptionHeader::find(&start, key.as_deref())?;
     Ok(())
 }
 

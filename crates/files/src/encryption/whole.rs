@@ -9,7 +9,7 @@ use chacha20poly1305::aead::stream::{DecryptorBE32, EncryptorBE32};
 use chacha20poly1305::aead::{KeyInit, Payload};
 
 use super::error::EncryptionError;
-use super::header::{Form, HEADER_BYTES, Header};
+use super::header::{EncryptionHeader, Form, HEADER_BYTES};
 use super::key::EncryptionKey;
 use super::places::key_of;
 
@@ -33,7 +33,7 @@ impl Sealer {
     /// Begins the file that will be at `path`; `None` where it has no key.
     pub fn begin(path: &Path, file: &mut impl Write) -> io::Result<Option<Self>> {
         let Some(key) = key_of(path) else { return Ok(None) };
-        let header = Header::draw(Form::Whole, &key)?;
+        let header = EncryptionHeader::draw(Form::Whole, &key)?;
         file.write_all(&header.0)?;
         let stream = EncryptorBE32::from_aead(cipher(&key), header.random().into());
         Ok(Some(Self { stream, associated: header.associated(path), waiting: Vec::new() }))
@@ -88,13 +88,13 @@ pub(super) fn read_from(
     let Some(key) = key else {
         let mut bytes = Vec::new();
         file.take(limit).read_to_end(&mut bytes)?;
-        Header::of(&bytes, None, Form::Whole)?;
+        EncryptionHeader::of(&bytes, None, Form::Whole)?;
         return Ok(bytes);
     };
     let mut file = BufReader::with_capacity(CHUNK_BYTES, file);
     let mut start = Vec::new();
     (&mut file).take(HEADER_BYTES as u64).read_to_end(&mut start)?;
-    let header = Header::of(&start, Some(key), Form::Whole)?.ok_or(EncryptionError::Plain)?;
+    let header = EncryptionHeader::of(&start, Some(key), Form::Whole)?.ok_or(EncryptionError::Plain)?;
     let associated = header.associated(path);
     let mut stream = DecryptorBE32::from_aead(cipher(key), header.random().into());
     let mut content = Vec::new();

@@ -67,7 +67,7 @@ impl Guesses<'_> {
     ///
     /// A block keeps of its own stack what its records show to be better than the one stack for all outputs. So many columns of
     /// which each gains little are not drawn back one by one.
-    pub fn stack_blocks(&self, blocks: &[Range<usize>], bases: &[usize], trust: f64) -> Mixture {
+    pub fn stack_blocks(&self, blocks: &[Range<usize>], bases: &[usize], trust: f64) -> StackingWeights {
         let (common, count) = (self.stack_beside(bases, trust), self.views.len());
         let mut weights = vec![0.0; count * self.outputs];
         for block in blocks {
@@ -80,11 +80,11 @@ impl Guesses<'_> {
                 weights[place * self.outputs..][block.clone()].fill(weight);
             }
         }
-        Mixture { outputs: self.outputs, weights }
+        StackingWeights { outputs: self.outputs, weights }
     }
 
     /// What each guess misses of some of the outputs.
-    fn missed(&self, outputs: Range<usize>) -> Missed {
+    fn missed(&self, outputs: Range<usize>) -> GuessErrors {
         let mut values =
             Vec::with_capacity(self.views.len() * outputs.len() * self.truth.len() / self.outputs.max(1));
         for view in self.views {
@@ -95,12 +95,12 @@ impl Guesses<'_> {
                 values.extend(pairs.map(|(guess, truth)| guess - truth));
             }
         }
-        Missed { guesses: self.views.len(), width: outputs.len(), values }
+        GuessErrors { guesses: self.views.len(), width: outputs.len(), values }
     }
 }
 
 /// What each of several guesses misses of the same outputs.
-struct Missed {
+struct GuessErrors {
     guesses: usize,
     /// Outputs of a record.
     width: usize,
@@ -108,7 +108,7 @@ struct Missed {
     values: Vec<f32>,
 }
 
-impl Missed {
+impl GuessErrors {
     fn of(&self, guess: usize) -> &[f32] {
         let each = self.values.len() / self.guesses.max(1);
         &self.values[guess * each..][..each]
@@ -209,13 +209,13 @@ fn short_dot(a: &[f32], b: &[f32]) -> f32 {
 }
 
 /// How much each of several guesses counts at each output.
-pub struct Mixture {
+pub struct StackingWeights {
     outputs: usize,
     /// [guesses, outputs].
     weights: Vec<f32>,
 }
 
-impl Mixture {
+impl StackingWeights {
     /// Whether a guess counts at any output.
     pub fn counts(&self, guess: usize) -> bool {
         self.of(guess).iter().any(|weight| *weight > 0.0)

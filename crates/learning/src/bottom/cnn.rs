@@ -76,9 +76,9 @@ pub struct Cnn {
 }
 
 /// What a forward pass leaves for its backward pass.
-pub struct Trace {
+pub struct CnnActivations {
     features: Features,
-    linear: mlp::Trace,
+    linear: mlp::MlpActivations,
 }
 
 /// The convolutions' part of it.
@@ -99,7 +99,7 @@ struct Layer {
 
 impl Cnn {
     /// [rows, channels x height x width] to [rows, bits], outside any graph.
-    pub fn forward(&self, columns: Tensor<2>, dropout: &mut Dropout) -> (Tensor<2>, Trace) {
+    pub fn forward(&self, columns: Tensor<2>, dropout: &mut Dropout) -> (Tensor<2>, CnnActivations) {
         let (output, features) = if device::is_cpu(&columns.device()) {
             let (output, layers) = self.on_host(columns);
             (output, Features::Host(layers))
@@ -108,7 +108,7 @@ impl Cnn {
             (output.clone().inner(), Features::Graph(Box::new(output)))
         };
         let (output, linear) = mlp::forward(&self.linear, output, dropout);
-        (output, Trace { features, linear })
+        (output, CnnActivations { features, linear })
     }
 
     /// The first `blocks` convolutions alone.
@@ -172,7 +172,7 @@ impl Cnn {
     }
 
     /// Gradients of the weights, for a gradient [rows, bits].
-    pub fn backward(&self, trace: Trace, gradient: Tensor<2>) -> Gradients {
+    pub fn backward(&self, trace: CnnActivations, gradient: Tensor<2>) -> Gradients {
         let mut gradients = Gradients::default();
         let first = mlp::backward(&self.linear, trace.linear, gradient, &mut gradients);
         let gradient = mlp::to_input(&self.linear[0], first);

@@ -21,10 +21,10 @@ pub struct Embedded {
 }
 
 /// What a forward pass leaves for its backward pass.
-pub struct Trace {
+pub struct EmbeddedActivations {
     /// The positions of each row, table after table.
     positions: Vec<Vec<usize>>,
-    layers: mlp::Trace,
+    layers: mlp::MlpActivations,
 }
 
 impl Embedded {
@@ -43,14 +43,18 @@ impl Embedded {
     }
 
     /// `columns` [rows, columns] to an embedding [rows, bits], outside any graph.
-    pub(super) fn forward(&self, columns: Tensor<2>, dropout: &mut Dropout) -> (Tensor<2>, Trace) {
+    pub(super) fn forward(
+        &self,
+        columns: Tensor<2>,
+        dropout: &mut Dropout,
+    ) -> (Tensor<2>, EmbeddedActivations) {
         let (input, positions) = self.look_up(columns);
         let (output, layers) = self.mlp.forward(input, dropout);
-        (output, Trace { positions, layers })
+        (output, EmbeddedActivations { positions, layers })
     }
 
     /// Gradients of tables and layers, for a gradient [rows, outputs].
-    pub(super) fn backward(&self, trace: Trace, gradient: Tensor<2>) -> Gradients {
+    pub(super) fn backward(&self, trace: EmbeddedActivations, gradient: Tensor<2>) -> Gradients {
         let (mut gradients, input) = self.mlp.backward(trace.layers, gradient);
         let device = input.device();
         let (input, mut at) = (TensorRows::of(input), self.plain());

@@ -48,12 +48,12 @@ pub struct Mlp {
 
 /// What a forward pass leaves for its backward pass: the input of each layer, and by what dropout scaled those of
 /// hidden layers that it kept.
-pub struct Trace {
+pub struct MlpActivations {
     inputs: Vec<Tensor<2>>,
     kept: f32,
 }
 
-impl Trace {
+impl MlpActivations {
     /// The input of the last layer.
     pub fn into_last_input(mut self) -> Tensor<2> {
         // Unwrap safety: it holds the model's input at least.
@@ -103,7 +103,7 @@ impl Mlp {
     }
 
     /// [rows, inputs] to [rows, outputs], outside any graph.
-    pub fn forward(&self, input: Tensor<2>, dropout: &mut Dropout) -> (Tensor<2>, Trace) {
+    pub fn forward(&self, input: Tensor<2>, dropout: &mut Dropout) -> (Tensor<2>, MlpActivations) {
         forward(&self.layers, input, dropout)
     }
 
@@ -113,14 +113,14 @@ impl Mlp {
     }
 
     /// Gradients of the weights and the input, for a gradient [rows, outputs].
-    pub fn backward(&self, trace: Trace, gradient: Tensor<2>) -> (Gradients, Tensor<2>) {
+    pub fn backward(&self, trace: MlpActivations, gradient: Tensor<2>) -> (Gradients, Tensor<2>) {
         let mut gradients = Gradients::default();
         let first = backward(&self.layers, trace, gradient, &mut gradients);
         (gradients, to_input(&self.layers[0], first))
     }
 
     /// The same where nobody needs the input's.
-    pub fn backward_weights(&self, trace: Trace, gradient: Tensor<2>) -> Gradients {
+    pub fn backward_weights(&self, trace: MlpActivations, gradient: Tensor<2>) -> Gradients {
         let mut gradients = Gradients::default();
         backward(&self.layers, trace, gradient, &mut gradients);
         gradients
@@ -128,7 +128,11 @@ impl Mlp {
 }
 
 /// `input` through `layers` with ReLU and dropout between them.
-pub(super) fn forward(layers: &[Linear], input: Tensor<2>, dropout: &mut Dropout) -> (Tensor<2>, Trace) {
+pub(super) fn forward(
+    layers: &[Linear],
+    input: Tensor<2>,
+    dropout: &mut Dropout,
+) -> (Tensor<2>, MlpActivations) {
     let mut inputs = vec![input];
     for (index, layer) in layers.iter().enumerate() {
         let bias = layer.bias.as_ref().map(|bias| bias.val().inner().unsqueeze());
@@ -138,17 +142,17 @@ pub(super) fn forward(layers: &[Linear], input: Tensor<2>, dropout: &mut Dropout
     }
     // Unwrap safety: it holds the input at least.
     let output = inputs.pop().expect("an output");
-    (output, Trace { inputs, kept: dropout.kept() })
+    (output, MlpActivations { inputs, kept: dropout.kept() })
 }
 
 /// Puts the weights' gradients and returns the gradient of the first layer's output.
 pub(super) fn backward(
     layers: &[Linear],
-    trace: Trace,
+    trace: MlpActivations,
     gradient: Tensor<2>,
     gradients: &mut Gradients,
 ) -> Tensor<2> {
-    let Trace { inputs, kept } = trace;
+    let MlpActivations { inputs, kept } = trace;
     let mut gradient = gradient;
     for (index, (layer, input)) in layers.iter().zip(inputs).enumerate().rev() {
         gradients.put(&layer.weight, input.clone().transpose().matmul(gradient.clone()));

@@ -121,13 +121,13 @@ pub enum BottomModel {
 }
 
 /// What a forward pass leaves for its backward pass.
-pub enum Trace {
+pub enum BottomActivations {
     /// Of linear layers.
-    Mlp(mlp::Trace),
+    Mlp(mlp::MlpActivations),
     /// Of the same behind embeddings.
-    Embedded(embedded::Trace),
+    Embedded(embedded::EmbeddedActivations),
     /// Of convolutions.
-    Cnn(cnn::Trace),
+    Cnn(cnn::CnnActivations),
     /// The embedding, with burn's graph.
     Graph(Box<Tensor<2>>),
 }
@@ -187,23 +187,23 @@ impl BottomModel {
     }
 
     /// The same in training, with what [`Self::backward`] needs.
-    pub fn learn(&self, columns: Tensor<2>, dropout: &mut Dropout) -> (Tensor<2>, Trace) {
+    pub fn learn(&self, columns: Tensor<2>, dropout: &mut Dropout) -> (Tensor<2>, BottomActivations) {
         match self {
             Self::Mlp(model) => {
                 let (embedding, trace) = model.forward(columns, dropout);
-                (embedding, Trace::Mlp(trace))
+                (embedding, BottomActivations::Mlp(trace))
             }
             Self::Embedded(model) => {
                 let (embedding, trace) = model.forward(columns, dropout);
-                (embedding, Trace::Embedded(trace))
+                (embedding, BottomActivations::Embedded(trace))
             }
             Self::Cnn(model) => {
                 let (embedding, trace) = model.forward(columns, dropout);
-                (embedding, Trace::Cnn(trace))
+                (embedding, BottomActivations::Cnn(trace))
             }
             Self::ResNet18(model) => {
                 let embedding = model.forward(Tensor::from_inner(columns));
-                (embedding.clone().inner(), Trace::Graph(Box::new(embedding)))
+                (embedding.clone().inner(), BottomActivations::Graph(Box::new(embedding)))
             }
         }
     }
@@ -212,12 +212,12 @@ impl BottomModel {
     ///
     /// # Panics
     /// If the trace is another model's.
-    pub fn backward(&self, trace: Trace, gradient: Tensor<2>) -> Gradients {
+    pub fn backward(&self, trace: BottomActivations, gradient: Tensor<2>) -> Gradients {
         match (self, trace) {
-            (Self::Mlp(model), Trace::Mlp(trace)) => model.backward_weights(trace, gradient),
-            (Self::Embedded(model), Trace::Embedded(trace)) => model.backward(trace, gradient),
-            (Self::Cnn(model), Trace::Cnn(trace)) => model.backward(trace, gradient),
-            (Self::ResNet18(model), Trace::Graph(embedding)) => {
+            (Self::Mlp(model), BottomActivations::Mlp(trace)) => model.backward_weights(trace, gradient),
+            (Self::Embedded(model), BottomActivations::Embedded(trace)) => model.backward(trace, gradient),
+            (Self::Cnn(model), BottomActivations::Cnn(trace)) => model.backward(trace, gradient),
+            (Self::ResNet18(model), BottomActivations::Graph(embedding)) => {
                 Gradients::of_graph(model, *embedding, gradient)
             }
             _ => panic!("a trace of another model"),

@@ -16,7 +16,7 @@ const KEPT: usize = 2;
 
 /// A checkpoint's file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub struct CheckpointFile {
     /// The last step before it.
     pub step: u64,
     /// Its name at all sides.
@@ -26,17 +26,21 @@ pub struct Found {
 }
 
 /// All of `folder`, the latest first; none where it cannot be read.
-pub fn list(folder: &Path) -> Vec<Found> {
+pub fn list(folder: &Path) -> Vec<CheckpointFile> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut found: Vec<Found> = entries.filter_map(|entry| parse(&entry.path())).collect();
+    let mut found: Vec<CheckpointFile> = entries.filter_map(|entry| parse(&entry.path())).collect();
     found.sort_by_key(|found| std::cmp::Reverse((found.step, found.id)));
     found
 }
 
-fn parse(path: &Path) -> Option<Found> {
+fn parse(path: &Path) -> Option<CheckpointFile> {
     let name = path.file_name()?.to_str()?;
     let (step, id) = name.strip_prefix("resume-")?.strip_suffix(".safetensors")?.split_once('-')?;
-    Some(Found { step: step.parse().ok()?, id: CheckpointId::from_hex(id)?, path: path.to_path_buf() })
+    Some(CheckpointFile {
+        step: step.parse().ok()?,
+        id: CheckpointId::from_hex(id)?,
+        path: path.to_path_buf(),
+    })
 }
 
 /// Writes the checkpoint `id` behind `step`, and removes all but the last two.

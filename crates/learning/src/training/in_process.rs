@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use hashvfl_core::codes::randomised_response::{Place, Request, Response};
+use hashvfl_core::codes::randomised_response::{FlipRequest, RequestPlace, Response};
 use hashvfl_core::protocol::message::Command;
 use hashvfl_core::{CanonicalId, Digest, Gradient, PackedCodes, Part, Plan, RowSelection, RunId};
 
@@ -63,8 +63,8 @@ impl LocalResponse {
         values: &mut [f32],
     ) {
         let ids: Vec<CanonicalId> = numbers.iter().map(|row| self.ids[*row as usize].clone()).collect();
-        let place = Place::Run { run: &self.run, rows };
-        let request = Request { encoder: encoder.state_digest(), place, ids: &ids, columns };
+        let place = RequestPlace::Run { run: &self.run, rows };
+        let request = FlipRequest { encoder: encoder.state_digest(), place, ids: &ids, columns };
         self.response.respond(&request, values, encoder.bits());
     }
 }

@@ -12,7 +12,9 @@ use crate::top::evaluation::Evaluation;
 use crate::training::backend::{Embedding, PartyBackend};
 use crate::training::saved::{SavedTraining, TrainingPlace};
 use crate::training::validate::{Validate, is_in_last_cycle};
-use crate::training::{EpochReport, Progress, ScreeningHook, ScreeningPoint, StepObserver, TrainingError};
+use crate::training::{
+    EpochReport, ScreeningHook, ScreeningPoint, StepObserver, TrainingError, TrainingProgress,
+};
 
 /// Codes of an epoch that are kept for screening, one table a party; none where it is not screened.
 type Kept<P> = Vec<<<P as PartyBackend>::Embedding as Embedding>::Table>;
@@ -36,7 +38,7 @@ impl<P: PartyBackend> Joint<'_, '_, P> {
         patience: u32,
         mut screen: Option<&mut ScreeningHook<'_>>,
         from: Option<SavedTraining>,
-        on_progress: &mut dyn FnMut(Progress),
+        on_progress: &mut dyn FnMut(TrainingProgress),
     ) -> Result<TrainingPlace, TrainingError<P::Error>> {
         let (mut place, mut best) = self.begin(from)?;
         while place.epoch < self.settings.epochs && !place.stopped {
@@ -48,7 +50,7 @@ impl<P: PartyBackend> Joint<'_, '_, P> {
                 self.judge(screen, report.epoch, &kept)?;
             }
             let report = self.validate(report, &mut place)?;
-            on_progress(Progress::Epoch(&report));
+            on_progress(TrainingProgress::Epoch(&report));
             place.curve.push(report);
             self.choose(&report, patience, &mut place, &mut best)?;
             if self.parties.is_time_to_save(true) {
@@ -92,7 +94,7 @@ impl<P: PartyBackend> Joint<'_, '_, P> {
         place: &mut TrainingPlace,
         best: Option<&Snapshot>,
         kept: &mut Kept<P>,
-        on_progress: &mut dyn FnMut(Progress),
+        on_progress: &mut dyn FnMut(TrainingProgress),
     ) -> Result<(), TrainingError<P::Error>> {
         let (epoch, cycle) = (place.epoch, self.settings.cycle_epochs());
         if place.batch == 0 {
@@ -103,7 +105,7 @@ impl<P: PartyBackend> Joint<'_, '_, P> {
             self.train_batch(place, batch, kept)?;
             place.batch = batch + 1;
             place.seconds = before + start.elapsed().as_secs_f64();
-            on_progress(Progress::Batch { epoch, batch });
+            on_progress(TrainingProgress::Batch { epoch, batch });
             // Codes that are kept for screening would be lost, and behind its last batch an epoch is not over yet.
             let is_within = kept.is_empty() && place.batch < self.plan.batches();
             if is_within && self.parties.is_time_to_save(false) {

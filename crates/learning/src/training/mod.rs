@@ -48,7 +48,7 @@ pub struct EpochReport {
 
 /// What is reported as progress.
 #[derive(Debug, Clone, Copy)]
-pub enum Progress<'a> {
+pub enum TrainingProgress<'a> {
     /// A batch is done.
     Batch {
         /// Its epoch, from 0.
@@ -92,7 +92,7 @@ pub enum ScreeningPoint {
 
 /// Bits that each party released of a record, by group of records; where codes differ in length, that of the longest.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Released {
+pub struct ReleasedBits {
     /// Training records of the cohort (all training records in joint training).
     pub cohort_train: u64,
     /// Validation records of the cohort.
@@ -104,7 +104,7 @@ pub struct Released {
 }
 
 /// How a run went.
-pub struct Outcome<E: Embedding> {
+pub struct TrainingOutcome<E: Embedding> {
     /// Every epoch.
     pub curve: Vec<EpochReport>,
     /// The epoch whose models were kept, from 1.
@@ -118,7 +118,7 @@ pub struct Outcome<E: Embedding> {
     /// Digests of the frozen encoders.
     pub encoders: Vec<Digest>,
     /// Bits released.
-    pub released: Released,
+    pub released: ReleasedBits,
 }
 
 /// How a run fails.
@@ -178,8 +178,8 @@ pub fn train<P: PartyBackend>(
     plan: &mut Plan,
     classifier: &mut Classifier,
     options: TrainingOptions<'_>,
-    on_progress: &mut dyn FnMut(Progress),
-) -> Result<Outcome<P::Embedding>, TrainingError<P::Error>> {
+    on_progress: &mut dyn FnMut(TrainingProgress),
+) -> Result<TrainingOutcome<P::Embedding>, TrainingError<P::Error>> {
     let TrainingOptions { patience, validate, mut screen, from, observer, keep_last } = options;
     let mut joint = Joint {
         parties: &mut *parties,
@@ -191,12 +191,12 @@ pub fn train<P: PartyBackend>(
         observer,
     };
     let joint = joint.learn(patience, screen.as_mut(), from, on_progress)?;
-    on_progress(Progress::Phase("freeze"));
+    on_progress(TrainingProgress::Phase("freeze"));
     let encoders = parties.freeze().map_err(TrainingError::Parties)?;
     let records = plan.records();
     let mut tables: Vec<_> =
         settings.code_forms().map(|form| P::Embedding::table(records, form.bits())).collect();
-    on_progress(Progress::Phase("encode"));
+    on_progress(TrainingProgress::Phase("encode"));
     if settings.refits() {
         encode_part(parties, plan, Part::Train, &mut tables).map_err(TrainingError::Parties)?;
         encode_part(parties, plan, Part::Validation, &mut tables).map_err(TrainingError::Parties)?;
@@ -217,13 +217,13 @@ pub fn train<P: PartyBackend>(
             let weights = (screen.judge)(ScreeningPoint::Refit, rows, &gather(rows));
             classifier.weigh(rows, &weights.map_err(TrainingError::Screening)?);
         }
-        on_progress(Progress::Phase("refit"));
+        on_progress(TrainingProgress::Phase("refit"));
         refit(classifier, &gather, settings, plan)?;
     }
     let test_rows = plan.part(Part::Test);
     let test = (!test_rows.is_empty()).then(|| classifier.evaluate_stored(&gather, test_rows));
     let released = released(settings, joint.epoch, joint.validations);
-    Ok(Outcome {
+    Ok(TrainingOutcome {
         curve: joint.curve,
         best_epoch: joint.best_epoch,
         test,
@@ -272,10 +272,10 @@ fn refit(
 }
 
 /// Bits per record and party, of the longest codes: one code per epoch or evaluation, and one after the freeze.
-fn released(settings: &RunSettings, epochs: u32, validations: u32) -> Released {
+fn released(settings: &RunSettings, epochs: u32, validations: u32) -> ReleasedBits {
     let bits = settings.most_bits() as u64;
     let stored = if settings.refits() { bits } else { 0 };
-    Released {
+    ReleasedBits {
         cohort_train: u64::from(epochs) * bits + stored,
         cohort_validation: u64::from(validations) * bits + stored,
         others: stored,

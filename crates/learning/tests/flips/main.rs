@@ -8,7 +8,7 @@
 mod evidence;
 
 use evidence::{Count, lower_epsilon};
-use hashvfl_core::codes::randomised_response::{Place, Request, Response};
+use hashvfl_core::codes::randomised_response::{FlipRequest, RequestPlace, Response};
 use hashvfl_core::random::{stream, uniform};
 use hashvfl_core::{
     CanonicalId, CodeForm, Digest, PackedCodes, Part, PartyName, Plan, RunId, RunSettings, Task,
@@ -166,7 +166,7 @@ fn a_twin_is_not_told_from_another_record_by_a_run_s_codes() {
 fn respond(
     encoder: &Encoder,
     device: &str,
-    place: Place,
+    place: RequestPlace,
     columns: &[f32],
     by_content: bool,
 ) -> Vec<Vec<f32>> {
@@ -180,7 +180,7 @@ fn respond(
     } else {
         let ids: Vec<CanonicalId> = (0..records).map(id).collect();
         let encoder = Digest::of_parts([encoder.state_digest().0.as_slice(), device.as_bytes()]);
-        let request = Request { encoder, place, ids: &ids, columns };
+        let request = FlipRequest { encoder, place, ids: &ids, columns };
         Response::new(KEY, EPSILON, CodeForm::signs(BITS)).respond(&request, &mut values, BITS);
     }
     let codes = PackedCodes::pack(&values, BITS).unwrap().to_signs();
@@ -213,7 +213,7 @@ fn two_versions_of_a_record_are_not_told_from_one_by_fresh_draws() {
     let serve = |process: [u8; 32]| {
         let encoder = &encoder;
         move |columns: &[f32], by_content| {
-            respond(encoder, "CPU", Place::Serving { process: &process, draw: 1 }, columns, by_content)
+            respond(encoder, "CPU", RequestPlace::Serving { process: &process, draw: 1 }, columns, by_content)
         }
     };
     check_versions(&serve([1; 32]), &serve([2; 32]));
@@ -231,7 +231,7 @@ fn nor_by_draws_on_two_devices_at_one_place() {
     let plan = Plan::new(&settings(), RECORDS).unwrap();
     let (on_cpu, on_wgpu) = (encoder(&plan), encoder_on(&plan, &opened.device));
     let run = RunId::new("spring").unwrap();
-    let place = Place::File { run: &run, part: Part::Test, chunk: 0 };
+    let place = RequestPlace::File { run: &run, part: Part::Test, chunk: 0 };
     check_versions(
         &|columns, by_content| respond(&on_cpu, "CPU", place, columns, by_content),
         &|columns, by_content| respond(&on_wgpu, &opened.name, place, columns, by_content),
@@ -256,8 +256,10 @@ fn held(near: bool, by_content: bool) -> Vec<Pair> {
             flip_by_content(&mut values[NEIGHBOURS * BITS..], target, &encoder.digest());
         } else {
             let ids: Vec<CanonicalId> = (0..=NEIGHBOURS).map(|row| id(trial * 100 + row)).collect();
-            let place = Place::Run { run: &run, rows: hashvfl_core::RowSelection::Batch { epoch, batch: 0 } };
-            let request = Request { encoder: encoder.state_digest(), place, ids: &ids, columns: &columns };
+            let place =
+                RequestPlace::Run { run: &run, rows: hashvfl_core::RowSelection::Batch { epoch, batch: 0 } };
+            let request =
+                FlipRequest { encoder: encoder.state_digest(), place, ids: &ids, columns: &columns };
             Response::new(KEY, EPSILON, CodeForm::signs(BITS)).respond(&request, &mut values, BITS);
         }
         PackedCodes::pack(&values[NEIGHBOURS * BITS..], BITS).unwrap().to_signs()

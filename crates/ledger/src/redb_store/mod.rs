@@ -16,7 +16,7 @@ use crate::account::Account;
 use crate::answer::AnswerKey;
 use crate::flow::{Flow, FlowKind, Volume, refusals};
 use crate::key::{RecordKey, Salt};
-use crate::store::{Accounts, Changes, Store, StoreError};
+use crate::store::{Accounts, LedgerWrite, Store, StoreError};
 use layout::{ANSWERS, BUCKETS, FLOWS, Layout, Meta};
 
 /// A ledger file. It is locked while it is open.
@@ -153,7 +153,7 @@ impl Store for RedbStore {
         read.map_err(|error| failed("read", &self.path, error))
     }
 
-    fn write(&mut self, changes: Changes) -> Result<(), StoreError> {
+    fn write(&mut self, changes: LedgerWrite) -> Result<(), StoreError> {
         let layout = self.layout;
         let is_to_be =
             effects::before(Effect::Committed, &self.path).map_err(|error| io("write", &self.path, error))?;
@@ -324,7 +324,7 @@ mod tests {
         let write = |store: &mut RedbStore, entries: &[(RecordKey, Account)], items| {
             let flows = BTreeMap::from([(flow.clone(), Volume::of(items, 4))]);
             let mut accounts = entries.iter().map(|(key, account)| (*key, Some(*account)));
-            store.write(Changes { accounts: &mut accounts, flows: &flows, answers: &[] }).unwrap();
+            store.write(LedgerWrite { accounts: &mut accounts, flows: &flows, answers: &[] }).unwrap();
         };
         write(&mut store, &[(key(1, 5), account(1)), (key(2, 1), account(1))], 2);
         write(&mut store, &[(key(1, 3), account(2)), (key(1, 5), account(3)), (key(1, 9), account(1))], 6);
@@ -358,7 +358,7 @@ mod tests {
     }
     fn write(store: &mut RedbStore, entries: &[(RecordKey, Option<Account>)]) {
         let changes =
-            Changes { accounts: &mut entries.iter().copied(), flows: &BTreeMap::new(), answers: &[] };
+            LedgerWrite { accounts: &mut entries.iter().copied(), flows: &BTreeMap::new(), answers: &[] };
         store.write(changes).unwrap();
     }
 
@@ -408,7 +408,8 @@ mod tests {
             (answer(key(1, 6), 1), vec![9]),
         ];
         let mut store = RedbStore::open_or_create(&path).unwrap();
-        let changes = Changes { accounts: &mut std::iter::empty(), flows: &BTreeMap::new(), answers: &kept };
+        let changes =
+            LedgerWrite { accounts: &mut std::iter::empty(), flows: &BTreeMap::new(), answers: &kept };
         store.write(changes).unwrap();
         drop(store);
         let mut store = RedbStore::open(&path).unwrap();
@@ -465,7 +466,7 @@ mod tests {
         let mut store = RedbStore::open_or_create(&path).unwrap();
         let mut accounts =
             (0..=255).flat_map(|first| (0..40).map(move |rest| (key(first, rest), Some(account(1)))));
-        store.write(Changes { accounts: &mut accounts, flows: &BTreeMap::new(), answers: &[] }).unwrap();
+        store.write(LedgerWrite { accounts: &mut accounts, flows: &BTreeMap::new(), answers: &[] }).unwrap();
         drop(store);
         RedbStore::check(&path).unwrap();
         let whole = std::fs::read(&path).unwrap();

@@ -7,12 +7,12 @@ use hashvfl_core::protocol::exchange::Exchange;
 use hashvfl_core::protocol::message::{
     Answer, CheckpointId, Command, Confirmation, FromCoordinator, FromParty,
 };
-use hashvfl_core::protocol::party::{EncodeWork, PartySession, SavedPlace, Work};
+use hashvfl_core::protocol::party::{EncodeWork, PartySession, SavedPlace, TrainingWork};
 use hashvfl_core::records::RecordsDigest;
 use hashvfl_core::{Digest, ExcludedRecords, PackedCodes, Part, Plan, RunSettings, TableIds};
 use hashvfl_ledger::{
-    AnswerLog, Cost, EncoderIdentity, Flow, FlowKind, Ledger, Policy, RedbStore, ReleaseDigest, RowBlock,
-    Terms,
+    AnswerLog, Cost, EncoderIdentity, Flow, FlowKind, Ledger, LedgerOptions, Policy, RedbStore,
+    ReleaseDigest, RowBlock,
 };
 
 use crate::Fault;
@@ -115,7 +115,7 @@ impl Party {
     ) -> Result<Self, Failure> {
         let ids: Vec<String> = (0..plan.records()).map(|record| format!("r{record}")).collect();
         let policy = Policy::default();
-        let terms = Terms {
+        let terms = LedgerOptions {
             policy,
             flows: vec![(Flow::new("run", FlowKind::Codes), Cost { bits: BITS as u32, epsilon: None })],
         };
@@ -166,45 +166,45 @@ impl Party {
     ) -> Result<Option<FromParty>, Failure> {
         let work = self.session.receive(message).map_err(failed)?;
         let (step, answer) = match work {
-            Work::SendRecords(salt) => {
+            TrainingWork::SendRecords(salt) => {
                 let digest = RecordsDigest::of(&salt, self.ids.iter().map(String::as_str));
                 let checkpoints = disk.checkpoints.iter().map(|saved| saved.id).collect();
                 let excluded = ExcludedRecords::default();
                 return Ok(Some(FromParty::Records { digest, excluded, head: None, checkpoints }));
             }
-            Work::Joined => return Ok(None),
-            Work::Begin { resume, .. } => {
+            TrainingWork::Joined => return Ok(None),
+            TrainingWork::Begin { resume, .. } => {
                 self.go_on_from(resume, disk)?;
                 return Ok(None);
             }
-            Work::Learn { gradient } => {
+            TrainingWork::Learn { gradient } => {
                 self.count()?;
                 self.weights = Digest::of_parts([self.weights.0.as_slice(), &gradient.to_bytes()]);
                 return Ok(None);
             }
-            Work::Save(id) => {
+            TrainingWork::Save(id) => {
                 self.save(id, disk)?;
                 return Ok(Some(FromParty::Saved(id)));
             }
-            Work::Commit => {
+            TrainingWork::Commit => {
                 disk.model = Some(disk.pending.take().ok_or("no model is written")?);
                 disk.checkpoints.clear();
                 return Ok(Some(FromParty::Committed));
             }
-            Work::Encode(work) => (work.step, self.encode(&work)?),
-            Work::Command { step, command: Command::Checkpoint(_) } => {
+            TrainingWork::Encode(work) => (work.step, self.encode(&work)?),
+            TrainingWork::Command { step, command: Command::Checkpoint(_) } => {
                 disk.best = Some(self.weights);
                 (step, Confirmation::Checkpointed.into())
             }
-            Work::Command { step, command: Command::Restore(_) } => {
+            TrainingWork::Command { step, command: Command::Restore(_) } => {
                 self.weights = disk.best.ok_or("no checkpoint is written")?;
                 (step, Confirmation::Restored.into())
             }
-            Work::Freeze { step } => {
+            TrainingWork::Freeze { step } => {
                 self.frozen = true;
                 (step, Answer::Frozen(self.weights))
             }
-            Work::Finish { step } => {
+            TrainingWork::Finish { step } => {
                 self.count()?;
                 disk.pending = Some(self.weights);
                 (step, Confirmation::Finished.into())

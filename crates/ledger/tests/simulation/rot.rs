@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use hashvfl_core::TableIds;
 use hashvfl_ledger::{
-    Account, Accounts, Cost, Flow, FlowKind, Ledger, Policy, RecordKey, RedbStore, RowBlock, Store,
-    StoreError, Terms, Volume,
+    Account, Accounts, Cost, Flow, FlowKind, Ledger, LedgerOptions, Policy, RecordKey, RedbStore, RowBlock,
+    Store, StoreError, Volume,
 };
 
 use crate::disk::Disk;
@@ -32,7 +32,7 @@ fn killed() -> Disk {
     let store = RedbStore::on(disk.clone(), [7; 32]).unwrap();
     let ids: Vec<String> = (0..5).map(|record| format!("r{record}")).collect();
     let flows = vec![(Flow::new("run", FlowKind::Codes), Cost { bits: BITS, epsilon: None })];
-    let terms = Terms { policy: Policy::default(), flows };
+    let terms = LedgerOptions { policy: Policy::default(), flows };
     let mut ledger = Ledger::open(store, TableIds { ids: &ids, key_columns: 1 }, &[], terms).unwrap();
     let rows: Vec<u32> = (0..5).collect();
     (0..WRITES).for_each(|_| ledger.spend(&rows, RowBlock::once(&rows)).unwrap());

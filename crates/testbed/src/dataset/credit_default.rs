@@ -6,7 +6,7 @@ use anyhow::Context;
 use hashvfl_data::{ColumnsSource, CsvColumns, Matrix, Table, load};
 
 use super::sources::{Sources, file};
-use super::{Columns, Dataset};
+use super::{Dataset, PartyColumns};
 
 /// Columns of raw.csv that are the host's; host.csv holds them as x0 to x9, in this order.
 ///
@@ -40,8 +40,8 @@ pub fn credit_default_raw(folder: &Path) -> anyhow::Result<Dataset> {
     let labels = Sources::credit_default(folder)?.load_labels()?;
     let raw = file(&folder.join("credit-default"), "raw.csv")?;
     let parties = vec![
-        Columns { name: "guest", matrix: columns(&raw, &RAW_GUEST, &labels.ids)?, image: None },
-        Columns { name: "host", matrix: columns(&raw, &RAW_HOST, &labels.ids)?, image: None },
+        PartyColumns { name: "guest", matrix: columns(&raw, &RAW_GUEST, &labels.ids)?, image: None },
+        PartyColumns { name: "host", matrix: columns(&raw, &RAW_HOST, &labels.ids)?, image: None },
     ];
     Ok(Dataset { parties, classes: labels.classes, class_count: labels.class_count, task: labels.task })
 }

@@ -11,7 +11,7 @@ use flate2::read::GzDecoder;
 use hashvfl_core::Task;
 use hashvfl_data::Matrix;
 
-use super::{Columns, Dataset};
+use super::{Dataset, PartyColumns};
 
 /// Census income: two classes.
 ///
@@ -61,8 +61,8 @@ fn listed(cells: &[Vec<String>], least: usize, task: Task) -> anyhow::Result<Dat
     let middle = (width - 1) / 2;
     Ok(Dataset {
         parties: vec![
-            Columns { name: "a", matrix: part(&columns, 0..middle)?, image: None },
-            Columns { name: "b", matrix: part(&columns, middle..width - 1)?, image: None },
+            PartyColumns { name: "a", matrix: part(&columns, 0..middle)?, image: None },
+            PartyColumns { name: "b", matrix: part(&columns, middle..width - 1)?, image: None },
         ],
         class_count: classes.iter().max().map_or(0, |most| *most as usize + 1),
         classes,

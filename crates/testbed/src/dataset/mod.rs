@@ -21,7 +21,7 @@ pub use split::Split;
 use crate::digits::Digits;
 
 /// What one party holds.
-pub struct Columns {
+pub struct PartyColumns {
     /// The party.
     pub name: &'static str,
     /// Its columns, in the order of the files.
@@ -33,7 +33,7 @@ pub struct Columns {
 /// Records, cut into columns, and their labels.
 pub struct Dataset {
     /// What each party holds.
-    pub parties: Vec<Columns>,
+    pub parties: Vec<PartyColumns>,
     /// The class of each record.
     pub classes: Vec<u32>,
     /// The number of classes.
@@ -68,8 +68,8 @@ pub fn digits() -> Dataset {
     let image = Some(Digits::HALF_SHAPE);
     Dataset {
         parties: vec![
-            Columns { name: "left", matrix: left, image },
-            Columns { name: "right", matrix: right, image },
+            PartyColumns { name: "left", matrix: left, image },
+            PartyColumns { name: "right", matrix: right, image },
         ],
         classes,
         class_count,

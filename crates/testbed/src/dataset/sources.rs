@@ -9,7 +9,7 @@ use hashvfl_data::{
     load_labels,
 };
 
-use super::{Columns, Dataset};
+use super::{Dataset, PartyColumns};
 
 /// The tables of two parties and of the label holder, which hold the same records in the same order.
 pub struct Sources {
@@ -88,7 +88,7 @@ impl Sources {
                 "the table of {name} does not hold the same ids as the labels in the same order"
             );
             let image = table.image.map(|image| [image.channels, image.height, image.width]);
-            parties.push(Columns { name, matrix: table.matrix, image });
+            parties.push(PartyColumns { name, matrix: table.matrix, image });
         }
         Ok(Dataset { parties, classes, class_count, task })
     }

@@ -26,7 +26,7 @@ pub struct OtlpLayer {
 
 /// Where a span stands.
 #[derive(Clone)]
-struct Place {
+struct SpanPosition {
     trace: TraceId,
     id: SpanId,
     parent: SpanId,
@@ -38,7 +38,7 @@ struct Place {
 
 /// A span that has not ended.
 struct Open {
-    place: Place,
+    place: SpanPosition,
     fields: Fields,
     at: SystemTime,
     began: Instant,
@@ -52,12 +52,12 @@ impl OtlpLayer {
     }
 
     /// The place of a span below `above`.
-    fn below(&self, above: &Place) -> Place {
-        Place { id: self.random.new_span_id(), parent: above.id, is_remote: false, ..above.clone() }
+    fn below(&self, above: &SpanPosition) -> SpanPosition {
+        SpanPosition { id: self.random.new_span_id(), parent: above.id, is_remote: false, ..above.clone() }
     }
 
     /// The place of a span below no other of this process.
-    fn root(&self, name: &str, fields: &Fields) -> Place {
+    fn root(&self, name: &str, fields: &Fields) -> SpanPosition {
         let Fields { kind, run, step, .. } = fields;
         let answers = *kind == Some(SpanKind::Server);
         let (mut id, mut parent) = (self.random.new_span_id(), SpanId::INVALID);
@@ -76,7 +76,7 @@ impl OtlpLayer {
         let kind = kind.clone().unwrap_or(SpanKind::Internal);
         let sampling = self.sampler.should_sample(None, trace, name, &kind, &fields.attributes, &[]);
         let is_sampled = sampling.decision == SamplingDecision::RecordAndSample;
-        Place { trace, id, parent, is_remote: parent != SpanId::INVALID, is_sampled }
+        SpanPosition { trace, id, parent, is_remote: parent != SpanId::INVALID, is_sampled }
     }
 }
 

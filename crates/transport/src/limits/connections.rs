@@ -23,7 +23,7 @@ use tokio::task::{JoinSet, yield_now};
 use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep, interval, sleep, timeout};
 use tonic::transport::server::Connected;
 
-use super::Limits;
+use super::ListenLimits;
 use super::gate::Gate;
 use super::quiet::QuietLog;
 use super::seats::{LEAVING, NewSeat, Seat, Seats};
@@ -32,11 +32,11 @@ use crate::socket::Socket;
 /// File handles that connections leave to state files, ledgers and tables, and to those who read `monitor`.
 const SPARE_HANDLES: usize = 128 + MONITOR.connections + LEAVING;
 /// What whoever reads `monitor` may make this process hold. Nobody proves itself there but those who may read its pages.
-const MONITOR: Limits = Limits {
+const MONITOR: ListenLimits = ListenLimits {
     connections: 32,
     connections_per_address: 16,
     silence: Duration::from_secs(10),
-    ..Limits::DEFAULT
+    ..ListenLimits::DEFAULT
 };
 /// Shortest and longest pause after a connection that the operating system did not give.
 const PAUSE: [Duration; 2] = [Duration::from_millis(20), Duration::from_secs(1)];
@@ -226,7 +226,7 @@ impl Connected for Connection {
 pub struct Connections {
     tcp: TcpListener,
     acceptor: Option<Acceptor>,
-    limits: Limits,
+    limits: ListenLimits,
     /// What lines of the log name as the place of the limits.
     place: &'static str,
     seats: Arc<Seats>,
@@ -241,7 +241,12 @@ pub struct Connections {
 
 impl Connections {
     /// To `tcp`; with `acceptor`, of those alone whom it lets in over TLS, others at the `gate`. Must be called within a runtime.
-    pub(crate) fn new(tcp: TcpListener, limits: Limits, acceptor: Option<Acceptor>, gate: Arc<Gate>) -> Self {
+    pub(crate) fn new(
+        tcp: TcpListener,
+        limits: ListenLimits,
+        acceptor: Option<Acceptor>,
+        gate: Arc<Gate>,
+    ) -> Self {
         let most = match handles() {
             Some(handles) => limits.connections.min(handles.saturating_sub(SPARE_HANDLES + LEAVING).max(1)),
             None => limits.connections,
@@ -252,19 +257,19 @@ impl Connections {
                 limits.connections
             );
         }
-        let limits = Limits { connections: most, ..limits };
+        let limits = ListenLimits { connections: most, ..limits };
         Self::within(limits, "[limits]", tcp, acceptor, gate)
     }
 
     /// To `tcp`, where whoever reads `monitor` comes. Must be called within a runtime.
     pub(crate) fn of_monitor(tcp: TcpListener) -> Self {
         let most = handles().map_or(MONITOR.connections, |handles| (handles / 8).max(1));
-        let limits = Limits { connections: MONITOR.connections.min(most), ..MONITOR };
+        let limits = ListenLimits { connections: MONITOR.connections.min(most), ..MONITOR };
         Self::within(limits, "at the address of `monitor`", tcp, None, Arc::default())
     }
 
     fn within(
-        limits: Limits,
+        limits: ListenLimits,
         place: &'static str,
         tcp: TcpListener,
         acceptor: Option<Acceptor>,
@@ -366,7 +371,7 @@ struct Greeting {
     peer: Peer,
     own: Option<SocketAddr>,
     acceptor: Option<Acceptor>,
-    limits: Limits,
+    limits: ListenLimits,
     gate: Arc<Gate>,
 }
 
@@ -374,7 +379,7 @@ impl Greeting {
     /// The connection, once it has greeted; none if it does not, or must give way.
     async fn run(self, tcp: TcpStream, taken: NewSeat) -> Option<Connection> {
         let Self { mut peer, own, acceptor, limits, gate } = self;
-        let Limits { silence, keep_alive, .. } = limits;
+        let ListenLimits { silence, keep_alive, .. } = limits;
         let NewSeat { seat, mut gives_way, .. } = taken;
         let (began, ip) = (Instant::now(), peer.address.ip());
         let greeted = tokio::select! {

@@ -16,7 +16,7 @@ use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::{Bytes, Service, http};
 
-use super::Limits;
+use super::ListenLimits;
 use super::clients::ClientStream;
 use super::connections::{ConnectionInfo, OpenStream};
 
@@ -64,12 +64,12 @@ impl Allowance {
 #[derive(Clone)]
 pub(crate) struct Guarded<S> {
     service: S,
-    limits: Limits,
+    limits: ListenLimits,
     budget: Arc<Semaphore>,
 }
 
 impl<S> Guarded<S> {
-    pub(crate) fn new(service: S, limits: Limits) -> Self {
+    pub(crate) fn new(service: S, limits: ListenLimits) -> Self {
         Self { service, limits, budget: Arc::new(Semaphore::new(limits.bytes_in_flight)) }
     }
 }

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 /// Limits of a listening side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct ListenLimits {
     /// Connections in all. No more are held than file handles allow, with some spare for state files.
     pub connections: usize,
     /// Connections of one address (of one /64 prefix with IPv6).
@@ -51,13 +51,13 @@ pub const FIRST_BYTES: usize = 64 << 10;
 /// Least and most bytes of a window. The most holds a whole message of usual size, so that no step waits for an update.
 const WINDOW: [usize; 2] = [64 << 10, 4 << 20];
 
-impl Default for Limits {
+impl Default for ListenLimits {
     fn default() -> Self {
         Self::DEFAULT
     }
 }
 
-impl Limits {
+impl ListenLimits {
     /// Those where a config names none.
     pub(crate) const DEFAULT: Self = Self {
         connections: 512,

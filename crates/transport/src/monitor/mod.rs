@@ -1,7 +1,7 @@
 //! How a process says how it is: gRPC's health check, and pages over HTTP/1.1, at an address of its own.
 //!
 //! A thread of its own answers, so that a process that computes answers at once. Pages are for processes of this machine, and
-//! for those whom a config names ([`Network`]); whoever reaches the address may ask for the health. Connections by TCP are few
+//! for those whom a config names ([`AddressRange`]); whoever reaches the address may ask for the health. Connections by TCP are few
 //! ([`crate::limits::connections`]), so that nobody there takes the file handles of a run. No page holds a value, a code, a
 //! label or an id.
 
@@ -30,7 +30,7 @@ use tracing::warn;
 pub use address::{MonitorAddress, NoMonitorAddress};
 pub use client::{AskError, ask_health, ask_page};
 pub use pages::{Page, Pages};
-pub use readers::{Network, NoNetwork};
+pub use readers::{AddressRange, NoNetwork};
 
 use crate::limits::connections::Connections;
 
@@ -58,7 +58,7 @@ impl Monitor {
     /// If the address is taken, or none of this machine's.
     pub fn start(
         address: &MonitorAddress,
-        readers: Vec<Network>,
+        readers: Vec<AddressRange>,
         pages: Arc<impl Pages>,
     ) -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
@@ -136,7 +136,7 @@ fn remove_socket(path: &Path) -> io::Result<()> {
 /// Answers whoever asks, and says of the predictions what `readiness` says.
 async fn answer(
     listener: Listener,
-    readers: Vec<Network>,
+    readers: Vec<AddressRange>,
     pages: Arc<impl Pages>,
     readiness: watch::Receiver<bool>,
 ) -> Result<(), tonic::transport::Error> {

@@ -14,7 +14,7 @@ use tonic::body::Body;
 use tonic::codegen::http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use tonic::codegen::{Bytes, Service};
 
-use super::readers::{Network, names_this_machine};
+use super::readers::{AddressRange, names_this_machine};
 use crate::limits::connections::{ConnectionInfo, OpenStream};
 use crate::limits::quiet::QuietLog;
 
@@ -45,13 +45,13 @@ pub trait Pages: Send + Sync + 'static {
 /// Pages, and `health` for paths of gRPC's health check.
 pub struct PagesAndHealth<P, H> {
     pages: Arc<P>,
-    readers: Arc<Vec<Network>>,
+    readers: Arc<Vec<AddressRange>>,
     strangers: Arc<QuietLog>,
     health: H,
 }
 
 impl<P, H> PagesAndHealth<P, H> {
-    pub fn new(pages: Arc<P>, readers: Vec<Network>, health: H) -> Self {
+    pub fn new(pages: Arc<P>, readers: Vec<AddressRange>, health: H) -> Self {
         Self { pages, readers: Arc::new(readers), strangers: Arc::default(), health }
     }
 

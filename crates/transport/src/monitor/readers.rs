@@ -8,7 +8,7 @@ use serde::Deserialize;
 /// An address, or all addresses that begin like it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Network {
+pub struct AddressRange {
     address: IpAddr,
     /// Leading bits that count.
     bits: u32,
@@ -21,7 +21,7 @@ pub struct Network {
 )]
 pub struct NoNetwork(String);
 
-impl Network {
+impl AddressRange {
     /// Whether `address` is in it.
     pub fn holds(&self, address: IpAddr) -> bool {
         match (self.address, address.to_canonical()) {
@@ -41,7 +41,7 @@ fn leading(number: u128, length: u32, bits: u32) -> u128 {
     number.checked_shr(length - bits).unwrap_or(0)
 }
 
-impl FromStr for Network {
+impl FromStr for AddressRange {
     type Err = NoNetwork;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -55,7 +55,7 @@ impl FromStr for Network {
     }
 }
 
-impl TryFrom<String> for Network {
+impl TryFrom<String> for AddressRange {
     type Error = NoNetwork;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn networks_hold_the_addresses_that_begin_like_them() {
         let holds = |network: &str, address: &str| {
-            network.parse::<Network>().unwrap().holds(address.parse().unwrap())
+            network.parse::<AddressRange>().unwrap().holds(address.parse().unwrap())
         };
         assert!(holds("192.0.2.7", "192.0.2.7") && !holds("192.0.2.7", "192.0.2.8"));
         assert!(holds("192.0.2.0/24", "192.0.2.200") && !holds("192.0.2.0/24", "192.0.3.1"));
@@ -89,7 +89,7 @@ mod tests {
         assert!(holds("2001:db8::/32", "2001:db8:1::1") && !holds("2001:db8::/32", "2001:db9::1"));
         assert!(holds("::/0", "2001:db8::1"));
         for text in ["", "localhost", "192.0.2.0/33", "192.0.2.0/", "192.0.2/24", "::1/129", "1.2.3.4/-1"] {
-            let refused = text.parse::<Network>().unwrap_err().to_string();
+            let refused = text.parse::<AddressRange>().unwrap_err().to_string();
             assert!(refused.contains("expected an address in numbers"), "{refused}");
         }
     }

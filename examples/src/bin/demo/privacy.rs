@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use hashvfl_attack::report::{Answer, CutKind, Metric, Report, Victim, answers};
+use hashvfl_attack::report::{CutKind, Metric, Report, StrongestAttack, Victim, answers};
 use hashvfl_attack::{AttackConfig, Manifest};
 use hashvfl_coordinator::summary::Summary;
 use hashvfl_core::PartyName;
@@ -34,7 +34,7 @@ pub fn attack(out: &Path, configs: &Configs, summary: &Summary, seed: u64) -> an
 /// Prints how much of the pixels' variance the strongest attack explains, beside the same attacker without codes and
 /// beside one who was sent floats.
 pub fn print(report: &Report) {
-    let answers: Vec<Answer> = answers(report)
+    let answers: Vec<StrongestAttack> = answers(report)
         .into_iter()
         .filter(|answer| answer.metric == Metric::Skill && answer.best.cut == CutKind::Codes)
         .collect();

@@ -3,13 +3,13 @@
 use std::fmt::Write;
 
 use anyhow::ensure;
-use hashvfl_data::{ColumnType, Oddity, Survey, Surveyed, Verdict, quoted};
+use hashvfl_data::{ColumnType, ColumnVerdict, NumberLikeText, Survey, Surveyed, quoted};
 
 /// Names that labels often have.
 const LABEL_NAMES: [&str; 8] = ["y", "label", "labels", "target", "class", "outcome", "default", "churn"];
 
 /// The owner's instructions about columns.
-pub struct Wishes<'a> {
+pub struct ColumnOverrides<'a> {
     /// Never to be listed: the label, say.
     pub ignore: &'a [String],
     /// To be taken for categories, whatever they look like.
@@ -17,29 +17,29 @@ pub struct Wishes<'a> {
 }
 
 /// A column and what becomes of it.
-struct Decided<'a> {
+struct PlannedColumn<'a> {
     column: &'a Surveyed,
-    fate: Fate,
+    fate: ColumnFate,
 }
 
-enum Fate {
+enum ColumnFate {
     Taken(ColumnType),
     Excluded(&'static str),
-    Undecided(Oddity),
+    Undecided(NumberLikeText),
 }
 
 /// The columns of a table and what becomes of them.
-pub struct Columns<'a> {
+pub struct ColumnPlan<'a> {
     survey: &'a Survey,
-    decided: Vec<Decided<'a>>,
+    decided: Vec<PlannedColumn<'a>>,
 }
 
-impl<'a> Columns<'a> {
+impl<'a> ColumnPlan<'a> {
     /// Of the table that was surveyed.
     ///
     /// # Errors
     /// If a wish is about a column that is not there.
-    pub fn decide(survey: &'a Survey, wishes: &Wishes) -> anyhow::Result<Self> {
+    pub fn decide(survey: &'a Survey, wishes: &ColumnOverrides) -> anyhow::Result<Self> {
         for (option, names) in [("--ignore", wishes.ignore), ("--category", wishes.category)] {
             for name in names {
                 let known = survey.columns.iter().any(|column| column.name == *name);
@@ -47,21 +47,22 @@ impl<'a> Columns<'a> {
             }
         }
         let decided =
-            survey.columns.iter().map(|column| Decided { column, fate: fate(column, survey, wishes) });
+            survey.columns.iter().map(|column| PlannedColumn { column, fate: fate(column, survey, wishes) });
         Ok(Self { survey, decided: decided.collect() })
     }
 
     /// The columns that are trained on.
     pub fn taken(&self) -> impl Iterator<Item = (&'a Surveyed, ColumnType)> {
-        self.decided.iter().filter_map(|Decided { column, fate }| match fate {
-            Fate::Taken(kind) => Some((*column, *kind)),
-            Fate::Excluded(_) | Fate::Undecided(_) => None,
+        self.decided.iter().filter_map(|PlannedColumn { column, fate }| match fate {
+            ColumnFate::Taken(kind) => Some((*column, *kind)),
+            ColumnFate::Excluded(_) | ColumnFate::Undecided(_) => None,
         })
     }
 
     /// Columns about which only the table's owner can decide.
     pub fn undecided(&self) -> Vec<&'a str> {
-        let undecided = self.decided.iter().filter(|decided| matches!(decided.fate, Fate::Undecided(_)));
+        let undecided =
+            self.decided.iter().filter(|decided| matches!(decided.fate, ColumnFate::Undecided(_)));
         undecided.map(|decided| decided.column.name.as_str()).collect()
     }
 
@@ -85,11 +86,11 @@ impl<'a> Columns<'a> {
         lines.into_iter().map(line).collect()
     }
 
-    fn words(&self, decided: &Decided) -> String {
+    fn words(&self, decided: &PlannedColumn) -> String {
         match decided.fate {
-            Fate::Excluded(reason) => format!("excluded: {reason}"),
-            Fate::Undecided(oddity) => format!("not decided: {oddity}"),
-            Fate::Taken(kind) => {
+            ColumnFate::Excluded(reason) => format!("excluded: {reason}"),
+            ColumnFate::Undecided(oddity) => format!("not decided: {oddity}"),
+            ColumnFate::Taken(kind) => {
                 let word = word(kind);
                 let note = note(decided.column, kind, self.survey.records);
                 if note.is_empty() { word.to_string() } else { format!("{word}; {note}") }
@@ -99,9 +100,9 @@ impl<'a> Columns<'a> {
 
     /// Those that were left out and why, in one line for a comment.
     pub fn excluded(&self) -> String {
-        let excluded = self.decided.iter().filter_map(|Decided { column, fate }| match fate {
-            Fate::Excluded(reason) => Some(format!("{} ({reason})", quoted(&column.name))),
-            Fate::Taken(_) | Fate::Undecided(_) => None,
+        let excluded = self.decided.iter().filter_map(|PlannedColumn { column, fate }| match fate {
+            ColumnFate::Excluded(reason) => Some(format!("{} ({reason})", quoted(&column.name))),
+            ColumnFate::Taken(_) | ColumnFate::Undecided(_) => None,
         });
         let excluded: Vec<String> = excluded.collect();
         if excluded.is_empty() { "none".to_string() } else { excluded.join(", ") }
@@ -125,20 +126,20 @@ impl<'a> Columns<'a> {
     }
 }
 
-fn fate(column: &Surveyed, survey: &Survey, wishes: &Wishes) -> Fate {
+fn fate(column: &Surveyed, survey: &Survey, wishes: &ColumnOverrides) -> ColumnFate {
     if wishes.ignore.contains(&column.name) {
-        return Fate::Excluded("--ignore");
+        return ColumnFate::Excluded("--ignore");
     }
     let wished = wishes.category.contains(&column.name);
     match column.verdict(survey.records) {
-        Verdict::Taken if wished => Fate::Taken(ColumnType::Category),
-        Verdict::Taken => Fate::Taken(column.kind),
-        Verdict::Undecided(_) if wished => Fate::Taken(ColumnType::Category),
-        Verdict::Undecided(oddity) => Fate::Undecided(oddity),
-        Verdict::Excluded(_) if wished && column.distinct.is_some_and(|distinct| distinct > 1) => {
-            Fate::Taken(ColumnType::Category)
+        ColumnVerdict::Taken if wished => ColumnFate::Taken(ColumnType::Category),
+        ColumnVerdict::Taken => ColumnFate::Taken(column.kind),
+        ColumnVerdict::Undecided(_) if wished => ColumnFate::Taken(ColumnType::Category),
+        ColumnVerdict::Undecided(oddity) => ColumnFate::Undecided(oddity),
+        ColumnVerdict::Excluded(_) if wished && column.distinct.is_some_and(|distinct| distinct > 1) => {
+            ColumnFate::Taken(ColumnType::Category)
         }
-        Verdict::Excluded(reason) => Fate::Excluded(reason),
+        ColumnVerdict::Excluded(reason) => ColumnFate::Excluded(reason),
     }
 }
 

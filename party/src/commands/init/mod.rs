@@ -21,7 +21,7 @@ use hashvfl_monitor::first_monitor;
 
 use crate::commands::check;
 use crate::config::PartyConfig;
-use columns::{Columns, Wishes};
+use columns::{ColumnOverrides, ColumnPlan};
 
 /// What to write a config for.
 #[derive(Debug, clap::Args)]
@@ -85,8 +85,10 @@ pub fn write(arguments: &Arguments) -> anyhow::Result<()> {
     let survey = survey(table, &hints(arguments))?;
     check_first_line(arguments, &survey)?;
     survey.check_id(table)?;
-    let columns =
-        Columns::decide(&survey, &Wishes { ignore: &arguments.ignore, category: &arguments.category })?;
+    let columns = ColumnPlan::decide(
+        &survey,
+        &ColumnOverrides { ignore: &arguments.ignore, category: &arguments.category },
+    )?;
     say!(
         "{}: {}; id {}",
         table.display(),
@@ -151,7 +153,7 @@ fn check_first_line(arguments: &Arguments, survey: &Survey) -> anyhow::Result<()
     }
 }
 
-fn check_decided(table: &Path, columns: &Columns) -> anyhow::Result<()> {
+fn check_decided(table: &Path, columns: &ColumnPlan) -> anyhow::Result<()> {
     let undecided = columns.undecided();
     if !undecided.is_empty() {
         let names: Vec<String> = undecided.iter().map(|name| quoted(name)).collect();
@@ -220,7 +222,7 @@ fn alignment(arguments: &Arguments, survey: &Survey) -> anyhow::Result<Option<Fi
 }
 
 /// The table as the config names it.
-fn source(table: &Path, survey: &Survey, columns: &Columns) -> anyhow::Result<CsvColumns> {
+fn source(table: &Path, survey: &Survey, columns: &ColumnPlan) -> anyhow::Result<CsvColumns> {
     let path = fs::canonicalize(table).unwrap_or_else(|_| table.to_path_buf());
     Ok(CsvColumns {
         paths: vec![path],
@@ -235,7 +237,7 @@ fn config_text(
     arguments: &Arguments,
     task: Task,
     survey: &Survey,
-    columns: &Columns,
+    columns: &ColumnPlan,
     source: &CsvColumns,
     alignment: Option<&FirstAlignment>,
 ) -> anyhow::Result<String> {

@@ -174,7 +174,7 @@ fn what_is_on_screen_is_said_of_each_column() {
         format!("k{row},{row}.5,{row}.5,{row}.5,{},same,{word}", ["a", "b"][row % 2])
     }));
     let survey = survey(&case.path("bank.csv"), &Hints::default()).unwrap();
-    let columns = Columns::decide(&survey, &Wishes { ignore: &[], category: &[] }).unwrap();
+    let columns = ColumnPlan::decide(&survey, &ColumnOverrides { ignore: &[], category: &[] }).unwrap();
     assert_eq!(
         columns.for_screen(),
         "  \"p0\" to \"p2\" (3 columns): number\n  \"job\": category; 2 categories\n  \

@@ -2,14 +2,14 @@
 
 use std::time::Instant;
 
-use hashvfl_core::codes::randomised_response::Place;
+use hashvfl_core::codes::randomised_response::RequestPlace;
 use hashvfl_core::protocol::message::Answer;
 use hashvfl_core::protocol::party::EncodeWork;
 use hashvfl_core::records::plan::CHUNK_ROWS;
-use hashvfl_core::text::Tellable;
+use hashvfl_core::text::PublicReason;
 use hashvfl_core::{PackedCodes, Part, RowSelection};
 use hashvfl_ledger::RowBlock;
-use hashvfl_monitor::{Epochs, Phase};
+use hashvfl_monitor::{Epochs, ProcessPhase};
 use tracing::info;
 
 use super::Worker;
@@ -33,7 +33,7 @@ impl Worker<'_> {
     pub(super) fn encode_synthetic(&mut self, chunk: u32) -> anyhow::Result<Answer> {
         let columns = self.prepared.draw(chunk)?;
         let mut values = self.prepared.encoder.encode(columns.clone(), CHUNK_ROWS);
-        let asked = AskedRecords { place: Place::Drawn { run: self.run, chunk }, rows: &[] };
+        let asked = AskedRecords { place: RequestPlace::Drawn { run: self.run, chunk }, rows: &[] };
         self.releases.flip(&self.prepared, &asked, &columns, &mut values);
         Ok(Answer::Codes(self.pack(&values)?.into_bytes()))
     }
@@ -42,7 +42,7 @@ impl Worker<'_> {
         // A NaN would travel as an innocent bit.
         if !values.iter().all(|value| value.is_finite()) {
             let text = "the bottom model gives values that are not finite: lower run.learning_rate, or look for extreme values in the columns";
-            return Err(Tellable(text.to_string()).into());
+            return Err(PublicReason(text.to_string()).into());
         }
         Ok(PackedCodes::pack(values, self.config.code_form().bits())?)
     }
@@ -50,7 +50,7 @@ impl Worker<'_> {
     /// Codes of records, charged before this returns.
     pub(super) fn encode(&mut self, work: &EncodeWork) -> anyhow::Result<Answer> {
         let EncodeWork { selection, ref rows, part, learn, .. } = *work;
-        let asked = AskedRecords { place: Place::Run { run: self.run, rows: selection }, rows };
+        let asked = AskedRecords { place: RequestPlace::Run { run: self.run, rows: selection }, rows };
         if let RowSelection::Batch { epoch, .. } = selection {
             self.epoch.at(epoch + 1);
         }
@@ -142,7 +142,7 @@ impl Worker<'_> {
         self.board.look_at_codes(self.name.as_str(), codes);
         if let RowSelection::Batch { epoch, batch } = work.selection {
             let mut status = self.board.status();
-            status.phase = Phase::Training;
+            status.phase = ProcessPhase::Training;
             status.epochs = Some(Epochs {
                 done: epoch,
                 most: self.settings.epochs,

@@ -4,19 +4,19 @@ mod codes;
 mod resume;
 
 use anyhow::Context;
-use hashvfl_audit::{AuditEvent, AuditTrail, Moment, Release, Service};
+use hashvfl_audit::{AuditEvent, AuditTrail, HeadMoment, ReleaseTotals, Service};
 use hashvfl_cli::{Unfinished, at_step};
 use hashvfl_core::protocol::message::{
     Answer, AuditHead, Command, Confirmation, EncodedPValues, FromCoordinator, FromParty,
 };
-use hashvfl_core::protocol::party::{PartyError, PartySession, Work};
+use hashvfl_core::protocol::party::{PartyError, PartySession, TrainingWork};
 use hashvfl_core::records::{RecordsDigest, SALT_BYTES};
 use hashvfl_core::settings::OnRefusal;
 use hashvfl_core::text::counted;
 use hashvfl_core::{Digest, Gradient, Part, PartyName, RunId, RunRecords, RunSettings};
 use hashvfl_detectors::calibration::split::shared_calibration;
 use hashvfl_ledger::LedgerError;
-use hashvfl_monitor::{Board, Phase};
+use hashvfl_monitor::{Board, ProcessPhase};
 use hashvfl_traces::{EpochSpan, Phases, spans};
 use hashvfl_transport::stop::Stopped;
 use tracing::{debug, error, info, warn};
@@ -27,8 +27,8 @@ use crate::detectors::AnomalyScorer;
 use crate::detectors::config::DetectorsConfig;
 use crate::leakage::{FrozenModel, LeakageCheck};
 use crate::prepare::Prepared;
-use crate::progress::{LedgerLook, Progress};
-use crate::releases::Releases;
+use crate::progress::{LedgerLook, ProgressThrottle};
+use crate::releases::ReleaseLedger;
 use crate::state::StateFolder;
 use crate::training::CoordinatorLine;
 use crate::training::answers::{RunAnswers, asked};
@@ -53,7 +53,7 @@ pub struct Worker<'a> {
     session: PartySession,
     prepared: Prepared,
     state: &'a StateFolder,
-    releases: Releases,
+    releases: ReleaseLedger,
     config: &'a PartyConfig,
     recorder: Option<Recorder>,
     answers: RunAnswers,
@@ -67,7 +67,7 @@ pub struct Worker<'a> {
     backlog: Backlog,
     passes_ahead: u32,
     released_bits: u64,
-    progress: Progress,
+    progress: ProgressThrottle,
     look: LedgerLook,
     /// What this party does at a step, for whoever collects spans.
     pub spans: Phases,
@@ -99,7 +99,7 @@ impl<'a> Worker<'a> {
         config: &'a PartyConfig,
         prepared: Prepared,
         state: &'a StateFolder,
-        releases: Releases,
+        releases: ReleaseLedger,
         answers: RunAnswers,
         audit: &'a AuditTrail,
         board: &'a Board,
@@ -134,7 +134,7 @@ impl<'a> Worker<'a> {
             backlog: Backlog::default(),
             passes_ahead: config.passes_ahead.get(),
             released_bits: 0,
-            progress: Progress::default(),
+            progress: ProgressThrottle::default(),
             look: LedgerLook::default(),
             spans: Phases::default(),
             epoch: EpochSpan::default(),
@@ -212,49 +212,51 @@ impl<'a> Worker<'a> {
         drop(status);
         debug!(step, kind, "request");
         self.begin_span(kind);
-        if !matches!(work, Work::Encode(_)) {
+        if !matches!(work, TrainingWork::Encode(_)) {
             self.backlog.count(&mut self.releases)?;
             self.monitor_gradients()?;
         }
         let asked = asked(&work);
         let (step, answer) = match work {
-            Work::SendRecords(salt) => return Ok(Done::answer(self.records(&salt))),
-            Work::Joined => {
+            TrainingWork::SendRecords(salt) => return Ok(Done::answer(self.records(&salt))),
+            TrainingWork::Joined => {
                 info!("accepted; waiting for the other parties");
                 let (party, service) = (self.name.clone(), Service::Training);
                 self.audit.note(AuditEvent::Joined { party, service })?;
                 return Ok(Done::nothing());
             }
-            Work::Begin { excluded, heads, resume } => {
+            TrainingWork::Begin { excluded, heads, resume } => {
                 self.begin(excluded)?;
                 self.go_on_from(resume)?;
                 self.note_begin(excluded, &heads)?;
                 return Ok(Done::nothing());
             }
-            Work::Save(id) => {
+            TrainingWork::Save(id) => {
                 self.save(id)?;
                 return Ok(Done::answer(FromParty::Saved(id)));
             }
-            Work::Commit => {
+            TrainingWork::Commit => {
                 self.commit()?;
                 return Ok(Done { answer: Some(FromParty::Committed), finished: true });
             }
-            Work::KeepHeads { heads } => {
-                self.audit.keep_heads(&heads, &self.settings.parties, Moment::Finish)?;
+            TrainingWork::KeepHeads { heads } => {
+                self.audit.keep_heads(&heads, &self.settings.parties, HeadMoment::Finish)?;
                 return Ok(Done { answer: None, finished: true });
             }
-            Work::Learn { gradient } => {
+            TrainingWork::Learn { gradient } => {
                 self.learn(gradient)?;
                 return Ok(Done::nothing());
             }
-            Work::Encode(work) => (work.step, self.encode(&work)),
-            Work::EncodeSynthetic { step, chunk } => (step, self.encode_synthetic(chunk)),
-            Work::Calibrate { step } => {
+            TrainingWork::Encode(work) => (work.step, self.encode(&work)),
+            TrainingWork::EncodeSynthetic { step, chunk } => (step, self.encode_synthetic(chunk)),
+            TrainingWork::Calibrate { step } => {
                 (step, self.calibration_p_values(step).map(Answer::CalibrationPValues))
             }
-            Work::Command { step, command } => (step, self.carry_out(command).map(Answer::from)),
-            Work::Freeze { step } => (step, self.freeze(step).map(Answer::Frozen)),
-            Work::Finish { step } => (step, self.finish(step).map(|()| Confirmation::Finished.into())),
+            TrainingWork::Command { step, command } => (step, self.carry_out(command).map(Answer::from)),
+            TrainingWork::Freeze { step } => (step, self.freeze(step).map(Answer::Frozen)),
+            TrainingWork::Finish { step } => {
+                (step, self.finish(step).map(|()| Confirmation::Finished.into()))
+            }
         };
         let answer = answer.with_context(|| format!("step {step}"))?;
         self.answers.say(step, &asked, &answer)?;
@@ -315,7 +317,7 @@ impl<'a> Worker<'a> {
         self.prepared.measure(|encoder, plan, gather| {
             encoder.freeze(plan.part(Part::CohortTrain), gather);
         })?;
-        self.board.status().phase = Phase::Encoding;
+        self.board.status().phase = ProcessPhase::Encoding;
         let (prepared, releases) = (&self.prepared, &mut self.releases);
         FrozenModel { trained: prepared, scorer: None }
             .check("codes of the frozen bottom model", releases)?;
@@ -411,7 +413,7 @@ impl<'a> Worker<'a> {
             records: self.prepared.ids.len() as u64,
             excluded: excluded as u64,
         })?;
-        Ok(self.audit.keep_heads(heads, &self.settings.parties, Moment::Begin)?)
+        Ok(self.audit.keep_heads(heads, &self.settings.parties, HeadMoment::Begin)?)
     }
 
     /// Writes down how the run ended, what this party released in it, and how often it came back on another connection.
@@ -424,7 +426,7 @@ impl<'a> Worker<'a> {
             }
             return;
         }
-        self.audit.note_or_complain(AuditEvent::Released(Release {
+        self.audit.note_or_complain(AuditEvent::Released(ReleaseTotals {
             from: self.name.to_string(),
             to: "coordinator".to_string(),
             what: "codes".to_string(),

@@ -4,7 +4,7 @@ use hashvfl_audit::AuditEvent;
 use hashvfl_core::Digest;
 use hashvfl_core::protocol::message::CheckpointId;
 use hashvfl_learning::training::checkpoints::forget_later;
-use hashvfl_monitor::{Phase, RunTotals};
+use hashvfl_monitor::{ProcessPhase, RunTotals};
 use tracing::{info, warn};
 
 use super::Worker;
@@ -75,7 +75,7 @@ impl Worker<'_> {
             info!("the run had already finished; the model is final");
             self.audit.note(AuditEvent::RunEnded { finished: true, step: 0, why: None })?;
         }
-        self.board.status().phase = Phase::Finished;
+        self.board.status().phase = ProcessPhase::Finished;
         Ok(())
     }
 }

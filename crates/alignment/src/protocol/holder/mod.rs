@@ -30,7 +30,7 @@ use crate::protocol::transfer::{Incoming, Outgoing};
 use crate::route::{Load, Map, Route};
 use crate::settings::AlignmentSettings;
 use crate::storage::files::{Items, Journal, WholeItems, chunks, items_of, items_per_chunk};
-use crate::storage::folder::{Folder, Outcome};
+use crate::storage::folder::{AlignmentResult, Folder};
 use crate::storage::sort::Sorter;
 use crate::storage::spool::RECORD_BYTES;
 
@@ -39,7 +39,7 @@ const LINGER: Duration = Duration::from_secs(5);
 
 /// How far a holder is, in points to blind: its own, and those of other holders that pass here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Progress {
+pub struct AlignmentProgress {
     /// Points blinded.
     pub done: u64,
     /// Points in all; a set that has not come yet counts as large as the own one.
@@ -155,7 +155,7 @@ impl<'a, R: Relay> Holder<'a, R> {
     /// # Errors
     /// When a peer or the relay breaks the protocol, nothing comes for too long, or a file fails. What is in the
     /// folder stays there: the same call goes on with it.
-    pub fn run(mut self, tell: &mut dyn FnMut(Progress)) -> Result<Outcome, AlignmentError> {
+    pub fn run(mut self, tell: &mut dyn FnMut(AlignmentProgress)) -> Result<AlignmentResult, AlignmentError> {
         let result = self.work(tell);
         if result.as_ref().is_err_and(|error| !matches!(error, AlignmentError::AskedToEnd)) {
             // The others are told, so that nobody waits for this holder; it does not matter if they are gone. One that was asked
@@ -167,7 +167,7 @@ impl<'a, R: Relay> Holder<'a, R> {
         result
     }
 
-    fn work(&mut self, tell: &mut dyn FnMut(Progress)) -> Result<Outcome, AlignmentError> {
+    fn work(&mut self, tell: &mut dyn FnMut(AlignmentProgress)) -> Result<AlignmentResult, AlignmentError> {
         let again = self.folder.outcome()?;
         let mut heard = Instant::now();
         while self.secret.is_some() {
@@ -176,7 +176,7 @@ impl<'a, R: Relay> Holder<'a, R> {
             if self.is_over() {
                 let records = Items::open(&self.folder.file("records"), RECORD_BYTES)?.total;
                 let common = order::count(self.folder, self.me)?;
-                self.folder.finish(Outcome { records, common })?;
+                self.folder.finish(AlignmentResult { records, common })?;
                 self.secret = None;
                 break;
             }
@@ -258,8 +258,8 @@ impl<'a, R: Relay> Holder<'a, R> {
     }
 
     /// How far it is.
-    pub fn progress(&self) -> Progress {
-        let mut progress = Progress { done: 0, total: 0 };
+    pub fn progress(&self) -> AlignmentProgress {
+        let mut progress = AlignmentProgress { done: 0, total: 0 };
         let own = self.own.as_ref().map(|own| own.total);
         let own = own.or_else(|| {
             Items::open(&self.folder.of("sorted", self.me), POINT_BYTES).ok().map(|own| own.total)

@@ -1,7 +1,7 @@
 //! Whether the first line of a table holds names or a record: its records tell.
 
 use super::id::names_an_id;
-use super::{Oddity, Surveyed};
+use super::{NumberLikeText, Surveyed};
 use crate::cell::is_number;
 use crate::encoding::treatment::ColumnType;
 use crate::missing::stands_for_missing;
@@ -40,13 +40,13 @@ impl FirstLine {
 fn looks_like(column: &Surveyed) -> bool {
     let shape = Shape::of(&column.name);
     match column.oddity {
-        Some(Oddity::Percents) => shape == Shape::Percent,
-        Some(Oddity::Commas) => shape == Shape::Comma,
-        Some(Oddity::Money) => shape == Shape::Money,
-        Some(Oddity::Measures) => shape == Shape::Measure,
-        Some(Oddity::Dates) => shape == Shape::Date,
-        Some(Oddity::OtherDigits) => shape == Shape::OtherDigits,
-        Some(Oddity::Mixed { .. }) => is_number(&column.name),
+        Some(NumberLikeText::Percents) => shape == Shape::Percent,
+        Some(NumberLikeText::Commas) => shape == Shape::Comma,
+        Some(NumberLikeText::Money) => shape == Shape::Money,
+        Some(NumberLikeText::Measures) => shape == Shape::Measure,
+        Some(NumberLikeText::Dates) => shape == Shape::Date,
+        Some(NumberLikeText::OtherDigits) => shape == Shape::OtherDigits,
+        Some(NumberLikeText::Mixed { .. }) => is_number(&column.name),
         None => false,
     }
 }
@@ -54,7 +54,7 @@ fn looks_like(column: &Surveyed) -> bool {
 /// Whether a column of numbers, or of what looks like them, has a name that is none.
 fn is_named(column: &Surveyed) -> bool {
     // A text among mixed ones may be their first.
-    let odd = column.oddity.is_some_and(|oddity| !matches!(oddity, Oddity::Mixed { .. }));
+    let odd = column.oddity.is_some_and(|oddity| !matches!(oddity, NumberLikeText::Mixed { .. }));
     let numbers = column.kind == ColumnType::Number && column.distinct != Some(0) || odd;
     let name = column.name.as_str();
     numbers

@@ -81,12 +81,12 @@ pub struct Surveyed {
     /// that do not show.
     pub respelt: usize,
     /// What its values are to a person, where they are something else to a reader of tables.
-    pub oddity: Option<Oddity>,
+    pub oddity: Option<NumberLikeText>,
 }
 
 /// Values that look like numbers or dates and are read as texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Oddity {
+pub enum NumberLikeText {
     /// `12 %`.
     Percents,
     /// `1,234` or `1,5`.
@@ -110,16 +110,16 @@ pub enum Oddity {
 
 /// What becomes of a column in a first configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum ColumnVerdict {
     /// It is trained on.
     Taken,
     /// It is of no use to a model: why, in a few words.
     Excluded(&'static str),
     /// Only its owner can say.
-    Undecided(Oddity),
+    Undecided(NumberLikeText),
 }
 
-impl fmt::Display for Oddity {
+impl fmt::Display for NumberLikeText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Percents => f.write_str("numbers with a percent sign"),
@@ -138,21 +138,21 @@ impl fmt::Display for Oddity {
 
 impl Surveyed {
     /// What becomes of it where nobody says anything else.
-    pub fn verdict(&self, records: u64) -> Verdict {
+    pub fn verdict(&self, records: u64) -> ColumnVerdict {
         let with_value = records - self.missing;
         match (self.oddity, self.distinct) {
-            _ if self.name.is_empty() => Verdict::Excluded("it has no name"),
-            _ if with_value == 0 => Verdict::Excluded("no value"),
-            (_, Some(1)) if self.missing == 0 => Verdict::Excluded("the same in every record"),
+            _ if self.name.is_empty() => ColumnVerdict::Excluded("it has no name"),
+            _ if with_value == 0 => ColumnVerdict::Excluded("no value"),
+            (_, Some(1)) if self.missing == 0 => ColumnVerdict::Excluded("the same in every record"),
             _ if self.collapses => {
-                Verdict::Excluded("numbers that become equal in 32 bits, as ids and time stamps do")
+                ColumnVerdict::Excluded("numbers that become equal in 32 bits, as ids and time stamps do")
             }
-            (Some(Oddity::Dates), _) => {
-                Verdict::Excluded("dates or times; written as numbers they can be used")
+            (Some(NumberLikeText::Dates), _) => {
+                ColumnVerdict::Excluded("dates or times; written as numbers they can be used")
             }
-            (Some(oddity), _) => Verdict::Undecided(oddity),
-            _ if self.is_free_text(with_value) => Verdict::Excluded("an id or free text"),
-            _ => Verdict::Taken,
+            (Some(oddity), _) => ColumnVerdict::Undecided(oddity),
+            _ if self.is_free_text(with_value) => ColumnVerdict::Excluded("an id or free text"),
+            _ => ColumnVerdict::Taken,
         }
     }
 

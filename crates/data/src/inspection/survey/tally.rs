@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use hashvfl_core::text::folded;
 
 use super::markers::Markers;
-use super::{MOST_DISTINCT, Oddity, Surveyed};
+use super::{MOST_DISTINCT, NumberLikeText, Surveyed};
 use crate::cell::{CellFault, MINUS, has_leading_zero, is_number, parse_number, parse_text};
 use crate::encoding::content::FEW_NUMBERS;
 use crate::encoding::treatment::ColumnType;
@@ -190,7 +190,7 @@ impl Tally {
     }
 
     /// What its values are to a person, where they are not what they are to a reader of tables.
-    fn oddity(&self) -> Option<Oddity> {
+    fn oddity(&self) -> Option<NumberLikeText> {
         let odd = self.odd();
         let values = self.numbers + odd;
         let half = |count: u64| 2 * count >= values;
@@ -198,10 +198,10 @@ impl Tally {
             return None;
         }
         if half(self.dates) {
-            return Some(Oddity::Dates);
+            return Some(NumberLikeText::Dates);
         }
         if half(self.other_digits) {
-            return Some(Oddity::OtherDigits);
+            return Some(NumberLikeText::OtherDigits);
         }
         // A few measures are names of something: 36 months and 60 months.
         let are_measures = self.units.len() <= FEW_UNITS && self.seen.len() > FEW_NUMBERS;
@@ -209,15 +209,15 @@ impl Tally {
         let written = self.percents + self.commas + self.money + measures;
         if written > 0 && (half(written) || written == odd) {
             return Some(match written {
-                _ if 2 * self.percents >= written => Oddity::Percents,
-                _ if 2 * self.commas >= written => Oddity::Commas,
-                _ if 2 * measures >= written => Oddity::Measures,
-                _ => Oddity::Money,
+                _ if 2 * self.percents >= written => NumberLikeText::Percents,
+                _ if 2 * self.commas >= written => NumberLikeText::Commas,
+                _ if 2 * measures >= written => NumberLikeText::Measures,
+                _ => NumberLikeText::Money,
             });
         }
         let several = self.seen_numbers.len() > FEW_NUMBERS;
         let few = half(self.numbers + written) || self.distinct_texts <= FEW_TEXTS;
-        (several && few).then_some(Oddity::Mixed { texts: odd, first_line: self.first_text })
+        (several && few).then_some(NumberLikeText::Mixed { texts: odd, first_line: self.first_text })
     }
 
     /// What was found; `null_values` says which markers stand for a missing value.

@@ -2,7 +2,7 @@
 
 use hashvfl_core::Task;
 
-use super::{Surveyed, Verdict};
+use super::{ColumnVerdict, Surveyed};
 use crate::encoding::treatment::ColumnType;
 use crate::limits::MAX_CLASSES;
 
@@ -19,7 +19,9 @@ impl Surveyed {
             return Err(format!("{} of {records} records have no label: remove them", self.missing));
         }
         match (self.verdict(records), self.distinct) {
-            (Verdict::Undecided(oddity), _) => Err(format!("it holds {oddity}: write them as plain numbers")),
+            (ColumnVerdict::Undecided(oddity), _) => {
+                Err(format!("it holds {oddity}: write them as plain numbers"))
+            }
             _ if self.respelt > 0 => Err(format!(
                 "{} of its classes differ from another class only in spelling, such as case and spaces: spell each \
                  class in one way, or pass --task if they are different classes",
@@ -27,7 +29,7 @@ impl Surveyed {
             )),
             (_, Some(0 | 1)) => Err("it is the same in every record: there is nothing to learn".to_owned()),
             (_, Some(2)) => Ok(Task::Binary),
-            (Verdict::Excluded(reason), _) if self.kind == ColumnType::Category => {
+            (ColumnVerdict::Excluded(reason), _) if self.kind == ColumnType::Category => {
                 Err(format!("it is not a label: {reason}"))
             }
             (_, Some(distinct)) if self.kind == ColumnType::Category && distinct <= MAX_CLASSES => {

@@ -69,18 +69,18 @@ fn what_is_no_use_to_a_model_is_told() {
     let survey = survey_text(&format!("id,name,same,none,code,value\n{rows}")).unwrap();
     let verdicts: Vec<_> = survey.columns.iter().map(|column| column.verdict(survey.records)).collect();
     let expected = [
-        Verdict::Excluded("an id or free text"),
-        Verdict::Excluded("the same in every record"),
-        Verdict::Excluded("no value"),
-        Verdict::Taken,
-        Verdict::Taken,
+        ColumnVerdict::Excluded("an id or free text"),
+        ColumnVerdict::Excluded("the same in every record"),
+        ColumnVerdict::Excluded("no value"),
+        ColumnVerdict::Taken,
+        ColumnVerdict::Taken,
     ];
     assert_eq!(verdicts, expected);
     let rows: String = (0..=MOST_DISTINCT).map(|row| format!("{row},n{row}\n")).collect();
     let many = survey_text(&format!("id,name\n{rows}")).unwrap();
     assert_eq!(
         (many.columns[0].distinct, many.columns[0].verdict(many.records)),
-        (None, Verdict::Excluded("an id or free text"))
+        (None, ColumnVerdict::Excluded("an id or free text"))
     );
 }
 
@@ -103,14 +103,14 @@ fn numbers_that_people_write_otherwise_are_not_decided_in_silence() {
         survey_text(&format!("id,error,word,thousands,comma,percent,day,sum,rooms\n{rows}")).unwrap();
     let verdicts: Vec<_> = survey.columns.iter().map(|column| column.verdict(survey.records)).collect();
     let expected = [
-        Verdict::Taken,
-        Verdict::Undecided(Oddity::Mixed { texts: 1, first_line: 202 }),
-        Verdict::Undecided(Oddity::Commas),
-        Verdict::Undecided(Oddity::Commas),
-        Verdict::Undecided(Oddity::Percents),
-        Verdict::Excluded("dates or times; written as numbers they can be used"),
-        Verdict::Undecided(Oddity::Money),
-        Verdict::Taken,
+        ColumnVerdict::Taken,
+        ColumnVerdict::Undecided(NumberLikeText::Mixed { texts: 1, first_line: 202 }),
+        ColumnVerdict::Undecided(NumberLikeText::Commas),
+        ColumnVerdict::Undecided(NumberLikeText::Commas),
+        ColumnVerdict::Undecided(NumberLikeText::Percents),
+        ColumnVerdict::Excluded("dates or times; written as numbers they can be used"),
+        ColumnVerdict::Undecided(NumberLikeText::Money),
+        ColumnVerdict::Taken,
     ];
     assert_eq!(verdicts, expected);
     assert_eq!((survey.columns[0].missing, survey.null_values), (1, vec!["#DIV/0!".to_owned()]));
@@ -140,15 +140,15 @@ fn many_numbers_beside_few_texts_and_numbers_with_a_unit_are_not_decided() {
         survey_text(&format!("id,income,weight,fee,term,house,pressure,ratio,spend,a\n{rows}")).unwrap();
     let verdicts: Vec<_> = survey.columns.iter().map(|column| column.verdict(survey.records)).collect();
     let expected = [
-        Verdict::Undecided(Oddity::Mixed { texts: 300, first_line: 4 }),
-        Verdict::Undecided(Oddity::Measures),
-        Verdict::Undecided(Oddity::Measures),
-        Verdict::Taken,
-        Verdict::Taken,
-        Verdict::Taken,
-        Verdict::Taken,
-        Verdict::Taken,
-        Verdict::Taken,
+        ColumnVerdict::Undecided(NumberLikeText::Mixed { texts: 300, first_line: 4 }),
+        ColumnVerdict::Undecided(NumberLikeText::Measures),
+        ColumnVerdict::Undecided(NumberLikeText::Measures),
+        ColumnVerdict::Taken,
+        ColumnVerdict::Taken,
+        ColumnVerdict::Taken,
+        ColumnVerdict::Taken,
+        ColumnVerdict::Taken,
+        ColumnVerdict::Taken,
     ];
     assert_eq!(verdicts, expected);
     let ranges: Vec<u64> = survey.columns.iter().map(|column| column.ranges).collect();
@@ -191,7 +191,10 @@ fn points_between_thousands_and_digits_of_other_scripts_are_told() {
     let thousands: Vec<u64> = survey.columns.iter().map(|column| column.thousands).collect();
     assert_eq!(thousands, [40, 0, 0, 0, 0]);
     assert!(survey.columns[0].remarks()[0].contains("40 of them have a fraction of three digits"));
-    assert_eq!(survey.columns[4].verdict(survey.records), Verdict::Undecided(Oddity::OtherDigits));
+    assert_eq!(
+        survey.columns[4].verdict(survey.records),
+        ColumnVerdict::Undecided(NumberLikeText::OtherDigits)
+    );
 }
 
 #[test]
@@ -256,7 +259,10 @@ fn ids_and_time_stamps_are_no_numbers_of_32_bits() {
     let survey = survey(&path, &Hints::default()).unwrap();
     let verdicts: Vec<_> = survey.columns.iter().map(|column| column.verdict(survey.records)).collect();
     let reason = "numbers that become equal in 32 bits, as ids and time stamps do";
-    assert_eq!(verdicts, [Verdict::Excluded(reason), Verdict::Excluded(reason), Verdict::Taken]);
+    assert_eq!(
+        verdicts,
+        [ColumnVerdict::Excluded(reason), ColumnVerdict::Excluded(reason), ColumnVerdict::Taken]
+    );
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use csv::{ByteRecord, Position, Reader};
 
-use crate::error::{Counted, Spot, TableError};
+use crate::error::{Counted, LocationRef, TableError};
 use crate::source::csv::text::{csv_error, open_csv};
 use crate::source::input::{self, UTF_8_MARK};
 use crate::source::selection::check_names_agree;
@@ -43,7 +43,7 @@ impl<'a> CsvFiles<'a> {
     /// Hands every record of every file to `visit`, in order; each has a cell for each name.
     pub(crate) fn visit<E: From<TableError>>(
         &self,
-        mut visit: impl FnMut(Spot<'_>, &ByteRecord) -> Result<(), E>,
+        mut visit: impl FnMut(LocationRef<'_>, &ByteRecord) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut record = ByteRecord::new();
         let mut records: u64 = 0;
@@ -58,7 +58,7 @@ impl<'a> CsvFiles<'a> {
                 // The terminator has been consumed; line breaks inside quoted cells count too.
                 let after = reader.position().line();
                 let line = after.saturating_sub(1 + count_breaks(&record));
-                let spot = Spot { path, counted: Counted::Line, number: line.max(next_line) };
+                let spot = LocationRef { path, counted: Counted::Line, number: line.max(next_line) };
                 if self.repeats_header(&record) {
                     return Err(E::from(TableError::HeaderAgain { place: spot.place() }));
                 }

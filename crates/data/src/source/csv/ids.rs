@@ -8,7 +8,7 @@ use hashvfl_core::Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::cell::parse_id;
-use crate::error::{Spot, TableError};
+use crate::error::{LocationRef, TableError};
 use crate::ids::id_source::IdSource;
 use crate::ids::key_columns::KeyColumns;
 use crate::source::csv::file::CsvFiles;
@@ -80,7 +80,7 @@ impl<'a> CsvKey<'a> {
     /// A record's id. Every column needs a text: else, and for no other reason, it fails.
     pub(crate) fn read<'r>(
         &self,
-        spot: Spot<'_>,
+        spot: LocationRef<'_>,
         record: &'r ByteRecord,
     ) -> Result<Cow<'r, str>, TableError> {
         if let [at] = self.at.as_slice() {
@@ -98,7 +98,7 @@ impl<'a> CsvKey<'a> {
         &self,
         number: usize,
         at: usize,
-        spot: Spot<'_>,
+        spot: LocationRef<'_>,
         record: &'r ByteRecord,
     ) -> Result<&'r str, TableError> {
         parse_id(&record[at]).map_err(|fault| TableError::BadId {

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use csv::{ErrorKind, Reader, ReaderBuilder, Terminator};
 
-use crate::error::{Counted, Place, TableError};
+use crate::error::{Counted, Location, TableError};
 use crate::source::csv::foreign;
 use crate::source::input;
 
@@ -73,7 +73,7 @@ pub(crate) struct Broken {
 
 impl Broken {
     fn of(self, path: &Path) -> TableError {
-        let place = Place { path: path.to_owned(), counted: Counted::Line, number: self.line };
+        let place = Location { path: path.to_owned(), counted: Counted::Line, number: self.line };
         TableError::Format(Box::new(CsvTextError { place, fault: self.fault }))
     }
 }
@@ -83,7 +83,7 @@ impl Broken {
 #[error("{place}: {fault}")]
 pub struct CsvTextError {
     /// Where.
-    pub place: Place,
+    pub place: Location,
     /// What is wrong.
     pub fault: CsvFault,
 }
@@ -106,7 +106,7 @@ pub fn open_csv(path: &Path) -> Result<Reader<Box<dyn Read>>, TableError> {
     // A last line break is added (an empty line is ignored), so that every record ends in one and the reader's line tells
     // where it begins. `\r` is trimmed off the cells, since as part of the terminator it would make that line wrong.
     let bytes = foreign::refuse(path, input::open_text(path)?)?.chain(Cursor::new(b"\n"));
-    let bytes: Box<dyn Read> = Box::new(Checked { bytes, check: Check::new(b',') });
+    let bytes: Box<dyn Read> = Box::new(CheckedReader { bytes, check: Check::new(b',') });
     let mut builder = ReaderBuilder::new();
     builder.has_headers(false).flexible(true).terminator(Terminator::Any(b'\n'));
     Ok(builder.from_reader(bytes))
@@ -132,12 +132,12 @@ pub(crate) fn check_text(path: &Path, text: &[u8]) -> Result<(), TableError> {
 }
 
 /// Bytes that are checked as they pass.
-struct Checked<R> {
+struct CheckedReader<R> {
     bytes: R,
     check: Check,
 }
 
-impl<R: Read> Read for Checked<R> {
+impl<R: Read> Read for CheckedReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.bytes.read(buffer)?;
         let checked = if count == 0 && !buffer.is_empty() {

@@ -162,8 +162,8 @@ impl<'a> NpyFile<'a> {
         let mut text = vec![0; length];
         file.read(&mut text)?;
         let text = std::str::from_utf8(&text).ok();
-        let Header { number, column_major, shape } = text
-            .and_then(Header::parse)
+        let NpyHeader { number, column_major, shape } = text
+            .and_then(NpyHeader::parse)
             .ok_or_else(|| file.header("it does not describe an array of numbers; save one by numpy.save"))?;
         if column_major {
             return Err(file.header("the array is in Fortran order; save numpy.ascontiguousarray(array)"));
@@ -303,13 +303,13 @@ impl NumberType {
 }
 
 /// The contents of a header, which is a Python dictionary of three keys.
-struct Header {
+struct NpyHeader {
     number: String,
     column_major: bool,
     shape: Vec<u64>,
 }
 
-impl Header {
+impl NpyHeader {
     fn parse(text: &str) -> Option<Self> {
         let mut rest = text.trim().strip_prefix('{')?.strip_suffix('}')?.trim();
         let (mut number, mut column_major, mut shape) = (None, None, None);
@@ -364,8 +364,9 @@ mod tests {
 
     #[test]
     fn headers_are_those_of_numpy_and_nothing_else() {
-        let parse =
-            |text: &str| Header::parse(text).map(|header| (header.number, header.column_major, header.shape));
+        let parse = |text: &str| {
+            NpyHeader::parse(text).map(|header| (header.number, header.column_major, header.shape))
+        };
         let expected = Some(("<f4".to_owned(), false, vec![3, 4]));
         assert_eq!(parse("{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }   \n"), expected);
         assert_eq!(parse("{\"shape\":(3,4),\"descr\":\"<f4\",\"fortran_order\":False}"), expected);

@@ -11,7 +11,7 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 
-use crate::error::{Counted, Spot, TableError};
+use crate::error::{Counted, LocationRef, TableError};
 use crate::source::parquet::error::ParquetFileError;
 use crate::source::parquet::meaning::{Meaning, describe};
 use crate::source::parquet::value::{Stored, Value};
@@ -210,8 +210,8 @@ impl<'b> Batch<'b> {
     }
 
     /// Where record `at` of the batch is in the file.
-    pub(crate) fn spot(&self, at: usize) -> Spot<'b> {
-        Spot { path: self.path, counted: Counted::Record, number: self.before + at as u64 + 1 }
+    pub(crate) fn spot(&self, at: usize) -> LocationRef<'b> {
+        LocationRef { path: self.path, counted: Counted::Record, number: self.before + at as u64 + 1 }
     }
 
     /// The value of record `at` in the batch's `column`.

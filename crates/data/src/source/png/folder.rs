@@ -88,7 +88,7 @@ pub(crate) struct Listed<'a> {
 
 /// What folders hold.
 #[derive(Default)]
-struct Found<'a> {
+struct FolderContents<'a> {
     images: Vec<Listed<'a>>,
     /// Files of other names, and links to folders.
     others: usize,
@@ -96,7 +96,7 @@ struct Found<'a> {
 
 /// How many files are no images by their name, and how many links lead to folders: they are passed over.
 pub(crate) fn count_others(folders: &[PathBuf]) -> Result<usize, TableError> {
-    let mut found = Found::default();
+    let mut found = FolderContents::default();
     for folder in folders {
         walk(folder, folder, "", 0, &mut found)?;
     }
@@ -106,7 +106,7 @@ pub(crate) fn count_others(folders: &[PathBuf]) -> Result<usize, TableError> {
 /// All images of all folders: folder by folder, each in the order of names. Other files are passed over.
 pub(crate) fn list(folders: &[PathBuf]) -> Result<Vec<Listed<'_>>, TableError> {
     let first = folders.first().ok_or(TableError::NoPaths)?;
-    let mut found = Found::default();
+    let mut found = FolderContents::default();
     for folder in folders {
         let start = found.images.len();
         walk(folder, folder, "", 0, &mut found)?;
@@ -132,7 +132,7 @@ fn walk<'a>(
     at: &Path,
     below: &str,
     depth: usize,
-    found: &mut Found<'a>,
+    found: &mut FolderContents<'a>,
 ) -> Result<(), TableError> {
     if depth > MAX_DEPTH {
         return Err(PngError::Deep { folder: folder.to_owned() }.into());

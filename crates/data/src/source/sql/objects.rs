@@ -28,7 +28,7 @@ pub(super) struct Objects {
 
 /// What was found.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct ObjectFindings {
     /// Keys with numbers of more digits than 64 bits of a float hold.
     pub(super) long: BTreeSet<String>,
     /// The line on which the first object is that has a key twice.
@@ -106,13 +106,13 @@ impl Objects {
         self.value.clear();
     }
 
-    pub(super) fn finish(self) -> Found {
+    pub(super) fn finish(self) -> ObjectFindings {
         // As the engine writes them.
         let name = |key: Vec<u8>| {
             let key = String::from_utf8_lossy(&key).into_owned();
             serde_json::from_str(&format!("\"{key}\"")).unwrap_or(key)
         };
-        Found { long: self.long.into_iter().map(name).collect(), repeats: self.repeats }
+        ObjectFindings { long: self.long.into_iter().map(name).collect(), repeats: self.repeats }
     }
 }
 
@@ -120,7 +120,7 @@ impl Objects {
 mod tests {
     use super::*;
 
-    fn found(text: &str, piece: usize) -> Found {
+    fn found(text: &str, piece: usize) -> ObjectFindings {
         let mut objects = Objects::default();
         text.as_bytes().chunks(piece).for_each(|bytes| objects.take(bytes));
         objects.finish()

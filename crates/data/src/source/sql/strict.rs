@@ -12,7 +12,7 @@ use futures_util::{StreamExt, TryStreamExt};
 
 use super::again::HeaderAgain;
 use super::cells::{CellCounts, Counts};
-use super::objects::{Found, Objects};
+use super::objects::{ObjectFindings, Objects};
 use super::{SqlError, failure};
 use crate::source::csv::text::{Broken, Check};
 use crate::source::input::{UTF_8_MARK, told_of_open_ends};
@@ -48,7 +48,7 @@ pub(super) async fn check(
     compression: FileCompressionType,
 ) -> Result<Seen, SqlError> {
     let mut seen = Seen::default();
-    let mut first: Option<Header<'_>> = None;
+    let mut first: Option<FileHeader<'_>> = None;
     for file in files {
         let checked = check_file(name, store, file, delimiter, compression).await?;
         seen.cells_of_lines |= checked.cells_of_lines;
@@ -57,15 +57,15 @@ pub(super) async fn check(
         // A file without a line has no columns: there is nothing to read in it.
         let Some(header) = checked.header else { continue };
         match &first {
-            Some(first) => check_header(name, &Header { file, names: header }, first)?,
-            None => first = Some(Header { file, names: header }),
+            Some(first) => check_header(name, &FileHeader { file, names: header }, first)?,
+            None => first = Some(FileHeader { file, names: header }),
         }
     }
     Ok(seen)
 }
 
 /// What was seen of a file.
-struct Checked {
+struct CheckedFile {
     /// Its first record; `None` where it has none.
     header: Option<ByteRecord>,
     /// Whether a cell has several lines.
@@ -95,7 +95,7 @@ pub(super) async fn check_objects(
         while let Some(chunk) = bytes.try_next().await.map_err(failed)? {
             objects.take(&chunk);
         }
-        let Found { long, repeats } = objects.finish();
+        let ObjectFindings { long, repeats } = objects.finish();
         if let Some(line) = repeats {
             let reason =
                 format!("{}, line {line}: an object has a key twice; leave one of them", file.location);
@@ -112,7 +112,7 @@ async fn check_file(
     file: &ObjectMeta,
     delimiter: u8,
     compression: FileCompressionType,
-) -> Result<Checked, SqlError> {
+) -> Result<CheckedFile, SqlError> {
     let found = store.get_opts(&file.location, GetOptions::default()).await;
     let found = found.map_err(|error| failure::of_table(name, &error.into()))?;
     let bytes = found.into_stream().map_err(DataFusionError::from).boxed();
@@ -152,17 +152,17 @@ async fn check_file(
     // The text has passed the check, so that what the parser takes for the first record is one.
     let header = reader.from_reader(&start[..]).byte_records().find_map(Result::ok);
     let (cells_of_lines, open_ended) = (check.has_cells_of_lines(), last != b'\n');
-    Ok(Checked { header, cells_of_lines, cells: cells.finish(), open_ended })
+    Ok(CheckedFile { header, cells_of_lines, cells: cells.finish(), open_ended })
 }
 
 /// A file, and what its first record names.
-struct Header<'a> {
+struct FileHeader<'a> {
     file: &'a ObjectMeta,
     names: ByteRecord,
 }
 
 /// Fails where the header of a file is not that of the `first`. Names are not shown: without a header they are cells.
-fn check_header(name: &str, found: &Header<'_>, first: &Header<'_>) -> Result<(), SqlError> {
+fn check_header(name: &str, found: &FileHeader<'_>, first: &FileHeader<'_>) -> Result<(), SqlError> {
     if found.names == first.names {
         return Ok(());
     }

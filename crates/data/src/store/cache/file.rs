@@ -31,7 +31,7 @@ const GROUP_ROWS: usize = 1 << 16;
 const MAX_HEADER_BYTES: u64 = 1 << 30;
 
 #[derive(Serialize, Deserialize)]
-struct Header {
+struct CacheHeader {
     key: String,
     rows: u64,
     group_rows: usize,
@@ -99,7 +99,7 @@ impl Writer {
             Content::Number => None,
             Content::Category(names) => Some(names),
         };
-        let header = Header {
+        let header = CacheHeader {
             key: key.to_string(),
             rows: self.rows,
             group_rows: self.group_rows,
@@ -196,7 +196,7 @@ impl Reader {
         }
         let mut header = vec![0; header_bytes as usize];
         read_at(&file, &mut header, end_at - header_bytes)?;
-        let Ok(found) = serde_json::from_slice::<Header>(&header) else { return Ok(None) };
+        let Ok(found) = serde_json::from_slice::<CacheHeader>(&header) else { return Ok(None) };
         let columns = found.names.len();
         let values = found.rows.saturating_mul(columns as u64).saturating_mul(4);
         let whole = values.saturating_add(found.ids_bytes).saturating_add(header_bytes) == end_at;

@@ -8,12 +8,12 @@ pub const MOST_VAIN_WAITS: u32 = 3;
 
 /// Waits for another side that took longer than their limit, over all attempts of a process at one run.
 #[derive(Debug, Default, Clone, Copy)]
-pub struct VainWaits {
+pub struct TimeoutCounter {
     furthest: u64,
     in_a_row: u32,
 }
 
-impl VainWaits {
+impl TimeoutCounter {
     /// Notes that a wait at `step` was in vain; whether it was the last. A later step says that the run gets on, however slowly.
     pub fn note(&mut self, step: u64) -> bool {
         if step > self.furthest {
@@ -31,7 +31,7 @@ mod tests {
     #[test]
     fn the_third_wait_at_one_step_is_the_last_and_a_run_that_gets_on_is_borne() {
         let ended = |steps: &[u64]| {
-            let mut waits = VainWaits::default();
+            let mut waits = TimeoutCounter::default();
             steps.iter().map(|step| waits.note(*step)).collect::<Vec<_>>()
         };
         assert_eq!(ended(&[7, 7, 7]), [false, false, true]);

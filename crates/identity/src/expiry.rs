@@ -9,7 +9,7 @@ use crate::revocations::Lists;
 
 /// Ends in seconds since 1970, as the files say now; `None` where there is no such file, or it cannot be read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Ends {
+pub struct ExpiryTimes {
     /// Of this side's certificate.
     pub certificate_s: Option<i64>,
     /// Of the first of the authorities to end.
@@ -20,8 +20,8 @@ pub struct Ends {
 
 impl IdentityConfig {
     /// Reads until when the certificate, the authorities and the revocation lists count.
-    pub fn ends(&self) -> Ends {
-        Ends {
+    pub fn ends(&self) -> ExpiryTimes {
+        ExpiryTimes {
             certificate_s: certificate_end(&self.certificate),
             authority_s: authorities_end(&self.authority),
             list_s: self.revoked.as_deref().and_then(lists_end),

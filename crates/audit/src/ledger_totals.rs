@@ -6,14 +6,14 @@ use crate::error::AuditError;
 
 /// Totals of a ledger. They never become less, however records are erased.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counted {
+pub struct LedgerTotals {
     /// Releases and alignments.
     pub items: u64,
     /// Bits of all of them.
     pub bits: u64,
 }
 
-impl Counted {
+impl LedgerTotals {
     /// Whether the ledger at `path`, which counts this, can be the one that counted `before`.
     ///
     /// # Errors

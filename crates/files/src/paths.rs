@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 
 /// What a config names a place for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Use {
+pub enum PathUse {
     /// A file that is read, or a folder of files that are.
     Read,
     /// A file that is written.
@@ -17,22 +17,22 @@ pub enum Use {
 
 /// A place that a config names.
 #[derive(Debug, Clone)]
-pub struct Place {
+pub struct NamedPath {
     key: &'static str,
     path: PathBuf,
-    usage: Use,
+    usage: PathUse,
 }
 
-impl Place {
+impl NamedPath {
     /// The place at `path` that the config names by `key`.
-    pub fn new(key: &'static str, path: &Path, usage: Use) -> Self {
+    pub fn new(key: &'static str, path: &Path, usage: PathUse) -> Self {
         Self { key, path: path.to_path_buf(), usage }
     }
 }
 
 /// Two places that cannot be where the config says.
 #[derive(Debug, thiserror::Error)]
-pub enum PlaceClash {
+pub enum PathConflict {
     /// One lies in a folder that is another's alone.
     #[error(
         "{key} = {path:?} is inside {folder_key} = {folder:?}, a folder that may hold nothing else: choose another \
@@ -66,23 +66,27 @@ pub enum PlaceClash {
 ///
 /// # Errors
 /// If not: the first two that cannot.
-pub fn check_places(places: &[Place]) -> Result<(), PlaceClash> {
+pub fn check_paths(places: &[NamedPath]) -> Result<(), PathConflict> {
     let resolved: Vec<PathBuf> = places.iter().map(|place| resolved(&place.path)).collect();
     for (index, (place, at)) in places.iter().zip(&resolved).enumerate() {
         for (other_index, (other, other_at)) in places.iter().zip(&resolved).enumerate() {
             if index == other_index {
                 continue;
             }
-            if other.usage == Use::Own && at.starts_with(other_at) {
-                return Err(PlaceClash::Inside {
+            if other.usage == PathUse::Own && at.starts_with(other_at) {
+                return Err(PathConflict::Inside {
                     key: place.key,
                     path: place.path.clone(),
                     folder_key: other.key,
                     folder: other.path.clone(),
                 });
             }
-            if place.usage == Use::Written && at == other_at {
-                return Err(PlaceClash::Same { key: place.key, other: other.key, path: place.path.clone() });
+            if place.usage == PathUse::Written && at == other_at {
+                return Err(PathConflict::Same {
+                    key: place.key,
+                    other: other.key,
+                    path: place.path.clone(),
+                });
             }
         }
     }
@@ -90,7 +94,7 @@ pub fn check_places(places: &[Place]) -> Result<(), PlaceClash> {
 }
 
 /// Whether both paths lead to the same place.
-pub fn is_same_place(one: &Path, other: &Path) -> bool {
+pub fn is_same_path(one: &Path, other: &Path) -> bool {
     resolved(one) == resolved(other)
 }
 
@@ -121,27 +125,29 @@ mod tests {
         fs::create_dir(folder.path().join("state")).unwrap();
         #[cfg(unix)]
         std::os::unix::fs::symlink(folder.path().join("state"), folder.path().join("link")).unwrap();
-        let place = |key, path: &str, usage| Place::new(key, &folder.path().join(path), usage);
-        let state = || place("state", "state", Use::Own);
+        let place = |key, path: &str, usage| NamedPath::new(key, &folder.path().join(path), usage);
+        let state = || place("state", "state", PathUse::Own);
         let good = [
             state(),
-            place("ledger", "ledger.redb", Use::Written),
-            place("columns", "table.csv", Use::Read),
-            place("[serve]", "table.csv", Use::Read),
-            place("alignment.folder", "alignment", Use::Own),
+            place("ledger", "ledger.redb", PathUse::Written),
+            place("columns", "table.csv", PathUse::Read),
+            place("[serve]", "table.csv", PathUse::Read),
+            place("alignment.folder", "alignment", PathUse::Own),
         ];
-        assert!(check_places(&good).is_ok());
+        assert!(check_paths(&good).is_ok());
         for path in ["state/x.csv", "state", "other/../state/x.csv", "./state/deep/x", "link/x"] {
-            let error = check_places(&[place("columns", path, Use::Read), state()]).unwrap_err().to_string();
+            let error =
+                check_paths(&[place("columns", path, PathUse::Read), state()]).unwrap_err().to_string();
             assert!(error.contains("columns = ") && error.contains("is inside state = "), "{path}: {error}");
         }
         for path in [".", "x/.."] {
-            let table = place("columns", "table.csv", Use::Read);
-            let error = check_places(&[table, place("state", path, Use::Own)]).unwrap_err().to_string();
+            let table = place("columns", "table.csv", PathUse::Read);
+            let error = check_paths(&[table, place("state", path, PathUse::Own)]).unwrap_err().to_string();
             assert!(error.contains("is inside state"), "{path}: {error}");
         }
-        let same = [place("columns", "table.csv", Use::Read), place("cache", "./table.csv", Use::Written)];
-        let error = check_places(&same).unwrap_err().to_string();
+        let same =
+            [place("columns", "table.csv", PathUse::Read), place("cache", "./table.csv", PathUse::Written)];
+        let error = check_paths(&same).unwrap_err().to_string();
         assert!(error.contains("cache and columns name the same file"), "{error}");
     }
 }

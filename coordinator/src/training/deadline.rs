@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 /// A wait that has begun. Where the party's connection breaks meanwhile, it has the time to come back in addition: once, so that
 /// no number of connections makes the wait longer than the others wait for their next request.
 #[derive(Debug, Clone, Copy)]
-pub struct Waiting {
+pub struct Deadline {
     began: Instant,
     limit: Duration,
     reconnect: Duration,
     broke: bool,
 }
 
-impl Waiting {
+impl Deadline {
     /// Begins `now`.
     pub fn begin(now: Instant, limit: Duration, reconnect: Duration) -> Self {
         Self { began: now, limit, reconnect, broke: false }
@@ -40,7 +40,7 @@ mod tests {
     #[test]
     fn a_party_that_comes_back_again_and_again_has_the_time_for_that_once() {
         let now = Instant::now();
-        let mut waiting = Waiting::begin(now, SECOND * 60, SECOND * 30);
+        let mut waiting = Deadline::begin(now, SECOND * 60, SECOND * 30);
         assert_eq!(waiting.left(now + SECOND * 50), SECOND * 10);
         assert_eq!(waiting.breaks(now + SECOND * 59), SECOND * 30);
         assert_eq!(waiting.left(now + SECOND * 80), SECOND * 10);
@@ -52,7 +52,7 @@ mod tests {
     #[test]
     fn a_wait_without_a_limit_has_none_and_nobody_waits_for_who_may_not_come_back() {
         let now = Instant::now();
-        let mut waiting = Waiting::begin(now, Duration::MAX, Duration::ZERO);
+        let mut waiting = Deadline::begin(now, Duration::MAX, Duration::ZERO);
         assert!(waiting.left(now + SECOND * 3600) > SECOND * 1_000_000);
         assert_eq!(waiting.breaks(now), Duration::ZERO);
     }
