@@ -74,7 +74,9 @@ fn gap(labels: &Labels, rows: &[u32]) -> Option<String> {
             match (lacking, count) {
                 (0, _) => None,
                 (_, 2) => Some(format!("are all of one class: AUC is undefined on them; {remedy}")),
-                (lacking, count) => Some(format!("have none of {lacking} of the {count} classes; {remedy}")),
+                (lacking, count) => Some(format!(
+                    "have none of {lacking} of the {count} classes: macro AUC is undefined on them; {remedy}"
+                )),
             }
         }
         Labels::Real(values) => {
@@ -121,6 +123,7 @@ mod tests {
         assert!(found[1].starts_with("the 20 test records are all of one class"), "{found:?}");
         let found = gaps(&classes((0..100).map(|row| row % 2).collect(), 3), &plan, &settings);
         assert!(found.iter().all(|gap| gap.contains("have none of 1 of the 3 classes")), "{found:?}");
+        assert!(found.iter().all(|gap| gap.contains("macro AUC is undefined on them")), "{found:?}");
         assert_eq!(gaps(&Labels::Real(vec![2.0; 100]), &plan, &settings).len(), 3);
         assert!(gaps(&Labels::Real((0..100).map(|row| row as f32).collect()), &plan, &settings).is_empty());
     }

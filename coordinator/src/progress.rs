@@ -82,7 +82,7 @@ impl ProgressReporter {
         Self { json, run, task: None, board: Arc::new(board), lines: QuietLogs::default() }
     }
 
-    /// The same of a run of `task`: an epoch's line says so where the task's metric is undefined.
+    /// The same of a run of `task`: an epoch's line says so where a figure of the task is undefined.
     pub fn of_task(json: bool, task: Task, board: Board) -> Self {
         Self { task: Some(task), ..Self::new(json, board) }
     }
@@ -218,13 +218,16 @@ fn describe(report: &EpochReport, task: Option<Task>) -> String {
     let mut line = format!("training loss {}", figure(report.train_loss));
     if let Some(validation) = report.validation {
         line += &format!(", validation loss {}", figure(validation.loss));
-        for (name, value) in
-            [("AUC", validation.auc), ("accuracy", validation.accuracy), ("R2", validation.r2)]
-        {
+        for (name, value) in [
+            ("AUC", validation.auc),
+            ("accuracy", validation.accuracy),
+            ("macro AUC", validation.macro_auc),
+            ("R2", validation.r2),
+        ] {
             line += &value.map_or(String::new(), |value| format!(", {name} {}", figure(value)));
         }
-        if let Some(task) = task.filter(|task| validation.metric(*task).is_none()) {
-            line += &format!(", {} undefined", Evaluation::metric_name(task));
+        if let Some(name) = task.and_then(|task| validation.undefined(task)) {
+            line += &format!(", {name} undefined");
         }
     }
     line + &format!(" ({:.1} s)", report.train_seconds)
@@ -235,6 +238,23 @@ mod tests {
     use hashvfl_monitor::{BoardConfig, Status};
 
     use super::*;
+
+    #[test]
+    fn a_macro_auc_is_told_beside_the_accuracy_or_called_undefined() {
+        let line = |macro_auc| {
+            let accuracy = Some(0.5);
+            let validation = Evaluation { rows: 8, loss: 1.0, auc: None, macro_auc, accuracy, r2: None };
+            let report =
+                EpochReport { epoch: 1, train_loss: 2.0, validation: Some(validation), train_seconds: 0.5 };
+            describe(&report, Some(Task::Multiclass))
+        };
+        let told = line(Some(0.75));
+        assert!(
+            told.contains("accuracy 0.5000, macro AUC 0.7500 (") && !told.contains("undefined"),
+            "{told}"
+        );
+        assert!(line(None).contains("accuracy 0.5000, macro AUC undefined ("), "{}", line(None));
+    }
 
     #[test]
     fn when_all_have_come_at_once_all_are_there() {

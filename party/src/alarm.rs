@@ -92,13 +92,15 @@ pub fn check(config: &PartyConfig) -> anyhow::Result<()> {
     Err(stands.context(Unfinished::Alarmed(STANDS)))
 }
 
+/// The alarm in the folder `state`, if it was dismissed.
+pub fn dismissed(state: &Path) -> Option<KeptAlarm> {
+    // Who joins has checked that the file can be read, unless the party goes on at an alarm.
+    read(state).ok().flatten().filter(|kept| kept.dismissed)
+}
+
 /// Training batches of the run up to the alarm in the folder `state` that was dismissed; 0 where none was.
 pub fn dismissed_batches(state: &Path) -> u64 {
-    match read(state) {
-        Ok(Some(KeptAlarm { dismissed: true, seen, .. })) => seen.batches,
-        // Who joins has checked that the file can be read, unless the party goes on at an alarm.
-        _ => 0,
-    }
+    dismissed(state).map_or(0, |kept| kept.seen.batches)
 }
 
 /// Whether a process ends with `error` because of an alarm.
@@ -106,17 +108,21 @@ pub fn is_alarm(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(Unfinished::Alarmed(_)))
 }
 
-/// Stays up until somebody has dismissed the `alarm`, so that whoever asks this process how it is hears of it.
+/// Stays up until somebody has dismissed the `alarm`, so that whoever asks this process how it is hears of it. `before` was
+/// [`dismissed`] when this process went on last.
 ///
 /// # Errors
 /// If this process is asked to end before.
-pub fn wait_for_dismissal(alarm: anyhow::Error, config: &PartyConfig, board: &Board) -> anyhow::Result<()> {
+pub fn wait_for_dismissal(
+    alarm: anyhow::Error,
+    config: &PartyConfig,
+    board: &Board,
+    before: Option<&KeptAlarm>,
+) -> anyhow::Result<()> {
     let stop = Stop::listen();
     error!("{alarm:#}");
     show(config, board);
-    // An alarm that could not be kept leaves an earlier one there, which may be dismissed.
-    let before = dismissed_batches(&config.state);
-    while dismissed_batches(&config.state) == before {
+    while !is_dismissed_since(before, &config.state) {
         if stop.is_asked() {
             return Err(alarm.context(Unfinished::AskedToEnd(STOPPED)));
         }
@@ -125,6 +131,11 @@ pub fn wait_for_dismissal(alarm: anyhow::Error, config: &PartyConfig, board: &Bo
     info!("the gradient alarm was dismissed");
     board.status().phase = ProcessPhase::Starting;
     Ok(())
+}
+
+/// Whether another alarm is dismissed than `before`. One that could not be kept leaves an earlier one there, which may be.
+fn is_dismissed_since(before: Option<&KeptAlarm>, state: &Path) -> bool {
+    dismissed(state).is_some_and(|kept| Some(&kept) != before)
 }
 
 /// Shows on `board` that an alarm stands.
@@ -190,6 +201,32 @@ mod tests {
         KeptAlarm { dismissed: true, ..alarm() }.keep(&stops.state).unwrap();
         check(&stops).unwrap();
         assert_eq!(dismissed_batches(&stops.state), 24);
+    }
+
+    #[test]
+    fn a_dismissal_counts_whenever_it_comes_and_that_of_an_earlier_alarm_does_not() {
+        let place = tempfile::tempdir().unwrap();
+        let config = config(place.path(), "stop");
+        std::fs::create_dir(&config.state).unwrap();
+        let before = dismissed(&config.state);
+        assert_eq!(before, None);
+        alarm().keep(&config.state).unwrap();
+        let error = check(&config).unwrap_err();
+        assert!(!is_dismissed_since(before.as_ref(), &config.state));
+        // Before anybody waits for it.
+        let first = KeptAlarm { dismissed: true, ..alarm() };
+        first.keep(&config.state).unwrap();
+        wait_for_dismissal(error, &config, &config.board().unwrap(), before.as_ref()).unwrap();
+
+        // The next could not be kept, then it is.
+        let before = dismissed(&config.state);
+        assert_eq!(before, Some(first));
+        assert!(!is_dismissed_since(before.as_ref(), &config.state));
+        let next = KeptAlarm { step: 70, ..alarm() };
+        next.keep(&config.state).unwrap();
+        assert!(!is_dismissed_since(before.as_ref(), &config.state));
+        KeptAlarm { dismissed: true, ..next }.keep(&config.state).unwrap();
+        assert!(is_dismissed_since(before.as_ref(), &config.state));
     }
 
     #[test]

@@ -246,4 +246,5 @@ fn three_classes_with_eight_parties() {
     fixture.write("labels.csv", &labels.lines().enumerate().map(third).collect::<String>());
     let test = with_more_parties(fixture, 6);
     assert!(test["accuracy"].as_f64().unwrap() > 0.6, "{test}");
+    assert!(test["macro_auc"].as_f64().unwrap() > 0.5 && test.get("auc").is_none(), "{test}");
 }

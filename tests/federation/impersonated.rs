@@ -5,7 +5,7 @@ use std::net::{Shutdown, TcpListener};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::fixture::{Fixture, LIMIT};
+use crate::fixture::{Fixture, LIMIT, eventually};
 use crate::predict::serving;
 use crate::proxy::Proxy;
 use crate::secured::secured;
@@ -28,8 +28,8 @@ fn anybody() -> String {
     address
 }
 
-/// Cuts the way through `proxy`, and lets `place` answer twice before the coordinator does again.
-fn disturb(proxy: &Proxy, place: &str, coordinator: &str) {
+/// Cuts the way through `proxy`, and lets `place` answer from then on: at least twice before this returns.
+fn take_over(proxy: &Proxy, place: &str) {
     proxy.lead_to(place);
     let (before, began) = (proxy.opened(), Instant::now());
     assert!(proxy.cut() > 0);
@@ -39,7 +39,6 @@ fn disturb(proxy: &Proxy, place: &str, coordinator: &str) {
     }
     // The second has been answered when a third would be.
     thread::sleep(Duration::from_millis(100));
-    proxy.lead_to(coordinator);
 }
 
 #[test]
@@ -52,16 +51,41 @@ fn who_answers_in_the_coordinators_place_ends_no_run() {
     let mut bank = fixture.party("bank", &proxy.address);
     let mut telecom = fixture.party("telecom", &address);
     coordinator.wait_for("\"epoch\":2,");
-    disturb(&proxy, &anybody(), &address);
-    // A coordinator of the same name, with a certificate of another authority.
+    take_over(&proxy, &anybody());
+    // A coordinator of the same name, with a certificate of another authority. It starts while the run stands still.
     let (mut another, elsewhere) = other.coordinator();
+    proxy.lead_to(&address);
     coordinator.wait_for("\"epoch\":60,");
-    disturb(&proxy, &elsewhere, &address);
+    take_over(&proxy, &elsewhere);
+    proxy.lead_to(&address);
     coordinator.succeeds();
     telecom.succeeds();
     let (good, log) = bank.ends();
     assert!(good && log.matches("back after").count() >= 2, "{log}");
     another.kill();
+}
+
+#[test]
+fn who_answers_in_the_coordinators_place_keeps_nobody_from_greeting_again() {
+    let fixture = Fixture { reconnect_s: 60, ..secured() };
+    let (mut coordinator, address) = fixture.coordinator();
+    let proxy = Proxy::to(&address);
+    let mut bank = fixture.party("bank", &proxy.address);
+    coordinator.wait_for("joined");
+    // The run has not begun, so nobody lets it come back: it hears that, and greets anew. Then somebody else answers.
+    let place = anybody();
+    proxy.lead_next(&[&address, &place, &place]);
+    assert_eq!(proxy.cut(), 1, "connections");
+    // Where the coordinator has not seen the cut yet, it comes back on its seat.
+    eventually(|| {
+        let greeted = coordinator.line().is_some_and(|line| line.contains("joined"));
+        let log = bank.logged();
+        if greeted || log.contains("back after") { Ok(()) } else { Err(log) }
+    });
+    let mut telecom = fixture.party("telecom", &address);
+    for role in [&mut coordinator, &mut bank, &mut telecom] {
+        role.succeeds();
+    }
 }
 
 #[test]
@@ -71,7 +95,8 @@ fn who_answers_in_the_coordinators_place_ends_no_serving() {
     let (mut coordinator, address) = fixture.serve();
     let proxy = Proxy::to(&address);
     let mut parties = serving(&fixture, &coordinator, &proxy.address);
-    disturb(&proxy, &anybody(), &address);
+    take_over(&proxy, &anybody());
+    proxy.lead_to(&address);
     // Both are in again.
     for _ in &parties {
         coordinator.wait_for("\"joined\",\"party\":");

@@ -164,7 +164,7 @@ fn a_run_goes_on_without_records_that_a_policy_refuses() {
     fixture.run_id = "test-3";
     let [coordinator, bank, telecom] = refused(&fixture);
     for said in [coordinator, bank, telecom] {
-        assert!(said.contains("are needed") && said.contains("without the records"), "{said}");
+        assert!(said.contains("too few records") && said.contains("without the records"), "{said}");
     }
     assert_eq!(counted(&fixture, "bank"), bits);
 }

@@ -1,5 +1,6 @@
 //! A proxy on the way to the coordinator that loses connections, as networks do.
 
+use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -19,6 +20,8 @@ pub struct Proxy {
 struct Shared {
     /// Where the coordinator is.
     coordinator: Mutex<String>,
+    /// Where the next connections lead; those behind them, to the coordinator.
+    next: Mutex<VecDeque<String>>,
     connections: Mutex<Vec<Arc<Pair>>>,
     /// New connections are closed at once.
     blocked: AtomicBool,
@@ -46,6 +49,7 @@ impl Proxy {
         let address = listener.local_addr().unwrap().to_string();
         let shared = Arc::new(Shared {
             coordinator: Mutex::new(coordinator.to_string()),
+            next: Mutex::default(),
             connections: Mutex::default(),
             blocked: AtomicBool::new(false),
             silent: AtomicBool::new(false),
@@ -60,6 +64,11 @@ impl Proxy {
     /// Leads new connections to another coordinator.
     pub fn lead_to(&self, coordinator: &str) {
         *self.shared.coordinator.lock().unwrap() = coordinator.to_string();
+    }
+
+    /// Leads the next connections to `places`, one to each.
+    pub fn lead_next(&self, places: &[&str]) {
+        self.shared.next.lock().unwrap().extend(places.iter().map(ToString::to_string));
     }
 
     /// Lets no new connections through, or does again.
@@ -131,7 +140,8 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         if shared.blocked.load(Ordering::SeqCst) {
             continue;
         }
-        let coordinator = shared.coordinator.lock().unwrap().clone();
+        let next = shared.next.lock().unwrap().pop_front();
+        let coordinator = next.unwrap_or_else(|| shared.coordinator.lock().unwrap().clone());
         let Ok(coordinator) = TcpStream::connect(coordinator) else { continue };
         party.set_nodelay(true).unwrap();
         coordinator.set_nodelay(true).unwrap();

@@ -219,7 +219,7 @@ fn a_cut_that_lasts_too_long_ends_both_sides_with_one_line() {
     proxy.cut();
     let began = Instant::now();
     let error = coordinator.fails();
-    assert!(error.contains("lost telecom") && error.contains("within 2 s (timeouts.reconnect_s)"), "{error}");
+    assert!(error.contains("lost telecom") && error.contains("within 2 s (timeouts.reconnect_s"), "{error}");
     let error = telecom.fails();
     assert!(error.contains("could not reconnect within 2 s (timeouts.reconnect_s"), "{error}");
     let error = bank.fails();

@@ -120,15 +120,21 @@ impl<'a> AdversaryGrid<'a> {
         Self { given, ..self }
     }
 
-    /// The same, with what `other` has found from these releases, which is the same here: both are about the same victim, and what is
-    /// seen of others is the same. Without effect where an adversary has other records or others are scored.
+    /// The same, with what `other` has found from these releases, which is the same here. Without effect where the victim, its cut,
+    /// the grid's releases, an adversary's records or those that are scored are others; where the victim's codes are others, what
+    /// was found without them is the same if those of the other parties are.
     pub fn filled_from(self, other: &AdversaryGrid, releases: &[ObservedRelease]) -> Self {
         let (own, its) = (&self.context, &other.context);
-        let is_same = self.here == other.here
+        let is_same = (own.party, own.cut, own.seed) == (its.party, its.cut, its.seed)
+            && self.here == other.here
+            && self.releases == other.releases
             && [own.auxiliary, own.elsewhere, own.targets] == [its.auxiliary, its.elsewhere, its.targets];
+        let same_codes = std::ptr::eq(own.sources.observed, its.sources.observed);
         let mut cells = self.cells;
         if is_same {
-            let found = other.cells.iter().filter(|((_, release), _)| releases.contains(release));
+            let found = other.cells.iter().filter(|((_, release), _)| {
+                releases.contains(release) && (same_codes || *release == ObservedRelease::Nothing)
+            });
             cells.extend(found.map(|(cell, guess)| (*cell, guess.clone())));
         }
         Self { cells, ..self }

@@ -33,9 +33,8 @@ pub fn evaluate(
     ensure!(!rows.is_empty(), "run.test_fraction is 0: there are no test records");
     let rows = known(&config.run.parties, &stored.tables, rows)?;
     let test = classifier.evaluate_stored(&|rows| gather(&stored.tables, rows), &rows);
-    if test.metric(config.run.task).is_none() {
-        let name = Evaluation::metric_name(config.run.task);
-        warn!("{name} is undefined, and left out: all test records have one class, or one value");
+    if let Some(name) = test.undefined(config.run.task) {
+        warn!("{name} is undefined, and left out: the test records lack a class, or all have one value");
     }
     say!("{}", serde_json::to_string_pretty(&test)?);
     Ok(())

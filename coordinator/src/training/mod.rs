@@ -337,7 +337,7 @@ impl Run<'_> {
 /// Tells that the run has finished, and lists it.
 fn end_well(config: &CoordinatorConfig, reporter: &ProgressReporter, state: &StateFolder, summary: &Summary) {
     if let Some(test) = summary.test {
-        info!("test {} {}", summary.metric, test.metric_text(config.run.task));
+        info!("test {}", test.describe(config.run.task));
     }
     reporter.finished(&state.summary());
     keep_among_runs(config, summary);

@@ -33,7 +33,8 @@ fn is_of_transcript(error: &TranscriptError) -> bool {
 
 fn is_of_files(cause: &(dyn std::error::Error + 'static)) -> bool {
     if let Some(error) = cause.downcast_ref::<io::Error>() {
-        return error.kind() != io::ErrorKind::InvalidData;
+        // One that ends too early is damaged, too.
+        return !matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof);
     }
     if let Some(TrainingError::Screening(error)) = cause.downcast_ref::<TrainingError<NetworkError>>() {
         return error.is::<WriteError>();
@@ -75,10 +76,11 @@ mod tests {
         }
         let damaged = TranscriptError::Growing { path: path(), reason: "it is truncated".into() };
         let party = PartyName::new("bank").unwrap();
-        let others: [anyhow::Error; 4] = [
+        let others: [anyhow::Error; 5] = [
             NetworkError::Transcript(damaged).into(),
             of_store(StoreError::Damaged { path: path(), reason: "cut off".into() }).into(),
             NetworkError::Wait { step: 7, party, limit_s: 3 }.into(),
+            io::Error::from(io::ErrorKind::UnexpectedEof).into(),
             anyhow::anyhow!("no space left"),
         ];
         for error in others {

@@ -59,7 +59,8 @@ pub fn provision(folder: &Path, name: &PartyName, sides: &[Side], days: i64) -> 
     Ok(())
 }
 
-/// Gives the certificate at `places` new dates if it ends soon. One that was revoked, or that another has signed, stays as it is.
+/// Gives the certificate at `places` new dates if it ends soon. One that was revoked or whose key was taken back, or that another
+/// has signed, stays as it is: the others get their dates all the same.
 fn keep(
     authority: &mut Authority,
     places: &IdentityPaths,
@@ -69,7 +70,8 @@ fn keep(
     let facts = Facts::of_first_in(&places.certificate, CERTIFICATE)?;
     let signed = &authority.issued().certificates;
     let is_ours = signed.iter().any(|issued| issued.serial == facts.serial && issued.revoked.is_none());
-    if !is_ours || facts.not_after_s - now_s() > RENEWED_DAYS * DAY_S {
+    let taken_back = authority.issued().taken_back(&facts.fingerprint).is_some();
+    if !is_ours || taken_back || facts.not_after_s - now_s() > RENEWED_DAYS * DAY_S {
         say!("{identity} has its certificate already, in {}", places.folder.display());
         return Ok(());
     }

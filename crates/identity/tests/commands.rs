@@ -176,6 +176,28 @@ async fn what_ends_soon_is_renewed_where_all_sides_are_provisioned() {
 }
 
 #[test]
+fn a_key_that_was_taken_back_keeps_no_other_side_of_its_host_from_new_dates() {
+    let folder = tempfile::tempdir().unwrap();
+    let (shop, bank) = (folder.path().join("shop"), folder.path().join("bank"));
+    let command = format!("provision --name shop party/bank={} --days 20", bank.display());
+    coordinator(&shop, &command).unwrap();
+    coordinator(&shop, "revoke party/bank --reason lost").unwrap();
+    // Yet there is another certificate of that key which nobody has revoked.
+    let mut file = issued(&shop);
+    let revoked = file.certificates.iter().find(|one| one.identity == identity("party/bank")).unwrap();
+    let mut again = revoked.clone();
+    again.revoked = None;
+    file.certificates.push(again);
+    file.write(&shop.join("issued.json")).unwrap();
+
+    let read = |folder: &Path| fs::read(folder.join("certificate.pem")).unwrap();
+    let (of_shop, of_bank) = (read(&shop), read(&bank));
+    coordinator(&shop, &command).unwrap();
+    assert!(read(&shop) != of_shop && read(&bank) == of_bank);
+    assert!(issued(&shop).list_number > file.list_number);
+}
+
+#[test]
 fn a_request_is_signed_as_its_sender_has_told() {
     let federation = Federation::new();
     let (shop, bank) = (federation.authority_folder(), federation.places("party/bank").folder);

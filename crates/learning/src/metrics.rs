@@ -23,6 +23,47 @@ pub fn auc<S: Copy + PartialEq + Into<f64>>(scores: &[S], positive: &[bool]) -> 
     Some((rank_sum - positives * (positives + 1.0) / 2.0) / (positives * negatives))
 }
 
+/// The macro AUC of row-major `logits` [records, classes], 0 to 1: the plain mean over classes of each class's [`auc`] against all
+/// others, by the probability of the class. `None` where a class is absent from the records, or is all of them.
+///
+/// Source: averages of areas over classes are of Hand and Till, *A simple generalisation of the area under the ROC curve for multiple
+/// class classification problems* (Machine Learning 45, 2001), who compare classes in pairs. One class against the rest is
+/// scikit-learn's `roc_auc_score(multi_class="ovr", average="macro")`.
+pub fn macro_auc(logits: &[f32], actual: &[u32], classes: usize) -> Option<f64> {
+    let mut present = vec![false; classes];
+    actual.iter().for_each(|class| present[*class as usize] = true);
+    if classes == 0 || present.contains(&false) {
+        return None;
+    }
+    let odds = log_odds(logits, classes);
+    let mut sum = 0.0;
+    for class in 0..classes {
+        let scores: Vec<f32> = odds.iter().skip(class).step_by(classes).copied().collect();
+        let positive: Vec<bool> = actual.iter().map(|own| *own as usize == class).collect();
+        sum += auc(&scores, &positive)?;
+    }
+    Some(sum / classes as f64)
+}
+
+/// The logarithm of each class's odds against all others, from row-major `logits` [records, classes]. It orders records as the
+/// probability does, also those whose probabilities would all be rounded to 1.
+fn log_odds(logits: &[f32], classes: usize) -> Vec<f32> {
+    let mut odds = Vec::with_capacity(logits.len());
+    for record in logits.chunks_exact(classes) {
+        let larger = |best: usize, at: usize| if record[at] > record[best] { at } else { best };
+        let likeliest = (0..classes).fold(0, larger);
+        let above = |class: usize| f64::from(record[class]) - f64::from(record[likeliest]);
+        // Exponentials of all but the likeliest class, whose own is 1.
+        let others: f64 =
+            (0..classes).filter(|class| *class != likeliest).map(|class| above(class).exp()).sum();
+        for class in 0..classes {
+            let rest = if class == likeliest { others } else { 1.0 + others - above(class).exp() };
+            odds.push((above(class) - rest.ln()) as f32);
+        }
+    }
+    odds
+}
+
 /// Share of `predicted` that equal `actual`; 0 for no rows.
 pub fn accuracy(predicted: &[u32], actual: &[u32]) -> f64 {
     let right = predicted.iter().zip(actual).filter(|(p, a)| p == a).count();
@@ -100,6 +141,50 @@ mod tests {
         assert_eq!(auc(&[1.0; 4], &positive), Some(0.5));
         assert_eq!(auc(&[0.0, 1.0], &[true, true]), None);
         assert_eq!(auc(&[1.0, 2.0, 3.0, 4.0], &positive), Some(1.0));
+    }
+
+    #[test]
+    fn a_macro_auc_by_hand_with_ties() {
+        // Class 0: its record is above all others, 1. Class 1: two ties and one above it, 1/3. Class 2: of four pairs one is right,
+        // two are ties and one is wrong, 1/2.
+        let logits = [1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0];
+        let found = macro_auc(&logits, &[0, 1, 2, 2], 3).unwrap();
+        assert!((found - 11.0 / 18.0).abs() < 1e-12, "{found}");
+        assert_eq!(macro_auc(&[0.5; 12], &[0, 1, 2, 2], 3), Some(0.5), "nothing but ties");
+    }
+
+    #[test]
+    fn a_macro_auc_of_all_right_and_of_all_wrong() {
+        // By its logit alone, the first record would stand above the second in class 0 too.
+        let right = [5.0, 9.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 3.0];
+        assert_eq!(macro_auc(&right, &[1, 0, 2], 3), Some(1.0));
+        let wrong = [0.0, 1.0, 1.0, 1.0, 0.0, 1.0, 1.0, 1.0, 0.0];
+        assert_eq!(macro_auc(&wrong, &[0, 1, 2], 3), Some(0.0));
+    }
+
+    #[test]
+    fn probabilities_that_are_rounded_to_1_are_no_ties() {
+        let logits = [100.0, 0.0, 0.0, 90.0, 0.0, 0.0, 0.0, 0.0, 0.0];
+        assert_eq!(macro_auc(&logits, &[0, 1, 2], 3), Some(2.5 / 3.0));
+    }
+
+    #[test]
+    fn a_macro_auc_is_undefined_where_a_class_is_absent_or_is_all() {
+        let logits = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0];
+        assert_eq!(macro_auc(&logits, &[0, 1, 1], 3), None, "the third class is absent");
+        assert_eq!(macro_auc(&logits, &[1, 1, 1], 3), None, "the second class is all");
+        assert_eq!(macro_auc(&[1.0, 2.0], &[0, 0], 1), None, "the only class is all");
+        assert_eq!((macro_auc(&[], &[], 3), macro_auc(&[], &[], 0)), (None, None));
+    }
+
+    #[test]
+    fn of_two_classes_it_is_their_auc() {
+        let logits = [0.5, 1.0, 2.0, -1.0, 0.0, 0.25, 1.0, 3.0, -2.0, 0.5];
+        let scores: Vec<f32> = logits.chunks_exact(2).map(|pair: &[f32]| pair[1] - pair[0]).collect();
+        let actual = [1, 0, 0, 1, 0];
+        let found = macro_auc(&logits, &actual, 2).unwrap();
+        assert!((found - auc(&scores, &actual.map(|class| class == 1)).unwrap()).abs() < 1e-12, "{found}");
+        assert!(found > 0.5 && found < 1.0, "{found}");
     }
 
     #[test]

@@ -59,12 +59,14 @@ fn run(config: &PartyConfig, fresh: bool, stays_up: bool) -> anyhow::Result<()> 
     let config = &PartyConfig { seed: Some(state.seed(config)?), ..config.clone() };
     let board = config.board()?.with_progress_line();
     loop {
+        // Before the look: a dismissal from then on is one that is waited for, also while this process still parts.
+        let before = alarm::dismissed(&config.state);
         let joined = alarm::check(config).and_then(|()| join_until_it_ends(config, &state, &board));
         let Err(error) = joined.map_err(|error| unfinished(error, &state)) else { return Ok(()) };
         if !stays_up || !alarm::is_alarm(&error) {
             return Err(error);
         }
-        alarm::wait_for_dismissal(error, config, &board)?;
+        alarm::wait_for_dismissal(error, config, &board, before.as_ref())?;
     }
 }
 

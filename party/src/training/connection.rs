@@ -80,9 +80,14 @@ impl From<StreamError> for Missed {
 }
 
 impl<'a> TrainingConnection<'a> {
-    /// Dials, and greets, unless somebody asks this process to stop.
-    pub(crate) fn open(driver: &'a Driver, config: &'a PartyConfig, mut stop: Stop) -> anyhow::Result<Self> {
-        let dialer = dialer(config)?;
+    /// Dials, and greets, unless somebody asks this process to stop. `was_in`: the coordinator has let it in before.
+    pub(crate) fn open(
+        driver: &'a Driver,
+        config: &'a PartyConfig,
+        mut stop: Stop,
+        was_in: bool,
+    ) -> anyhow::Result<Self> {
+        let dialer = dialer(config)?.returning(was_in);
         let dialled = dialer.training(FromParty::Hello(hello(config)));
         let dialled = driver.wait(unless_stopped(&mut stop, Duration::ZERO, dialled))??;
         let stream = ResumableStream::new(dialled);

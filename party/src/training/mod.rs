@@ -66,7 +66,7 @@ pub fn join(
     let answers = answers.inspect_err(|error| give_up(config, error))?;
     let driver = Driver::start()?;
     board.status().phase = ProcessPhase::Waiting;
-    let mut connection = TrainingConnection::open(&driver, config, Stop::listen())?;
+    let mut connection = TrainingConnection::open(&driver, config, Stop::listen(), false)?;
     let mut worker = Worker::new(config, prepared, state, releases, answers, audit, board);
     let worked = work_once_accepted(&mut worker, &mut connection, &driver, config);
     let result = end(&mut worker, &mut connection, worked, vain);
@@ -167,16 +167,17 @@ fn work_once_accepted<'a>(
     driver: &'a Driver,
     config: &'a PartyConfig,
 ) -> anyhow::Result<()> {
-    let mut attempts = Attempts::begin(Instant::now());
+    let (mut attempts, mut was_in) = (Attempts::begin(Instant::now()), false);
     loop {
         let Err(error) = work(worker, connection) else { return Ok(()) };
         let was_accepted = worker.is_accepted();
+        was_in |= was_accepted;
         let pause = attempts.pause_after(&error, was_accepted, &config.timeouts, Instant::now());
         let Some(pause) = pause else { return Err(error) };
         connection.close();
         connection.pause(pause)?;
         worker.start_anew();
-        *connection = TrainingConnection::open(driver, config, connection.stop())?;
+        *connection = TrainingConnection::open(driver, config, connection.stop(), was_in)?;
     }
 }
 

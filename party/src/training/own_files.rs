@@ -18,7 +18,8 @@ pub fn are_unusable(error: &anyhow::Error) -> bool {
 
 fn is_of_files(cause: &(dyn Error + 'static)) -> bool {
     if let Some(error) = cause.downcast_ref::<io::Error>() {
-        return error.kind() != io::ErrorKind::InvalidData;
+        // One that ends too early is damaged, too.
+        return !matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof);
     }
     cause.is::<WriteError>()
         || matches!(cause.downcast_ref(), Some(SnapshotError::Write(_)))
@@ -60,10 +61,11 @@ mod tests {
             assert!(are_unusable(&error), "{error:#}");
             assert!(are_unusable(&error.context("step 7")));
         }
-        let others: [anyhow::Error; 4] = [
+        let others: [anyhow::Error; 5] = [
             AnswerLogError::Damaged { path: path(), step: 3 }.into(),
             LedgerError::Store(StoreError::Damaged { path: path(), reason: "cut off".into() }).into(),
             io::Error::from(io::ErrorKind::InvalidData).into(),
+            io::Error::from(io::ErrorKind::UnexpectedEof).into(),
             PublicReason("no space left".into()).into(),
         ];
         for error in others {

@@ -32,7 +32,10 @@ pub fn cut_name(cut: CutLayer) -> &'static str {
 /// Prints the line of a run.
 pub fn print_line(entry: &Entry, metric: &str) {
     let Entry { group, split, seed, cut, measured } = entry;
-    let test = measured.test.map(|test| format!(", test {test:.4}")).unwrap_or_default();
+    let mut test = measured.test.map(|test| format!(", test {test:.4}")).unwrap_or_default();
+    if let Some(area) = measured.test_macro_auc {
+        test += &format!(", test macro AUC {area:.4}");
+    }
     say!(
         "{group}: {split}, seed {seed}, {:<5} {metric} validation {:.4} (last epoch {:.4}){test}, epoch {} kept, {:.1} s",
         cut_name(*cut),
@@ -109,6 +112,7 @@ pub fn print_summary(entries: &[Entry], metric: &str) {
         print_figures("validation", &floats, &hashes, &|measured| Some(measured.validation));
         print_figures("last epoch", &floats, &hashes, &|measured| Some(measured.last_validation));
         print_figures("test", &floats, &hashes, &|measured| measured.test);
+        print_figures("test macro AUC", &floats, &hashes, &|measured| measured.test_macro_auc);
         print_balance(&hashes);
         if let Some(entry) = hashes.first() {
             let released = entry.measured.released;

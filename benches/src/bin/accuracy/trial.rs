@@ -52,6 +52,8 @@ pub struct Measured {
     pub last_validation: f64,
     /// Metric on test records; absent where it must not be seen yet.
     pub test: Option<f64>,
+    /// Macro AUC on test records, of several classes; absent likewise, and where a class is absent.
+    pub test_macro_auc: Option<f64>,
     /// Balance of each party's bits.
     pub balance: Vec<(&'static str, Balance)>,
     /// The epoch whose models were kept, from 1.
@@ -113,10 +115,12 @@ impl Trial<'_> {
         })?;
         let last = simulated.epochs.last().and_then(|report| report.validation);
         let names = self.dataset.parties.iter().map(|columns| columns.name);
+        let test = simulated.test.filter(|_| !self.validation_only);
         Ok(Measured {
             validation: metric(simulated.validation),
             last_validation: metric(if settings.refits() { simulated.validation } else { last }),
-            test: simulated.test.filter(|_| !self.validation_only).and_then(|test| test.metric(task)),
+            test: test.and_then(|test| test.metric(task)),
+            test_macro_auc: test.and_then(|test| test.macro_auc),
             balance: names.zip(simulated.balance).collect(),
             best_epoch: simulated.best_epoch,
             released: simulated.released,

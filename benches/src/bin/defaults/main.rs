@@ -24,7 +24,8 @@ use hashvfl_testbed::processes;
 use crate::report::Figures;
 use crate::trial::Model;
 
-/// Trains by the defaults of `init` alone, and prints the test metric of codes, of floats and of each party alone.
+/// Trains by the defaults of `init` alone, and prints the test metric of codes, of floats and of each party alone; of several classes
+/// the macro AUC as well.
 #[derive(Debug, Parser)]
 #[command(name = "defaults", version)]
 struct Arguments {
@@ -62,7 +63,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         let folder = tempfile::tempdir()?;
         let configs = FirstConfigs::write(&name.read(&arguments.data)?, folder.path(), &arguments.set)?;
         say!("{name}: {}", configs.describe());
-        let mut figures = Figures::new(configs.metric(), arguments.validation_only);
+        let mut figures = Figures::new(configs.coordinator.run.task, arguments.validation_only);
         for seed in arguments.first_seed..arguments.first_seed + arguments.seeds {
             for model in models {
                 figures.add(*model, trial::run(&configs, seed, *model)?);

@@ -11,6 +11,7 @@ use hashvfl_core::{GradientEncoding, Plan, RunSettings};
 use hashvfl_learning::Classifier;
 use hashvfl_learning::device::Device;
 use hashvfl_learning::encoder::CutLayer;
+use hashvfl_learning::top::evaluation::Evaluation;
 use hashvfl_learning::training::backend::PartyBackend;
 use hashvfl_learning::training::in_process::{InProcessParties, InProcessParty};
 use hashvfl_learning::training::{self, TrainingOptions, TrainingOutcome};
@@ -49,13 +50,13 @@ impl Model {
     }
 }
 
-/// The task's metric, where these records leave it defined.
+/// What was measured.
 #[derive(Debug, Clone, Copy)]
 pub struct Measured {
     /// On validation records, of the models that were kept.
-    pub validation: Option<f64>,
+    pub validation: Option<Evaluation>,
     /// On test records.
-    pub test: Option<f64>,
+    pub test: Option<Evaluation>,
     /// Parties whose gradient monitor raised an alarm, all of them false.
     pub alarms: usize,
 }
@@ -112,10 +113,5 @@ where
         training::train(parties, run, &mut plan, classifier, TrainingOptions::of(&config.top), &mut |_| {})
             .map_err(|error| anyhow!("{error}"))?;
     let kept = outcome.curve.iter().find(|report| report.epoch == outcome.best_epoch);
-    let validation = kept.and_then(|report| report.validation);
-    Ok(Measured {
-        validation: validation.and_then(|found| found.metric(run.task)),
-        test: outcome.test.and_then(|found| found.metric(run.task)),
-        alarms: 0,
-    })
+    Ok(Measured { validation: kept.and_then(|report| report.validation), test: outcome.test, alarms: 0 })
 }

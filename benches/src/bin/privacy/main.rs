@@ -105,7 +105,7 @@ fn privacy(arguments: &Arguments) -> anyhow::Result<()> {
         }
     })?;
     if let Some(test) = summary.test {
-        say!("test {} {}\n", summary.metric, test.metric_text(sides.run.task));
+        say!("test {}\n", test.describe(sides.run.task));
     }
 
     let manifest = out.join("manifest.toml");

@@ -170,7 +170,12 @@ impl Export {
 /// What an evaluation says, by name.
 fn measured(evaluation: &Evaluation) -> Vec<(&'static str, f64)> {
     let mut measured = vec![("loss", evaluation.loss)];
-    for (name, value) in [("auc", evaluation.auc), ("accuracy", evaluation.accuracy), ("r2", evaluation.r2)] {
+    for (name, value) in [
+        ("auc", evaluation.auc),
+        ("macro_auc", evaluation.macro_auc),
+        ("accuracy", evaluation.accuracy),
+        ("r2", evaluation.r2),
+    ] {
         measured.extend(value.map(|value| (name, value)));
     }
     measured

@@ -250,7 +250,8 @@ impl Loss {
 
     /// Measures row-major `outputs` of the top model on `rows`.
     pub fn evaluate(&self, outputs: &[f32], rows: &[u32]) -> Evaluation {
-        let mut evaluation = Evaluation { rows: rows.len(), loss: 0.0, auc: None, accuracy: None, r2: None };
+        let mut evaluation =
+            Evaluation { rows: rows.len(), loss: 0.0, auc: None, macro_auc: None, accuracy: None, r2: None };
         let count = rows.len().max(1) as f64;
         match &self.labels {
             Labels::Classes { count: classes, index } => {
@@ -267,6 +268,8 @@ impl Loss {
                     let scores: Vec<f32> = outputs.chunks_exact(2).map(|pair| pair[1] - pair[0]).collect();
                     let positive: Vec<bool> = actual.iter().map(|class| *class == 1).collect();
                     evaluation.auc = metrics::auc(&scores, &positive);
+                } else {
+                    evaluation.macro_auc = metrics::macro_auc(outputs, &actual, *classes);
                 }
             }
             Labels::Real(values) => {
@@ -332,6 +335,15 @@ mod tests {
         let one_class = Labels::Classes { count: 2, index: vec![1, 1] };
         let loss = Loss::new(one_class, &[0, 1], LossConfig::default(), 4);
         assert_eq!(loss.evaluate(&[0.0, 1.0, 0.0, 2.0], &[0, 1]).auc, None);
+    }
+
+    #[test]
+    fn three_classes_have_a_macro_auc_where_none_is_absent() {
+        let outputs = [2.0, 0.0, 0.0, 0.0, 2.0, 0.0, 0.0, 0.0, 2.0];
+        let found = classes(0.0).evaluate(&outputs, &[0, 1, 2]);
+        assert_eq!((found.macro_auc, found.auc, found.accuracy), (Some(1.0), None, Some(1.0)));
+        let lacking = classes(0.0).evaluate(&outputs[3..], &[1, 2]);
+        assert_eq!((lacking.macro_auc, lacking.auc, lacking.accuracy), (None, None, Some(1.0)));
     }
 
     #[test]
