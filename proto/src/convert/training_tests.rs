@@ -138,7 +138,7 @@ fn heads_over_their_limits_are_errors() {
     assert!(FromParty::try_from(v1::PartyMessage::from(FromParty::Head(long))).is_err());
 }
 
-/// What the README states for d = 64 and a batch of 256: at most 10 bytes per record up, 72 down.
+/// What docs/reference/benchmarks.md states for d = 64 and a batch of 256: at most 10 bytes per record up, 72 down.
 #[test]
 fn bytes_per_record_and_step_at_64_bits() {
     let (rows, bits) = (256, 64);
