@@ -6,8 +6,8 @@
 //! | training | [`message`], with the table of requests | [`coordinator`] | [`party`] |
 //! | serving | [`serving_party`] | [`serving_coordinator`] | [`serving_party`] |
 //!
-//! A training's stream outlives its connections: [`exchange`] says what is repeated on a new one, and [`vain`] when nobody waits
-//! any more for a side that is silent each time.
+//! A training's stream outlives its connections: [`exchange`] says what is repeated on a new one, and [`timeout_counter`] when nobody
+//! waits any more for a side that is silent each time.
 
 #[macro_use]
 mod messages;
