@@ -95,6 +95,8 @@ fn who_answers_in_the_coordinators_place_ends_no_serving() {
     let (mut coordinator, address) = fixture.serve();
     let proxy = Proxy::to(&address);
     let mut parties = serving(&fixture, &coordinator, &proxy.address);
+    // The coordinator says that a party has joined before the party hears so: until then, it believes whoever refuses it.
+    parties.iter().for_each(|party| party.wait_for_log("accepted; waiting for requests"));
     take_over(&proxy, &anybody());
     proxy.lead_to(&address);
     // Both are in again.
