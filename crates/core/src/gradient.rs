@@ -10,7 +10,7 @@ pub enum GradientEncoding {
     F32,
     /// One byte per value and one f32 scale per row: `value = scale * byte`, `scale = max |row| / 127`.
     Int8,
-    /// Signs alone, one length for all of the batch; they travel as int8 does.
+    /// Only signs, one length for all of the batch; they travel as int8 does.
     Sign,
 }
 
@@ -63,7 +63,7 @@ pub enum GradientError {
     /// A scale that no encoder writes.
     #[error("an int8 gradient holds a scale that is negative, or so large that values overflow")]
     Scale,
-    /// Signs alone come with lengths that differ between records.
+    /// Gradients of only signs come with lengths that differ between records.
     #[error("a gradient of signs holds lengths that differ between records: it has one for the whole batch")]
     Lengths,
     /// The encoding is not the agreed one.

@@ -7,7 +7,8 @@ pub fn moments(values: &[f32]) -> (f64, f64) {
     let mean = values.iter().map(|value| f64::from(*value)).sum::<f64>() / count;
     let squares = values.iter().map(|value| (f64::from(*value) - mean).powi(2));
     let deviation = (squares.sum::<f64>() / count).sqrt();
-    let rounding = mean.abs() * 1e-7 + f64::from(f32::MIN_POSITIVE);
+    // No less than the least number of 32 bits, in which the deviation is kept.
+    let rounding = mean.abs() * 1e-7 + f64::from(f32::from_bits(1));
     (mean, if deviation <= rounding { 1.0 } else { deviation })
 }
 
@@ -25,6 +26,10 @@ mod tests {
             assert_eq!(moments(&[unit; 7]).1, 1.0);
         }
         assert_eq!(moments(&[0.0; 3]), (0.0, 1.0));
+        // Below what 32 bits hold to all digits.
+        for tiny in [&[1e-40_f32, 3e-40][..], &[0.0, 0.0, 0.0, 1e-38]] {
+            assert!(moments(tiny).1 < 1e-37, "{tiny:?}");
+        }
         // One last digit of a large number is no spread.
         assert_eq!(moments(&[1e9, 1e9 + 64.0]).1, 1.0);
     }

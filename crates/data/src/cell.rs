@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use hashvfl_core::text::is_plain;
+
 /// Whole numbers below this are exact in 64 bits of a float.
 pub(crate) const WHOLE: f64 = (1_u64 << 53) as f64;
 /// Digits with which any float of 64 bits can be written.
@@ -43,7 +45,11 @@ impl CellFault {
             Self::TooManyDigits => {
                 "subtract a constant in the file, declare the column a category in [types], or list it in `ignore`"
             }
-            Self::NotFinite | Self::NotUtf8 | Self::OtherType | Self::ControlCharacter => {
+            Self::NotFinite => {
+                "correct the file, list the column in `ignore`, or add \"NaN\" or \"inf\" to `null_values` if that stands for a \
+                 missing value"
+            }
+            Self::NotUtf8 | Self::OtherType | Self::ControlCharacter => {
                 "correct the file, or list the column in `ignore`"
             }
         }
@@ -82,6 +88,11 @@ pub(crate) fn parse_id(cell: &[u8]) -> Result<&str, CellFault> {
         return Err(CellFault::ControlCharacter);
     }
     Ok(text)
+}
+
+/// Whether a letter shows as nothing, or as a blank that is none.
+pub(crate) fn is_hidden(letter: char) -> bool {
+    !is_plain(letter) || letter == '\u{ad}' || letter != ' ' && letter.is_whitespace()
 }
 
 /// The cell as a number that is finite in 32 bits. White space of any kind around it is passed over, and a typesetter's minus

@@ -13,6 +13,14 @@ use crate::limits::{MAX_COLUMNS, MAX_ROWS, MAX_VALUES};
 pub const WAYS_OF_WRITING: &str = "ids are compared character by character: 7, 7.0 and 007 are three different ids, and so \
                                    are a, A and `a b`";
 
+/// What may be wrong where a record has another number of cells than a header of so many.
+fn missed_comma(header: usize) -> &'static str {
+    match header {
+        1 => "a line above the names of the columns, such as a title, or a missing or unquoted comma",
+        _ => "a missing or unquoted comma",
+    }
+}
+
 /// How the records of a file are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Counted {
@@ -65,7 +73,7 @@ pub enum TableError {
     #[error("`paths` is empty; list at least one file")]
     NoPaths,
     /// A file is missing or not readable.
-    #[error("cannot open {}: {reason}; check `paths` and the file's permissions", path.display())]
+    #[error("cannot open {}: {reason}; check the path and the file's permissions", path.display())]
     Open {
         /// The file.
         path: PathBuf,
@@ -80,11 +88,13 @@ pub enum TableError {
         /// The operating system's or decompressor's reason.
         reason: io::Error,
     },
-    /// The file is UTF-16, as spreadsheets write "Unicode text".
-    #[error("{} is UTF-16, expected UTF-8; save it as UTF-8", path.display())]
-    Utf16 {
+    /// The file is text in another encoding, such as UTF-16, as spreadsheets write "Unicode text".
+    #[error("{} is {found}, expected UTF-8; save it as UTF-8", path.display())]
+    OtherEncoding {
         /// The file.
         path: PathBuf,
+        /// The encoding.
+        found: &'static str,
     },
     /// The header is repeated among the records.
     #[error("{place}: the header is repeated, as happens when files are concatenated; remove this line")]
@@ -239,8 +249,7 @@ pub enum TableError {
     },
     /// A record has another number of cells than the header.
     #[error(
-        "{place}: {}, but the header has {expected}; look for a missing or unquoted comma",
-        text::counted(.found, "cell")
+        "{place}: {}, but the header has {expected}; look for {}", text::counted(.found, "cell"), missed_comma(*expected)
     )]
     Ragged {
         /// Where.

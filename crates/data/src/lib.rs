@@ -34,21 +34,23 @@ pub use encoding::ranges::Ranges;
 pub use encoding::row_encoder::EncodingNotes;
 pub use encoding::scale::Preprocessing;
 pub use encoding::treatment::{ColumnRules, ColumnType, Faulty, Fill, Missing, Treatment, Types, Unseen};
-pub use encoding::{Embedded, Encoding};
+pub use encoding::{EmbeddedColumn, Encoding};
 pub use error::{Counted, Location, TableError, WAYS_OF_WRITING};
 pub use ids::id_source::IdSource;
 pub use ids::key_columns::KeyColumns;
 pub use ids::list::{read_found, written_otherwise};
-pub use ids::order::{Names, Order};
+pub use ids::order::{Order, RecordNames};
+pub use ids::remarks::remarks_on_ids;
 pub use inspection::first_config::{fill, preset_of, quoted, quoted_list};
 pub use inspection::survey::{
     ColumnVerdict, FirstLine, Hints, MOST_DISTINCT, NumberLikeText, Survey, Surveyed, survey,
 };
-pub use inspection::{Figures, Inspected, Inspection, Pixels, Spread};
+pub use inspection::{ColumnFigures, Inspected, Inspection, NumberSummary, Pixels};
 pub use labels::error::LabelError;
 pub use labels::target::Target;
 pub use labels::{LabelSource, LabelTable};
 pub use limits::{MAX_CLASSES, MAX_COLUMNS, MAX_ROWS, MAX_VALUES};
+pub use source::counted::RecordCountError;
 pub use source::csv::CsvColumns;
 pub use source::csv::ids::CsvIds;
 pub use source::csv::labels::CsvLabels;

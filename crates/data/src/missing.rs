@@ -3,9 +3,38 @@
 use crate::cell::{MINUS, WHOLE, category_text, loses_digits};
 
 /// Words for it, as programs and people write them.
-const WORDS: [&str; 18] = [
-    "NA", "N/A", "N.A.", "#N/A", "#NA", "<NA>", "NaT", "NULL", "(null)", "\\N", "None", "nil", "?",
-    "unknown", "missing", "#NULL", "#NV", "#N/D",
+const WORDS: [&str; 31] = [
+    "NA",
+    "N/A",
+    "N.A.",
+    "N.A",
+    "N/D",
+    "#N/A",
+    "#NA",
+    "<NA>",
+    "NaT",
+    "NULL",
+    "(null)",
+    "<null>",
+    "[null]",
+    "$null$",
+    "\\N",
+    "None",
+    "<none>",
+    "nil",
+    "<nil>",
+    "?",
+    "unknown",
+    "undefined",
+    "missing",
+    "(blank)",
+    "(empty)",
+    "not available",
+    "not applicable",
+    "SYSMIS",
+    "#NULL",
+    "#NV",
+    "#N/D",
 ];
 /// Dashes of people and typesetters; cells of nothing else hold no value.
 const DASHES: [char; 6] = ['-', '\u{2010}', '\u{2012}', '\u{2013}', '\u{2014}', MINUS];
@@ -13,6 +42,11 @@ const DASHES: [char; 6] = ['-', '\u{2010}', '\u{2012}', '\u{2013}', '\u{2014}', 
 /// Whether a text usually stands for a missing value, in letters of any case: a word for it, dashes or points alone, a NaN of
 /// any spelling, an error of a spreadsheet, or only white space.
 pub(crate) fn stands_for_missing(text: &str) -> bool {
+    // Of all these only what has a `#` may end in a digit, as most cells do: that is soon seen.
+    let bytes = text.as_bytes();
+    if bytes.last().is_some_and(u8::is_ascii_digit) && !bytes.contains(&b'#') {
+        return false;
+    }
     let text = text.trim();
     WORDS.iter().any(|word| word.eq_ignore_ascii_case(text))
         || text.chars().all(|letter| DASHES.contains(&letter))
@@ -23,11 +57,10 @@ pub(crate) fn stands_for_missing(text: &str) -> bool {
 
 /// Whether it is what a program prints for a number that is none: `nan`, `-NaN`, `nan(ind)` or `1.#QNAN`.
 fn is_nan(text: &str) -> bool {
-    if text.parse::<f64>().is_ok_and(f64::is_nan) {
-        return true;
-    }
-    let unsigned = text.trim_start_matches(['+', '-']).to_ascii_lowercase();
-    unsigned.starts_with("1.#") || unsigned.starts_with("nan(") && unsigned.ends_with(')')
+    let unsigned = text.trim_start_matches(['+', '-']);
+    let (start, rest) = unsigned.split_at_checked(3).unwrap_or((unsigned, ""));
+    let is_nan = start.eq_ignore_ascii_case("nan");
+    start == "1.#" || is_nan && (rest.is_empty() || rest.starts_with('(') && rest.ends_with(')'))
 }
 
 /// Whether it is like `#DIV/0!`, `#NAME?`, `#WERT!` or `#N/A N/A`.
@@ -146,6 +179,7 @@ mod tests {
             "0",
             "no",
             "nano",
+            "not",
             "#1",
             "#awesome!",
             "#!",
@@ -157,9 +191,18 @@ mod tests {
             "+",
             "#N",
             "Nana (old)",
-            "not",
             "1.5#",
         ] {
+            assert!(!stands_for_missing(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn words_of_programs_for_a_missing_value_are_known() {
+        for text in ["Undefined", "n.a", "[NULL]", "<nil>", "(blank)", "Not Available"] {
+            assert!(stands_for_missing(text), "{text}");
+        }
+        for text in ["blank", "n.a.b", "[nulla]"] {
             assert!(!stands_for_missing(text), "{text}");
         }
     }

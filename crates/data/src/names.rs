@@ -53,6 +53,11 @@ pub(crate) fn looks_like_data(names: &[String]) -> bool {
 fn help(names: &[String], wanted: &str) -> String {
     let close = names.iter().zip(1..).filter(|(name, _)| is_close(name, wanted));
     let close: Vec<String> = close.take(MAX_SHOWN).map(|(_, at): (_, usize)| at.to_string()).collect();
+    if close.is_empty() && names.len() == 1 {
+        return "its only column has another name; correct the setting, add a header as the first line, or write commas \
+                between the cells"
+            .to_owned();
+    }
     if close.is_empty() {
         return format!(
             "none of its {} columns has a similar name; correct the setting, or add a header as the first line",
@@ -105,6 +110,7 @@ mod tests {
             ("ID,incomes", "id", "that of column 1"),
             ("key,id1,ie", "id", "that of column 2 and of column 3"),
             ("key,incomes", "id", "none of its 2 columns has a similar name"),
+            ("incomes age", "id", "its only column has another name"),
             ("39,State-gov,77516", "id", "looks like a record"),
         ] {
             let message = find(path, &names(header), "id", wanted).unwrap_err().to_string();

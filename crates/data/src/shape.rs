@@ -6,7 +6,11 @@ use crate::date::is_date;
 /// Signs of money.
 const MONEY: [char; 5] = ['$', '€', '£', '¥', '₹'];
 /// What stands between thousands.
-const GROUPS: [char; 9] = [',', '.', '\'', '’', ' ', '\u{a0}', '\u{2007}', '\u{2009}', '\u{202f}'];
+const GROUPS: [char; 10] = [',', '.', '\'', '’', '_', ' ', '\u{a0}', '\u{2007}', '\u{2009}', '\u{202f}'];
+/// What stands before a number that is about right, or that a spreadsheet is to take for a text.
+const BEFORE: [char; 5] = ['~', '≈', '±', '\'', '’'];
+/// What stands behind a number with a footnote, or below zero in some ledgers.
+const BEHIND: [char; 5] = ['*', '†', '‡', '-', cell::MINUS];
 /// Letters of a unit, at most.
 const UNIT_LETTERS: usize = 8;
 /// What stands between the two numbers of a range or a pair.
@@ -43,12 +47,11 @@ impl Shape {
             return Self::Percent;
         }
         let text = text.trim();
-        let bare = text.trim_matches(|letter| MONEY.contains(&letter)).trim();
-        if bare.len() < text.len() && is_number(bare) {
+        if is_money(text) {
             return Self::Money;
         }
         match text {
-            _ if is_grouped(text) => Self::Comma,
+            _ if is_grouped(text) || is_decorated(text) => Self::Comma,
             _ if is_date(text) => Self::Date,
             _ if unit(text).is_some() => Self::Measure,
             _ if is_range(text) => Self::Range,
@@ -65,6 +68,27 @@ pub(crate) fn is_quantity(text: &str) -> bool {
 
 fn is_number(text: &str) -> bool {
     cell::is_number(text) || is_grouped(text)
+}
+
+/// Whether it is a number with a sign of money before or behind it, be it below zero.
+fn is_money(text: &str) -> bool {
+    let unsigned = text.strip_prefix(['-', '+', cell::MINUS]).unwrap_or(text);
+    [text, unsigned].into_iter().any(|text| {
+        let bare = text.trim_matches(|letter| MONEY.contains(&letter)).trim();
+        bare.len() < text.len() && (is_number(bare) || unit(bare).is_some())
+    })
+}
+
+/// Whether it is a number with a mark before or behind it, or with the exponent of Fortran, as in `1.5D+02`.
+fn is_decorated(text: &str) -> bool {
+    let marked = text.strip_prefix(BEFORE).or_else(|| text.strip_suffix(BEHIND));
+    let is_fortran = || {
+        let mut parts = text.split(['D', 'd']);
+        let (number, exponent) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        let digits = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
+        parts.next().is_none() && number.contains('.') && cell::is_number(number) && is_digits(digits)
+    };
+    marked.is_some_and(is_number) || is_fortran()
 }
 
 /// Whether it is a range or a pair of numbers, be it without an end, as `65+` and `<18` are.
@@ -177,7 +201,8 @@ mod tests {
                 ],
                 Shape::Comma,
             ),
-            (&["$5", "5 €", "£1,234.50", "\u{a0}5 €"], Shape::Money),
+            (&["$5", "5 €", "£1,234.50", "\u{a0}5 €", "-$5.50", "\u{2212}£1,234", "$ 5k"], Shape::Money),
+            (&["1_000", "~12", "'12.5", "12*", "12.50-", "1.5D+02", "-2.d0"], Shape::Comma),
             (&["١٢", "١٢٫٥", "१२३", "１２", "-１２", "１２.５"], Shape::OtherDigits),
             (
                 &["70 kg", "70kg", "EUR 12", "EUR 1,200.50", "-3 °C", "1 234 m²", "90 km/h", "17 apples"],
@@ -221,6 +246,11 @@ mod tests {
                     "may",
                     "#1",
                     "12%%",
+                    "'",
+                    "~a",
+                    "a-",
+                    "1_00",
+                    "-$",
                 ],
                 Shape::Text,
             ),

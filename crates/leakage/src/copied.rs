@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use crate::metrics::reidentify::likeliest;
+use crate::metrics::reidentify::{likeliest, product};
 use crate::regression::Examples;
 use crate::regression::ensemble::Guesses;
 use crate::regression::family::{Effort, cross_fit};
@@ -35,21 +35,46 @@ pub fn hits(columns: &[f32], values: &[f32], records: usize, seed: u64) -> Vec<f
 /// The same where `copied` [records, width] are the codes that a copy makes of each candidate, `seen` the codes that were seen of
 /// them, and `weights` what [`weights`] says.
 pub fn named(copied: &[f32], seen: &[f32], weights: &[f32], width: usize) -> Vec<f64> {
-    let mut likelihoods = Vec::with_capacity(2 * copied.len());
-    for row in copied.chunks_exact(width.max(1)) {
-        let terms = row.iter().copied().enumerate().map(|(place, guess)| match weights.get(place).copied() {
-            // Of a normal distribution around the guess, without what is the same for all candidates.
-            Some(weight) => [-weight * guess * guess, 2.0 * weight * guess],
-            None => {
-                let chance = f64::from((1.0 + guess) / 2.0).clamp(LEAST_CHANCE, 1.0 - LEAST_CHANCE);
-                let (plus, minus) = (chance.ln(), (1.0 - chance).ln());
-                [((plus + minus) / 2.0) as f32, ((plus - minus) / 2.0) as f32]
-            }
-        });
-        likelihoods.extend(terms.flatten());
+    likeliest(&terms_of(seen), &CodeLikelihoods::new(copied, weights, width).terms, 2 * width)
+}
+
+/// How likely codes are those of candidates whose codes a copy has made, as products with what was seen.
+pub struct CodeLikelihoods {
+    /// [candidates, 2 width].
+    terms: Vec<f32>,
+    width: usize,
+}
+
+impl CodeLikelihoods {
+    /// Of candidates for whom a copy makes the codes `copied` [candidates, width], where `weights` are what [`weights`] says.
+    pub fn new(copied: &[f32], weights: &[f32], width: usize) -> Self {
+        let mut all = Vec::with_capacity(2 * copied.len());
+        for row in copied.chunks_exact(width.max(1)) {
+            let terms =
+                row.iter().copied().enumerate().map(|(place, guess)| match weights.get(place).copied() {
+                    // Of a normal distribution around the guess, without what is the same for all candidates.
+                    Some(weight) => [-0.5 * weight * guess * guess, weight * guess],
+                    None => {
+                        let chance = f64::from((1.0 + guess) / 2.0).clamp(LEAST_CHANCE, 1.0 - LEAST_CHANCE);
+                        let (plus, minus) = (chance.ln(), (1.0 - chance).ln());
+                        [((plus + minus) / 2.0) as f32, ((plus - minus) / 2.0) as f32]
+                    }
+                });
+            all.extend(terms.flatten());
+        }
+        Self { terms: all, width }
     }
-    let seen: Vec<f32> = seen.iter().flat_map(|value| [f32::from(u8::from(*value != 0.0)), *value]).collect();
-    likeliest(&seen, &likelihoods, 2 * width)
+
+    /// The logarithm of how likely the code that was `seen` of one record is that of each candidate, but for what is the same for all.
+    pub fn of(&self, seen: &[f32]) -> Vec<f32> {
+        let seen = terms_of(seen);
+        self.terms.chunks_exact(2 * self.width).map(|terms| product(&seen, terms)).collect()
+    }
+}
+
+/// By what likelihoods of codes are multiplied: 0 where nothing was seen.
+fn terms_of(seen: &[f32]) -> Vec<f32> {
+    seen.iter().flat_map(|value| [f32::from(u8::from(*value != 0.0)), *value]).collect()
 }
 
 /// How much each of the `values` [records, width] of a code says where a copy makes them `copied`; none of signs, of which the

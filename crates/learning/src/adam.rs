@@ -10,7 +10,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use crate::device::is_cpu;
-use crate::gradients::{Gradient, Gradients};
+use crate::gradients::{Gradients, ParameterGradient};
 use crate::range::{RangeError, fraction};
 use crate::snapshot::{Array, Snapshot, SnapshotError, to_host};
 use crate::threads::vectorized;
@@ -133,7 +133,7 @@ impl ModuleMapper for Update<'_> {
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let (id, tensor, mapper) = param.consume();
-        let Some(Gradient { values: gradient, of_graph }) = self.gradients.take(id) else {
+        let Some(ParameterGradient { values: gradient, of_graph }) = self.gradients.take(id) else {
             return Param::from_mapped_value(id, tensor, mapper);
         };
         let dims = tensor.dims();

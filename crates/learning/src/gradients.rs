@@ -7,10 +7,10 @@ use burn::tensor::Tensor;
 
 /// A gradient for each parameter that has one, flat, outside any graph.
 #[derive(Default)]
-pub struct Gradients(HashMap<ParamId, Gradient>);
+pub struct Gradients(HashMap<ParamId, ParameterGradient>);
 
 /// One parameter's gradient.
-pub struct Gradient {
+pub struct ParameterGradient {
     /// Its values, flat.
     pub values: Tensor<1>,
     /// Whether burn's graph gave it, in which the parameter must be once more for the next one. A parameter that is in the
@@ -30,11 +30,11 @@ impl Gradients {
     /// Adds a parameter's gradient, of whichever shape.
     pub fn put<const D: usize, const G: usize>(&mut self, param: &Param<Tensor<D>>, gradient: Tensor<G>) {
         let count = gradient.dims().iter().product::<usize>();
-        self.0.insert(param.id, Gradient { values: gradient.reshape([count]), of_graph: false });
+        self.0.insert(param.id, ParameterGradient { values: gradient.reshape([count]), of_graph: false });
     }
 
     /// Takes a parameter's gradient.
-    pub fn take(&mut self, id: ParamId) -> Option<Gradient> {
+    pub fn take(&mut self, id: ParamId) -> Option<ParameterGradient> {
         self.0.remove(&id)
     }
 
@@ -53,7 +53,9 @@ impl ModuleVisitor for Collector<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if let Some(gradient) = param.val().grad_remove(self.graph) {
             let count = gradient.dims().iter().product::<usize>();
-            self.found.0.insert(param.id, Gradient { values: gradient.reshape([count]), of_graph: true });
+            self.found
+                .0
+                .insert(param.id, ParameterGradient { values: gradient.reshape([count]), of_graph: true });
         }
     }
 }

@@ -129,7 +129,7 @@ impl Snapshot {
         Digest::of_parts([arrays.0.as_slice()].into_iter().chain(text))
     }
 
-    /// Writes a safetensors file with a digest of its content, whole or not at all, readable by its owner alone.
+    /// Writes a safetensors file with a digest of its content, whole or not at all, readable only by its owner.
     pub fn write(&self, path: &Path) -> Result<(), SnapshotError> {
         let bytes: Vec<(&String, &Vec<usize>, Vec<u8>)> = self
             .arrays

@@ -22,7 +22,7 @@
 //! With which one? A coordinator that knew could leave out the code that it goes along with. So the noise of a record's last
 //! [`MOST_LAGS`] codes is kept, and each draw meets the gradient of one of the next so many codes, each as likely: no peer
 //! knows the seed that draws the lag. Sums are kept by lag. Q is taken of each lag, since a pull towards one earlier code has
-//! a part of the draws alone, and of all lags together, since a pull towards a mean of codes has all of them; the greatest
+//! only a part of the draws, and of all lags together, since a pull towards a mean of codes has all of them; the greatest
 //! counts.
 //!
 //! Q is chi-squared nearly: models that have learned from a record's code answer to it a little when the record comes again

@@ -125,7 +125,7 @@ pub struct GradientMonitor {
     earlier: EarlierCodes,
     /// Whether gradients carry noise that the run agreed on: noise is no sign of anything then.
     noisy: bool,
-    /// Whether gradients are signs alone: what all rows of a batch share is no sign of anything then.
+    /// Whether gradients are only signs: what all rows of a batch share is no sign of anything then.
     signs: bool,
     suspicion: f64,
     explained: f64,
@@ -198,7 +198,7 @@ impl GradientMonitor {
         self.form
     }
 
-    /// Dismisses the alarm: what was seen so far counts no more, and later gradients alone can raise another.
+    /// Dismisses the alarm: what was seen so far counts no more, and only later gradients can raise another.
     pub fn dismiss_alarm(&mut self) {
         self.sums = Sums::none(self.bits, self.predictors);
         self.earlier.forget_gradients();

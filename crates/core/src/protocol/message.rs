@@ -21,7 +21,7 @@ use crate::settings::Settings;
 /// The version of the protocol that this crate speaks.
 pub const PROTOCOL_VERSION: u32 = 6;
 
-/// The oldest version of a party that a coordinator of [`PROTOCOL_VERSION`] takes: it lacks [`FromParty::Leaving`] alone.
+/// The oldest version of a party that a coordinator of [`PROTOCOL_VERSION`] takes: it lacks only [`FromParty::Leaving`].
 pub const OLDEST_PROTOCOL_VERSION: u32 = 5;
 
 /// Whether `own`, which is of this version, takes a `peer` that speaks `version`.
@@ -58,7 +58,7 @@ pub struct Hello {
 }
 
 /// What a party shows when it returns to its run on another connection. The coordinator draws one for each party that it
-/// accepts, and both keep it in memory alone.
+/// accepts, and both keep it only in memory.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SessionKey(pub [u8; 32]);
 
@@ -243,7 +243,7 @@ messages! {
 }
 
 messages! {
-    /// A request that holds nothing about records and is answered by a confirmation alone.
+    /// A request that holds nothing about records and is answered only by a confirmation.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub enum Command {
         /// Write a checkpoint under this label, replacing one of that label.

@@ -59,7 +59,7 @@ impl<'a> TableIds<'a> {
         self.ids.iter().map(move |id| CanonicalId::of(id, self.key_columns))
     }
 
-    /// Records whose id differs from that of a record before them in its spelling alone.
+    /// Records whose id differs from that of a record before them only in its spelling.
     pub fn respelt(self) -> usize {
         let distinct: HashSet<CanonicalId> = self.canonical().collect();
         self.ids.len() - distinct.len()

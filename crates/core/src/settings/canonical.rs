@@ -135,6 +135,11 @@ const CONFIG_WORDS: [(&str, &str); 4] = [
     ("run.calibration_share", "run.calibration_fraction"),
 ];
 
+/// A key of the canonical pairs as config files write it.
+fn config_key(key: &str) -> &str {
+    CONFIG_WORDS.iter().find(|(wire, _)| *wire == key).map_or(key, |(_, word)| word)
+}
+
 /// The first key on which two sides' settings differ.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
@@ -172,6 +177,11 @@ impl Settings {
         self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
+    /// The same for a person: keys as config files write them.
+    pub fn config_pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.pairs().map(|(key, value)| (config_key(key), value))
+    }
+
     /// SHA-256 over the length-prefixed keys and values in key order.
     pub fn digest(&self) -> Digest {
         Digest::of_parts(self.0.iter().flat_map(|(key, value)| [key.as_bytes(), value.as_bytes()]))
@@ -185,11 +195,7 @@ impl Settings {
         };
         let keys: std::collections::BTreeSet<&String> = self.0.keys().chain(theirs.0.keys()).collect();
         keys.into_iter().find(|key| self.0.get(*key) != theirs.0.get(*key)).map(|key| Difference {
-            key: CONFIG_WORDS
-                .iter()
-                .find(|(wire, _)| wire == key)
-                .map_or(key.as_str(), |(_, word)| word)
-                .to_string(),
+            key: config_key(key).to_string(),
             ours: self.0.get(key).cloned().unwrap_or_else(|| absent(key)),
             theirs: theirs.0.get(key).cloned().unwrap_or_else(|| absent(key)),
         })
@@ -211,6 +217,7 @@ mod tests {
         assert_eq!((difference.key.as_str(), difference.ours.as_str()), ("run.bits", "16"));
         let theirs = RunSettings { cohort_fraction: 0.5, ..settings() }.to_settings();
         assert_eq!(ours.difference(&theirs).unwrap().key, "run.cohort_fraction");
+        assert!(theirs.config_pairs().any(|pair| pair == ("run.cohort_fraction", "0.5")));
         let theirs = RunSettings { bits_per_latent: 4, ..settings() }.to_settings();
         assert_ne!(ours.digest(), theirs.digest());
         let difference = ours.difference(&theirs).unwrap();

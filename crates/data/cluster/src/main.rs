@@ -1,4 +1,4 @@
-//! A Ballista scheduler or executor that speaks TLS alone, and only with those that hold a certificate of the same
+//! A Ballista scheduler or executor that speaks only TLS, and only with those that hold a certificate of the same
 //! authority. Ballista's own programs have no setting for that, only hooks, which this program uses.
 //!
 //! ```text

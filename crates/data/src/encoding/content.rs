@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::fmt;
 
 use crate::cell::{
-    CellFault, MINUS, category_text, check_number, has_leading_zero, parse_number, parse_text,
+    CellFault, MINUS, category_text, check_number, has_leading_zero, is_hidden, parse_number, parse_text,
 };
 use crate::encoding::treatment::{ColumnType, Faulty, Missing, Treatment};
 use crate::error::{Location, TableError};
+use crate::missing::stands_for_missing;
 use crate::resolution::Resolution;
 use crate::shape::is_quantity;
 use crate::table::sink::RowSink;
@@ -217,7 +218,8 @@ impl ColumnBuilder {
         if let Some(Building::Number(resolution)) = &mut self.content {
             resolution.see(number);
         }
-        Ok(number as f32)
+        // Zero is one number, with whatever sign.
+        Ok(number as f32 + 0.0)
     }
 
     fn category(&mut self, text: &str) -> Result<f32, CellFault> {
@@ -255,11 +257,12 @@ impl ColumnBuilder {
     fn finish_and_tell(self) -> Result<(Content, Vec<String>), TableError> {
         match self.content {
             Some(Building::Category(seen)) => {
-                let mut told = Vec::new();
+                let mut told = Vec::from_iter(told_of_hidden(&self.name, &seen));
                 if self.faulty == Faulty::Refuse {
                     if self.inferred {
                         check_categories(&self.name, &seen)?;
                         told.extend(told_of_quantities(&self.name, &seen));
+                        told.extend(told_of_missing(&self.name, &seen));
                     }
                     told.extend(told_of_spellings(&self.name, &seen));
                 }
@@ -334,6 +337,18 @@ fn told_of_quantities(name: &str, seen: &HashMap<String, u32>) -> Option<String>
     })
 }
 
+/// How many categories of a column that nobody declared usually stand for a missing value.
+fn told_of_missing(name: &str, seen: &HashMap<String, u32>) -> Option<String> {
+    let missing = seen.keys().filter(|text| stands_for_missing(text)).count();
+    (missing > 0).then(|| {
+        format!(
+            "column {name:?}: {missing} of {} categories usually stand for a missing value, as NA and ? do: list them in \
+             `null_values`, or declare the column a category in [types] to confirm",
+            seen.len()
+        )
+    })
+}
+
 /// How many categories are another one in another spelling, as `TRUE`, `True` and `true` are.
 fn told_of_spellings(name: &str, seen: &HashMap<String, u32>) -> Option<String> {
     let names: Vec<&String> = seen.keys().collect();
@@ -343,6 +358,19 @@ fn told_of_spellings(name: &str, seen: &HashMap<String, u32>) -> Option<String> 
             "column {name:?}: {respelt} of {} categories differ from another one only in spelling, such as case and \
              spaces; write each in one way",
             names.len()
+        )
+    })
+}
+
+/// How many categories begin or end with what does not show. Within a text such characters may be right, as between the letters
+/// of some scripts.
+fn told_of_hidden(name: &str, seen: &HashMap<String, u32>) -> Option<String> {
+    let hidden = seen.keys().filter(|text| text.starts_with(is_hidden) || text.ends_with(is_hidden)).count();
+    (hidden > 0).then(|| {
+        format!(
+            "column {name:?}: {hidden} of {} categories begin or end with a character that does not show, such as a no-break \
+             or a zero-width space: without it they are other categories; remove it",
+            seen.len()
         )
     })
 }

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use hashvfl_core::text::counted;
+
 use crate::encoding::content::Content;
 use crate::encoding::error::PreprocessError;
 use crate::encoding::fitted::Fitted;
@@ -14,12 +16,16 @@ pub const ONE_HOT_MOST: usize = 32;
 const EMBEDDING: usize = 8;
 /// A column of more categories than this, and of more than one for every second row, is refused.
 const FEW_CATEGORIES: usize = 100;
+/// Columns of one value that are named, at most.
+const MOST_NAMED: usize = 8;
 
 /// The fitting of a table's columns.
 pub(crate) struct Fit<'a> {
     rows: usize,
     scale: ColumnScaling,
     treatment: &'a Treatment,
+    /// Names of columns of one value at all training rows.
+    constant: Vec<String>,
 }
 
 /// Returns a column's values at the training rows.
@@ -30,24 +36,42 @@ impl<'a> Fit<'a> {
         let Treatment { preprocessing, clip, clip_quantile, .. } = *treatment;
         let scale = ColumnScaling { preprocessing, clip, clip_quantile };
         scale.check()?;
-        if rows == 0 { Err(PreprocessError::NoRows) } else { Ok(Self { rows, scale, treatment }) }
+        let fit = Self { rows, scale, treatment, constant: Vec::new() };
+        if rows == 0 { Err(PreprocessError::NoRows) } else { Ok(fit) }
     }
 
     /// Fits the column `name`.
     pub(crate) fn column(
-        &self,
+        &mut self,
         name: &str,
         content: &Content,
         values: Values<'_>,
     ) -> Result<Fitted, PreprocessError> {
-        let rules = self.treatment.types.get(name);
+        let treatment = self.treatment;
+        let rules = treatment.types.get(name);
         match content {
             Content::Number => self.number(name, rules.map_or(Fill::default(), |rules| rules.fill), values),
             Content::Category(names) => self.category(name, rules, names, &values()?),
         }
     }
 
-    fn number(&self, name: &str, fill: Fill, values: Values<'_>) -> Result<Fitted, PreprocessError> {
+    /// What to know of columns of one value, by name; nothing where there are none. Not those that stay as they are: nothing
+    /// was measured.
+    pub(crate) fn told_of_constants(&self) -> Option<String> {
+        let count = self.constant.len();
+        let shown: Vec<String> =
+            self.constant.iter().take(MOST_NAMED).map(|name| format!("{name:?}")).collect();
+        let more = if count > MOST_NAMED { ", ..." } else { "" };
+        (count > 0).then(|| {
+            format!(
+                "{} with one value in all training records ({}{more}): of no use to a model; exclude with `ignore`",
+                counted(count, "column"),
+                shown.join(", ")
+            )
+        })
+    }
+
+    fn number(&mut self, name: &str, fill: Fill, values: Values<'_>) -> Result<Fitted, PreprocessError> {
         let as_is = self.scale.preprocessing == Preprocessing::None && self.scale.clip_quantile.is_none();
         if as_is && self.treatment.missing(name) == Missing::Error {
             return Ok(Fitted::Number { fill: None, missed: false, scaler: Scaler::identity() });
@@ -67,11 +91,14 @@ impl<'a> Fit<'a> {
             }
         };
         let missed = values.len() < self.rows;
+        if !missed && values.iter().all(|value| *value == values[0]) {
+            self.constant.push(name.to_owned());
+        }
         Ok(Fitted::Number { fill: Some(fill), missed, scaler: self.scale.fit(values) })
     }
 
     fn category(
-        &self,
+        &mut self,
         name: &str,
         rules: Option<&ColumnRules>,
         names: &[String],
@@ -96,6 +123,9 @@ impl<'a> Fit<'a> {
         if count == 0 {
             return Err(PreprocessError::AllMissing { column: name.to_owned() });
         }
+        if count + rare.len() == 1 {
+            self.constant.push(name.to_owned());
+        }
         let embedding = match rules.and_then(|rules| rules.embedding) {
             Some(0) => None,
             Some(width) => Some(width),
@@ -115,4 +145,31 @@ fn sorted_names(names: &[String], counts: &[usize], range: Range<usize>) -> Vec<
     }
     chosen.sort_unstable();
     chosen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_of_one_value_are_named_and_no_others() {
+        let treatment = Treatment { missing: Missing::Fill, ..Treatment::default() };
+        let mut fit = Fit::new(3, &treatment).unwrap();
+        let jobs = Content::Category(vec!["secret".into(), "cook".into()]);
+        for (name, content, values) in [
+            ("age", Content::Number, [7.0, 8.0, 7.0]),
+            ("missed", Content::Number, [7.0, f32::NAN, 7.0]),
+            ("job", jobs.clone(), [0.0, 1.0, 0.0]),
+            ("missed job", jobs.clone(), [0.0, f32::NAN, 0.0]),
+        ] {
+            fit.column(name, &content, &mut || Ok(values.to_vec())).unwrap();
+        }
+        assert_eq!(fit.told_of_constants(), None);
+        for (name, content) in [("year", Content::Number), ("country", jobs)] {
+            fit.column(name, &content, &mut || Ok(vec![0.0; 3])).unwrap();
+        }
+        let told = fit.told_of_constants().unwrap();
+        let expected = "2 columns with one value in all training records (\"year\", \"country\")";
+        assert!(told.starts_with(expected) && !told.contains("secret"), "{told}");
+    }
 }

@@ -22,6 +22,7 @@ use hashvfl_core::random::{below, uniform};
 use hashvfl_core::text::counted;
 use rand::rngs::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
+use tracing::warn;
 
 use crate::encoding::content::Content;
 use crate::encoding::error::PreprocessError;
@@ -32,7 +33,7 @@ use crate::encoding::row_encoder::{EncodingNotes, RowEncoder};
 use crate::encoding::treatment::{ColumnRules, Treatment, Types};
 use crate::limits::MAX_COLUMNS;
 use crate::table::matrix::Matrix;
-use crate::table::{PixelValues, Table};
+use crate::table::{ImageShape, PixelValues, Table};
 
 /// For at most this many columns the number of categories is shown.
 const MOST_COUNTS: usize = 20;
@@ -48,7 +49,7 @@ pub struct Encoding {
 
 /// A column of the encoded matrix that holds positions of categories.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Embedded {
+pub struct EmbeddedColumn {
     /// The column.
     pub column: usize,
     /// Number of positions, including 0, which stands for rare and new categories.
@@ -64,26 +65,35 @@ impl Encoding {
     /// When there are no rows, a row does not exist, a setting is out of range, or a column cannot be encoded.
     pub fn fit(table: &Table, rows: &[u32], treatment: &Treatment) -> Result<Self, PreprocessError> {
         table.matrix.check_rows(rows)?;
-        let fitted =
-            Self::fit_columns(&table.names, &table.contents, rows.len(), treatment, &mut |column| {
-                Ok(rows.iter().map(|&row| table.matrix.row(row as usize)[column]).collect())
-            })?;
+        let fitted = Self::fit_columns(
+            &table.names,
+            &table.contents,
+            table.image,
+            rows.len(),
+            treatment,
+            &mut |column| Ok(rows.iter().map(|&row| table.matrix.row(row as usize)[column]).collect()),
+        )?;
         Ok(Self { pixels: table.pixels, ..fitted })
     }
 
-    /// Fits columns one at a time. `values` returns a column's values at the training rows, of which there are `rows`.
+    /// Fits columns one at a time. `values` returns a column's values at the training rows, of which there are `rows`. Columns of
+    /// one value go to the log, unless they are pixels of an image, whose border is often the same in all.
     pub(crate) fn fit_columns(
         names: &[String],
         contents: &[Content],
+        image: Option<ImageShape>,
         rows: usize,
         treatment: &Treatment,
         values: &mut dyn FnMut(usize) -> Result<Vec<f32>, PreprocessError>,
     ) -> Result<Self, PreprocessError> {
         let mut columns = Vec::with_capacity(names.len());
-        let fit = Fit::new(rows, treatment)?;
+        let mut fit = Fit::new(rows, treatment)?;
         for (at, (name, content)) in names.iter().zip(contents).enumerate() {
             let fitted = fit.column(name, content, &mut || values(at))?;
             columns.push(FittedColumn { name: name.clone(), fitted });
+        }
+        if let Some(told) = fit.told_of_constants().filter(|_| image.is_none()) {
+            warn!("{told}");
         }
         Self { columns, pixels: None }.within_limits()
     }
@@ -136,6 +146,7 @@ impl Encoding {
             return Err(PreprocessError::Pixels { expected, found });
         }
         let encoder = RowEncoder::new(&self.columns, &names, &contents, treatment)?;
+        noted.unknown_columns = encoder.unknown_columns();
         if encoder.width() == matrix.cols() {
             if encoder.is_identity() && matrix.values().iter().all(|value| value.is_finite()) {
                 return Ok(matrix);
@@ -217,12 +228,12 @@ impl Encoding {
     }
 
     /// The columns of the encoded matrix that hold positions of categories.
-    pub fn embedded(&self) -> Vec<Embedded> {
+    pub fn embedded(&self) -> Vec<EmbeddedColumn> {
         let (mut at, mut found) = (0, Vec::new());
         for FittedColumn { fitted, .. } in &self.columns {
             if let Fitted::Category { names, missed, embedding: Some(width), .. } = fitted {
                 let count = 1 + names.len() + usize::from(*missed);
-                found.push(Embedded { column: at, count, width: *width });
+                found.push(EmbeddedColumn { column: at, count, width: *width });
             }
             at += fitted.width();
         }

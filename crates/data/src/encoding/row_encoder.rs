@@ -1,6 +1,6 @@
 //! Turns a row of a table into a row of numbers, as an [`Encoding`](crate::Encoding) says.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::cell::category_text;
 use crate::encoding::content::{Content, is_faulty};
@@ -15,6 +15,8 @@ pub struct EncodingNotes {
     /// Rows, ascending, with a cell that could not be encoded. If faults are marked, they are all zeros; if faults are filled in,
     /// such cells count as missing.
     pub faulty: Vec<u32>,
+    /// In how many of these rows the first such cell is that of a column. A row of nothing else, as of a repeated id, counts in none.
+    pub faulty_by: BTreeMap<String, u64>,
     /// Values of other rows that no training row had. Such a category counts as none, such a missing number was filled in.
     pub unseen: u64,
     /// Other missing values, each filled in and flagged, or a category of its own.
@@ -23,6 +25,8 @@ pub struct EncodingNotes {
     pub rare: u64,
     /// Numbers that were cut off: at `clip_quantile`, at the ends of what training rows had, or at `clip`.
     pub cut_off: u64,
+    /// Names of columns of categories none of which any training row had: they may be written in another way.
+    pub unknown_columns: Vec<String>,
 }
 
 impl EncodingNotes {
@@ -31,6 +35,21 @@ impl EncodingNotes {
         self.missing += other.missing;
         self.rare += other.rare;
         self.cut_off += other.cut_off;
+        other.faulty_by.iter().for_each(|(column, rows)| self.blame(column, *rows));
+    }
+
+    fn blame(&mut self, column: &str, rows: u64) {
+        *self.faulty_by.entry(column.to_owned()).or_default() += rows;
+    }
+
+    /// Counts the column of a row's first fault.
+    fn note_fault(&mut self, fault: &PreprocessError, raw: &[f32]) {
+        if let PreprocessError::NewCategory { column, .. } | PreprocessError::NewMissing { column, .. } =
+            fault
+            && !raw.iter().all(|value| is_faulty(*value))
+        {
+            self.blame(column, 1);
+        }
     }
 }
 
@@ -96,6 +115,17 @@ impl<'a> RowEncoder<'a> {
         self.width
     }
 
+    /// Names of columns of categories none of which any training row had.
+    pub(crate) fn unknown_columns(&self) -> Vec<String> {
+        let is_unknown = |step: &&Step<'_>| match &step.kind {
+            StepKind::Category { slots, .. } => {
+                !slots.is_empty() && slots.iter().all(|slot| matches!(slot, Slot::New))
+            }
+            StepKind::Number { .. } => false,
+        };
+        self.steps.iter().filter(is_unknown).map(|step| step.name.to_owned()).collect()
+    }
+
     /// Whether rows without missing values stay as they are.
     pub(crate) fn is_identity(&self) -> bool {
         self.steps.iter().all(Step::is_identity)
@@ -113,10 +143,11 @@ impl<'a> RowEncoder<'a> {
         let start = into.len();
         let mut of_row = EncodingNotes::default();
         match self.append(number, raw, into, &mut of_row) {
-            Err(_) if self.faulty == Faulty::Mark => {
+            Err(fault) if self.faulty == Faulty::Mark => {
                 into.truncate(start);
                 into.resize(start + self.width, 0.0);
                 noted.faulty.push(number as u32); // rows are counted by u32
+                noted.note_fault(&fault, raw);
                 Ok(())
             }
             Err(error) => Err(error),
@@ -137,10 +168,10 @@ impl<'a> RowEncoder<'a> {
         into: &mut Vec<f32>,
         noted: &mut EncodingNotes,
     ) -> Result<(), PreprocessError> {
-        let mut faults = 0;
+        let mut first = None;
         let mut fault = |error: PreprocessError| match self.faulty {
             Faulty::Fill => {
-                faults += 1;
+                first.get_or_insert(error);
                 Ok(())
             }
             Faulty::Refuse | Faulty::Mark => Err(error),
@@ -201,8 +232,9 @@ impl<'a> RowEncoder<'a> {
                 }
             }
         }
-        if faults > 0 {
+        if let Some(first) = first {
             noted.faulty.push(number as u32); // rows are counted by u32
+            noted.note_fault(&first, raw);
         }
         Ok(())
     }

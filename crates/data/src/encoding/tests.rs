@@ -58,7 +58,7 @@ fn many_categories_become_positions() {
     let treatment = treatment("job = { kind = \"category\", embedding = 3, min_count = 2 }");
     let train = table("id,job,a\n1,b,0\n2,b,0\n3,a,0\n4,a,0\n5,rare,0\n", &treatment);
     let encoding = Encoding::fit(&train, &[0, 1, 2, 3, 4], &treatment).unwrap();
-    assert_eq!(encoding.embedded(), [Embedded { column: 0, count: 3, width: 3 }]);
+    assert_eq!(encoding.embedded(), [EmbeddedColumn { column: 0, count: 3, width: 3 }]);
     let found = encoding.encode(train, &treatment).unwrap();
     let positions: Vec<f32> = (0..5).map(|row| found.row(row)[0]).collect();
     assert_eq!(positions, [2.0, 2.0, 1.0, 1.0, 0.0]);
@@ -68,7 +68,7 @@ fn many_categories_become_positions() {
     let train = table(&format!("id,job\n{many}"), &plain);
     let rows: Vec<u32> = (0..120).collect();
     let encoding = Encoding::fit(&train, &rows, &plain).unwrap();
-    assert_eq!(encoding.embedded(), [Embedded { column: 0, count: 41, width: 8 }]);
+    assert_eq!(encoding.embedded(), [EmbeddedColumn { column: 0, count: 41, width: 8 }]);
 }
 
 #[test]
@@ -93,6 +93,17 @@ fn what_no_training_row_had_is_handled_as_configured() {
         let message = later(text, &refuse).unwrap_err().to_string();
         assert!(message.contains(expected) && !message.contains("spy"), "{message}");
     }
+}
+
+#[test]
+fn a_column_of_nothing_but_new_categories_is_named() {
+    let treatment = treatment("");
+    let train = table("id,job,town\n1,cook,rome\n2,spy,oslo\n", &treatment);
+    let encoding = Encoding::fit(&train, &[0, 1], &treatment).unwrap();
+    let served = table("id,job,town\n1,COOK,rome\n2,SPY,bern\n", &treatment);
+    let mut noted = EncodingNotes::default();
+    encoding.encode_noting(served, &treatment, &mut noted).unwrap();
+    assert_eq!((noted.unknown_columns, noted.unseen), (vec!["job".to_owned()], 3));
 }
 
 #[test]

@@ -59,7 +59,7 @@ impl MarkedIds {
         if self.come.insert(id.to_owned()) { Standing::Marked } else { Standing::Skipped }
     }
 
-    /// Says once what was found, in numbers alone.
+    /// Says once what was found, in numbers only.
     pub(crate) fn tell(&self, sink: &mut dyn RowSink) {
         tell(self.without, self.repeats, self.repeated.len() as u64, sink);
     }

@@ -5,6 +5,7 @@ pub(crate) mod key_columns;
 pub(crate) mod list;
 pub(crate) mod marked;
 pub(crate) mod order;
+pub(crate) mod remarks;
 
 use std::collections::HashMap;
 use std::path::PathBuf;

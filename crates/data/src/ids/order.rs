@@ -126,9 +126,9 @@ impl Order {
 
 /// Both names that a list may use for a record: the id in this holder's table, and the agreed id.
 #[derive(Default)]
-pub struct Names(HashMap<String, String>);
+pub struct RecordNames(HashMap<String, String>);
 
-impl Names {
+impl RecordNames {
     /// Reads those of the order file `path`, if there is one.
     ///
     /// # Errors

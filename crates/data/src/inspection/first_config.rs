@@ -1,7 +1,10 @@
 //! What both sides need to write a first configuration: the preset of a task, texts that TOML reads back as they were, and
 //! templates.
 
+use std::fmt::Write;
+
 use hashvfl_core::Task;
+use hashvfl_core::text::is_plain;
 
 /// The preset of a first run on a table, by what is predicted.
 pub fn preset_of(task: Task) -> &'static str {
@@ -12,9 +15,19 @@ pub fn preset_of(task: Task) -> &'static str {
     }
 }
 
-/// A text as a basic string of TOML, for a key or a value: JSON's strings, and DEL, which TOML takes escaped alone.
+/// A text as a basic string of TOML, for a key or a value, which may be shown: as JSON, with an escape for all that does not
+/// show as itself, or turns around what stands beside it.
 pub fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string().replace('\u{7f}', "\\u007f")
+    let mut quoted = String::new();
+    for letter in serde_json::Value::from(text).to_string().chars() {
+        if is_plain(letter) {
+            quoted.push(letter);
+        } else {
+            // Writing to a text cannot fail; all such characters have four digits.
+            let _ = write!(quoted, "\\u{:04x}", u32::from(letter));
+        }
+    }
+    quoted
 }
 
 /// A list of texts in TOML.
@@ -49,6 +62,11 @@ mod tests {
     fn values_are_put_in_once_whatever_they_hold() {
         let values = [("a", "{{b}}"), ("b", "x")];
         assert_eq!(fill("1 {{a}} 2 {{b}} { c }", &values), "1 {{b}} 2 x { c }");
+    }
+
+    #[test]
+    fn what_turns_text_around_is_escaped() {
+        assert_eq!(quoted("a\u{202e}b\n\u{9b}\u{7f}\u{feff}é"), r#""a\u202eb\n\u009b\u007f\ufeffé""#);
     }
 
     proptest::proptest! {

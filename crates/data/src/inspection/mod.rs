@@ -50,15 +50,15 @@ pub struct Inspected {
     pub when_missing: Missing,
     /// What its values are; absent where it has none.
     #[serde(flatten)]
-    pub figures: Option<Figures>,
+    pub figures: Option<ColumnFigures>,
 }
 
 /// What a column's values are.
 #[derive(Clone, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Figures {
+pub enum ColumnFigures {
     /// Of numbers.
-    Numbers(Spread),
+    Numbers(NumberSummary),
     /// Of categories: how many records each has, most first.
     Categories {
         /// Distinct categories.
@@ -73,7 +73,7 @@ pub enum Figures {
 
 /// Where numbers lie.
 #[derive(Clone, PartialEq, Serialize)]
-pub struct Spread {
+pub struct NumberSummary {
     /// Distinct numbers.
     pub distinct: usize,
     /// The least.
@@ -134,7 +134,7 @@ impl Inspection {
                 missing: records - values.len() - unusable,
                 unusable,
                 when_missing: treatment.missing(name),
-                figures: Figures::of(content, values, names),
+                figures: ColumnFigures::of(content, values, names),
             }
         });
         let columns = columns.collect();
@@ -142,7 +142,7 @@ impl Inspection {
     }
 }
 
-impl Figures {
+impl ColumnFigures {
     fn of(content: &Content, mut values: Vec<f32>, with_names: bool) -> Option<Self> {
         if values.is_empty() {
             return None;
@@ -150,7 +150,7 @@ impl Figures {
         match content {
             Content::Number => {
                 values.sort_unstable_by(f32::total_cmp);
-                Some(Self::Numbers(Spread::of(&values)))
+                Some(Self::Numbers(NumberSummary::of(&values)))
             }
             Content::Category(names) => {
                 let mut counts = vec![0_u64; names.len()];
@@ -169,7 +169,7 @@ impl Figures {
     }
 }
 
-impl Spread {
+impl NumberSummary {
     /// Of sorted values, of which there is at least one.
     fn of(sorted: &[f32]) -> Self {
         // The least value that so many quarters of all do not exceed.
@@ -236,7 +236,7 @@ mod tests {
         let values = vec![4.0, 1.0, nan, 1.0, 1.0, nan, 3.0, 0.0, nan, nan, 1.0, nan, 2.0, nan, nan];
         let found = Inspection::of(&table(&columns, 5, values, None), &Treatment::default(), false);
         let [age, job, none] = found.columns.as_slice() else { panic!("three columns") };
-        let Some(Figures::Numbers(spread)) = &age.figures else { panic!("numbers") };
+        let Some(ColumnFigures::Numbers(spread)) = &age.figures else { panic!("numbers") };
         let quartiles =
             [spread.minimum, spread.lower_quartile, spread.median, spread.upper_quartile, spread.maximum];
         assert_eq!((quartiles, spread.distinct), ([1.0, 1.0, 2.0, 3.0, 4.0], 4));
@@ -246,7 +246,7 @@ mod tests {
             (1, 1, 1, 1)
         );
         assert_eq!((age.missing, age.when_missing), (1, Missing::Error));
-        let Some(Figures::Categories { distinct, histogram, names }) = &job.figures else {
+        let Some(ColumnFigures::Categories { distinct, histogram, names }) = &job.figures else {
             panic!("categories")
         };
         assert_eq!((*distinct, histogram.as_slice(), names.len(), job.missing), (2, &[3, 1][..], 0, 1));
@@ -261,9 +261,11 @@ mod tests {
         let columns = [("x", Content::Number), ("job", jobs)];
         let table = table(&columns, 3, vec![7.0, 1.0, 7.0, 0.0, 7.0, 1.0], None);
         let found = Inspection::of(&table, &Treatment::default(), true);
-        let Some(Figures::Categories { names, .. }) = &found.columns[1].figures else { panic!("categories") };
+        let Some(ColumnFigures::Categories { names, .. }) = &found.columns[1].figures else {
+            panic!("categories")
+        };
         assert_eq!(names.as_slice(), ["b", "a"]);
-        let Some(Figures::Numbers(spread)) = &found.columns[0].figures else { panic!("numbers") };
+        let Some(ColumnFigures::Numbers(spread)) = &found.columns[0].figures else { panic!("numbers") };
         assert_eq!(spread.histogram, [3]);
     }
 

@@ -37,6 +37,12 @@ pub enum LabelError {
         /// How many of them are left.
         left: usize,
     },
+    /// The numbers to predict are too small for 32 bits.
+    #[error(
+        "the labels: all numbers are nearer to 0 than 1.2e-38, where 32 bits hold few of their digits; multiply them by a constant \
+         in the file"
+    )]
+    TooSmall,
     /// A label does not fit the task.
     #[error("{place}, column {column:?}: expected {expected}, found {fault}; correct the file, or `task`")]
     Value {

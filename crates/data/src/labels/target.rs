@@ -74,7 +74,8 @@ impl TargetColumn {
             Self::Real(values, resolution) => {
                 let number = parse_number(cell)?;
                 resolution.see(number);
-                values.push(number as f32);
+                // Zero is one number, with whatever sign.
+                values.push(number as f32 + 0.0);
                 Ok(true)
             }
         }
@@ -111,6 +112,11 @@ impl TargetColumn {
             Self::Real(values, resolution) => {
                 return match resolution.lost() {
                     Some((distinct, left)) => Err(LabelError::Collapsed { distinct, left }),
+                    None if values.iter().any(|value| value.is_subnormal())
+                        && !values.iter().any(|value| value.is_normal()) =>
+                    {
+                        Err(LabelError::TooSmall)
+                    }
                     None => Ok(Target::Real(values)),
                 };
             }

@@ -113,6 +113,7 @@ fn faults_are_named_with_their_place() {
             "regression",
             "3 distinct numbers become 1 in 32 bits",
         ),
+        ("id,y\n1,1e-40\n2,0\n3,-7e-40\n", "regression", "multiply them by a constant"),
         ("id,y\n1,secret\n", "regression", "line 2, column \"y\": expected a number, found text"),
         (
             "id,y\n1,10000000000000000000.50\n",

@@ -11,14 +11,23 @@ use crate::error::TableError;
 const BUFFER_BYTES: usize = 1 << 16;
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 pub(crate) const UTF_8_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
-const UTF_16_MARKS: [[u8; 2]; 2] = [[0xff, 0xfe], [0xfe, 0xff]];
+/// How texts of other encodings begin; UTF-32 first, since one of its marks begins with one of UTF-16.
+const OTHER_MARKS: [(&[u8], &str); 4] = [
+    (&[0xff, 0xfe, 0, 0], "UTF-32"),
+    (&[0, 0, 0xfe, 0xff], "UTF-32"),
+    (&[0xff, 0xfe], "UTF-16"),
+    (&[0xfe, 0xff], "UTF-16"),
+];
 
 /// Opens a file, and decompresses it if it begins like gzip or its name ends in `.gz`.
 pub(crate) fn open(path: &Path) -> Result<Box<dyn Read>, TableError> {
     let failed = |reason| TableError::Open { path: path.to_owned(), reason };
     let file = File::open(path).map_err(failed)?;
     let kind = file.metadata().map_err(failed)?.file_type();
-    if !kind.is_file() && !kind.is_dir() {
+    if kind.is_dir() {
+        return Err(failed(std::io::Error::other("it is a folder, expected a file")));
+    }
+    if !kind.is_file() {
         return Err(failed(std::io::Error::other(
             "it is a pipe or a device, and tables are read more than once",
         )));
@@ -37,12 +46,12 @@ pub(crate) fn open(path: &Path) -> Result<Box<dyn Read>, TableError> {
 pub(crate) fn open_text(path: &Path) -> Result<Box<dyn Read>, TableError> {
     let mut bytes = open(path)?;
     let mut start = Vec::new();
-    bytes.by_ref().take(3).read_to_end(&mut start).map_err(|reason| read_error(path, reason))?;
-    if UTF_16_MARKS.iter().any(|mark| start.starts_with(mark)) {
-        return Err(TableError::Utf16 { path: path.to_owned() });
+    bytes.by_ref().take(4).read_to_end(&mut start).map_err(|reason| read_error(path, reason))?;
+    if let Some(&(_, found)) = OTHER_MARKS.iter().find(|(mark, _)| start.starts_with(mark)) {
+        return Err(TableError::OtherEncoding { path: path.to_owned(), found });
     }
-    if start == UTF_8_MARK {
-        start.clear();
+    if start.starts_with(&UTF_8_MARK) {
+        start.drain(..UTF_8_MARK.len());
     }
     Ok(Box::new(Cursor::new(start).chain(bytes)))
 }
@@ -152,7 +161,7 @@ mod tests {
     fn a_missing_file_is_named() {
         let message = open(Path::new("/nowhere/a.csv")).err().unwrap().to_string();
         assert!(message.contains("cannot open /nowhere/a.csv"), "{message}");
-        assert!(message.contains("check `paths`"), "{message}");
+        assert!(message.contains("check the path"), "an option may have named it: {message}");
     }
 
     #[cfg(unix)]
@@ -165,7 +174,8 @@ mod tests {
     #[test]
     fn a_folder_and_a_false_gz_are_errors() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(matches!(count_lines(folder.path()), Err(TableError::Read { .. })));
+        let message = count_lines(folder.path()).unwrap_err().to_string();
+        assert!(message.contains("it is a folder"), "{message}");
         let path = folder.path().join("plain.gz");
         std::fs::write(&path, "id,a\n1,2\n").unwrap();
         assert!(matches!(count_lines(&path), Err(TableError::Read { .. })));

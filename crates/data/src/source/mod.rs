@@ -1,6 +1,7 @@
 //! Where columns, labels and ids are: the formats that a configuration may name. Each format's module holds its
 //! configuration and its readers; this file ties them in, with one line per format and setting.
 
+pub(crate) mod counted;
 pub(crate) mod csv;
 pub(crate) mod fingerprint;
 pub(crate) mod idx;

@@ -82,6 +82,9 @@ pub(crate) fn check_names_differ(path: &Path, names: &[String]) -> Result<(), Ta
     let mut seen = HashMap::new();
     for (position, name) in names.iter().enumerate() {
         if let Some(earlier) = seen.insert(name, position) {
+            if names::looks_like_data(names) {
+                return Err(TableError::HeaderLooksLikeData { path: path.to_owned() });
+            }
             return Err(TableError::DuplicateColumn {
                 path: path.to_owned(),
                 first: earlier + 1,

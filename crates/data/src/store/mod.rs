@@ -127,7 +127,8 @@ impl RecordStore {
         };
         check_rows(records, cached.rows.len())?;
         let frame = &cached.reader.frame;
-        Encoding::fit_columns(&frame.names, &frame.contents, records.len(), treatment, &mut |at| {
+        let (names, contents, image) = (&frame.names, &frame.contents, frame.image);
+        Encoding::fit_columns(names, contents, image, records.len(), treatment, &mut |at| {
             let values = cached.reader.column(at);
             let values = values.map_err(|reason| {
                 PreprocessError::Cache(cache_error(&cached.reader.path, &reason).to_string())

@@ -232,7 +232,8 @@ fn a_cell_that_cannot_be_used_is_filled_in_where_every_record_has_to_be_answered
             let records = RecordStore::load(&source, None, &filling, cache.as_deref()).unwrap();
             assert_eq!(records.ids()[20..], ["word", "empty", "new", "twice", "ok"].map(String::from));
             let (columns, noted) = records.encode_noting(&encoding, &filling).unwrap();
-            let only = EncodingNotes { faulty: (20..24).collect(), ..EncodingNotes::default() };
+            let faulty_by = [("a".to_owned(), 2), ("job".to_owned(), 1)].into();
+            let only = EncodingNotes { faulty: (20..24).collect(), faulty_by, ..EncodingNotes::default() };
             assert_eq!(noted, only, "each is counted once");
             assert_eq!(columns.gather(&[20]).unwrap(), expected, "the other cell is used");
             assert_eq!(columns.gather(&[21]).unwrap(), expected);
@@ -260,7 +261,7 @@ fn what_is_taken_for_something_else_is_counted_in_memory_and_on_disk_alike() {
             let encoding = records.fit(&train, &treatment).unwrap();
             let (_, noted) = records.encode_noting(&encoding, &treatment).unwrap();
             // The missing values are unseen: no training record missed one.
-            let expected = EncodingNotes { faulty: Vec::new(), unseen: 3, missing: 0, rare: 2, cut_off: 1 };
+            let expected = EncodingNotes { unseen: 3, rare: 2, cut_off: 1, ..EncodingNotes::default() };
             assert_eq!(noted, expected, "{preprocessing:?}");
             let records = RecordStore::load(&source, None, &treatment, cache.as_deref()).unwrap();
             let encoding = records.fit(&(0..45).collect::<Vec<_>>(), &treatment).unwrap();

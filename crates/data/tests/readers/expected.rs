@@ -93,9 +93,9 @@ pub fn bits(table: &Table, at: usize) -> Vec<u32> {
     (0..table.matrix.rows()).map(|row| bits_of(table.matrix.row(row)[at])).collect()
 }
 
-/// The bits of a number, all missing ones alike.
+/// The bits of a number, all missing ones alike, and zero alike whatever its sign.
 pub fn bits_of(number: f32) -> u32 {
-    if number.is_nan() { u32::MAX } else { number.to_bits() }
+    if number.is_nan() { u32::MAX } else { (number + 0.0).to_bits() }
 }
 
 /// The names of the categories of column `at`.

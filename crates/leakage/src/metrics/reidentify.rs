@@ -53,7 +53,7 @@ pub fn likeliest(seen: &[f32], likelihoods: &[f32], terms: usize) -> Vec<f64> {
 }
 
 /// Sum of products, in eight sums, which a processor adds at once.
-fn product(a: &[f32], b: &[f32]) -> f32 {
+pub(crate) fn product(a: &[f32], b: &[f32]) -> f32 {
     let (whole_a, rest_a) = a.as_chunks::<8>();
     let (whole_b, rest_b) = b.as_chunks::<8>();
     let mut sums = [0.0; 8];

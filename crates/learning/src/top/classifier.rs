@@ -42,7 +42,8 @@ pub struct TopConfig {
     pub validate: Validate,
     /// Epochs of fitting on stored codes, where the run refits.
     pub refit_epochs: u32,
-    /// Peak learning rate of that.
+    /// Peak learning rate of that. No key of a config file.
+    #[serde(skip)]
     pub refit_learning_rate: f64,
 }
 
@@ -74,7 +75,7 @@ impl TopConfig {
 }
 
 /// What one step of training gave.
-pub struct Step {
+pub struct TopStep {
     /// The mean loss, without the consistency term.
     pub loss: f64,
     /// The gradient for each party, row-major [rows, latents].
@@ -167,14 +168,14 @@ impl Classifier {
     }
 
     /// Learns from the codes of `rows`, `parts[party]` row-major [rows, bits].
-    pub fn step(&mut self, parts: &[Vec<f32>], rows: &[u32]) -> Step {
+    pub fn step(&mut self, parts: &[Vec<f32>], rows: &[u32]) -> TopStep {
         let step = self.backward(parts, rows);
         self.update();
         step
     }
 
     /// The first half of [`Self::step`], all that parties wait for. [`Self::update`] is the second.
-    pub fn backward(&mut self, parts: &[Vec<f32>], rows: &[u32]) -> Step {
+    pub fn backward(&mut self, parts: &[Vec<f32>], rows: &[u32]) -> TopStep {
         let parts = self.values(parts);
         let mut draws = stream(self.seed, "party dropout", &[self.adam.updates()]);
         let absent = absent(self.party_dropout, parts.len(), rows.len(), &mut draws);
@@ -208,7 +209,7 @@ impl Classifier {
             let mut rng = stream(self.seed, "gradient noise", &[self.adam.updates()]);
             split.iter_mut().for_each(|gradient| blur(gradient, rows.len(), noise as f32, &mut rng));
         }
-        Step { loss, gradients: split }
+        TopStep { loss, gradients: split }
     }
 
     /// The second half of [`Self::step`]; nothing where no first half was taken.

@@ -38,17 +38,19 @@ impl Evaluation {
 
     /// The same as text: "0.7788", or "undefined".
     pub fn metric_text(&self, task: Task) -> String {
-        self.metric(task).map_or_else(|| "undefined".to_string(), figure)
+        figure_or_undefined(self.metric(task))
+    }
+
+    /// The macro AUC as text, in the same way.
+    pub fn area_text(&self) -> String {
+        figure_or_undefined(self.area())
     }
 
     /// The metric of `task` by name, and of several classes the macro AUC beside it: "accuracy 0.8100, macro AUC 0.9520".
     pub fn describe(&self, task: Task) -> String {
         let metric = format!("{} {}", Self::metric_name(task), self.metric_text(task));
         match task {
-            Task::Multiclass => {
-                let area = self.area().map_or_else(|| "undefined".to_string(), figure);
-                format!("{metric}, macro AUC {area}")
-            }
+            Task::Multiclass => format!("{metric}, macro AUC {}", self.area_text()),
             Task::Binary | Task::Regression => metric,
         }
     }
@@ -85,6 +87,10 @@ impl Evaluation {
             Task::Regression => "R2",
         }
     }
+}
+
+fn figure_or_undefined(value: Option<f64>) -> String {
+    value.map_or_else(|| "undefined".to_string(), figure)
 }
 
 #[cfg(test)]

@@ -176,7 +176,12 @@ impl<P: PartyBackend> Joint<'_, '_, P> {
     ) -> Result<EpochReport, TrainingError<P::Error>> {
         let due = self.validates.follows(report.epoch, self.settings);
         if due && !self.plan.part(Part::CohortValidation).is_empty() {
-            report.validation = Some(self.evaluate(Part::CohortValidation)?);
+            let validation = self.evaluate(Part::CohortValidation)?;
+            // Its figures would be numbers all the same, and the epoch the best of all.
+            if !validation.loss.is_finite() {
+                return Err(TrainingError::Diverged { epoch: report.epoch });
+            }
+            report.validation = Some(validation);
             place.validations += 1;
         }
         Ok(report)

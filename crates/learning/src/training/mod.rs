@@ -7,13 +7,15 @@
 //!    evaluate on cohort validation               evaluate on test records, once
 //! ```
 //!
-//! One function serves a networked run and the baselines in one process: they differ in [`PartyBackend`] alone.
+//! One function serves a networked run and the baselines in one process: they differ only in [`PartyBackend`].
 //!
 //! Between batches and behind epochs the backend may save where the joint phase is ([`saved::SavedTraining`]), and a run
 //! goes on from there to the same bits. What follows the freeze is done anew.
 
 pub mod backend;
 pub mod checkpoints;
+#[cfg(test)]
+mod diverged_tests;
 pub mod in_process;
 mod joint;
 pub mod saved;
@@ -62,7 +64,7 @@ pub enum TrainingProgress<'a> {
     Phase(&'static str),
 }
 
-/// Judges training records by what all parties sent of them. The coordinator alone knows of it: parties send what they
+/// Judges training records by what all parties sent of them. Only the coordinator knows of it: parties send what they
 /// would have sent anyway.
 pub struct ScreeningHook<'a> {
     /// Epochs after which the cohort's training records are judged, by what was sent of them in the last one. Where the
@@ -222,6 +224,9 @@ pub fn train<P: PartyBackend>(
     }
     let test_rows = plan.part(Part::Test);
     let test = (!test_rows.is_empty()).then(|| classifier.evaluate_stored(&gather, test_rows));
+    if test.is_some_and(|test| !test.loss.is_finite()) {
+        return Err(TrainingError::Diverged { epoch: joint.epoch });
+    }
     let released = released(settings, joint.epoch, joint.validations);
     Ok(TrainingOutcome {
         curve: joint.curve,

@@ -19,6 +19,8 @@ fn the_first_value_decides_the_type() {
     assert_eq!(content, Content::Category(vec!["b".into(), "7".into()]));
     assert_eq!(column(&treatment, &["7", "b"]).0, Err(CellFault::NotANumber));
     assert_eq!(column(&treatment, &["inf"]).0, Err(CellFault::NotFinite));
+    let zeros = column(&treatment, &["-0", "0", "-0.0"]).0.unwrap();
+    assert!(zeros.iter().all(|zero| zero.is_sign_positive()), "zero is one number");
 }
 
 #[test]
@@ -54,7 +56,17 @@ fn categories_in_several_spellings_are_told() {
         assert_eq!(lines.len(), 1);
         assert!(lines[0].contains("column \"a\": 1 of 3 categories differ"), "{lines:?}");
     }
-    assert!(told(&["clerk", "cook", "clerk"]).is_empty());
+    assert!(told(&["clerk", "cook", "clerk", "1\u{202f}000 km", "نمی\u{200c}دانم"]).is_empty());
+    for cells in [&["clerk\u{a0}", "cook", "clerk\u{a0}"][..], &["clerk", "\u{200b}cook"]] {
+        let lines = told(cells);
+        assert_eq!(lines.len(), 1);
+        assert!(lines[0].contains("column \"a\": 1 of 2 categories begin or end with"), "{lines:?}");
+    }
+    let lines = told(&["NA", "1", "2", "?"]);
+    assert!(
+        lines[0].contains("column \"a\": 2 of 4 categories usually stand for a missing value"),
+        "{lines:?}"
+    );
 }
 
 #[test]

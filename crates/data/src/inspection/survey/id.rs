@@ -70,6 +70,7 @@ mod tests {
             leading_zeros: 0,
             ranges: 0,
             thousands: 0,
+            nines: 0,
             respelt: 0,
             oddity: None,
         }

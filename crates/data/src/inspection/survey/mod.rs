@@ -4,6 +4,7 @@
 mod first_line;
 mod id;
 mod markers;
+mod nines;
 mod tally;
 mod task;
 
@@ -77,6 +78,8 @@ pub struct Surveyed {
     pub ranges: u64,
     /// Of numbers that are whole or have a fraction of just three digits: how many have one. The point may stand between thousands.
     pub thousands: u64,
+    /// Of numbers: how many consist of nines, as -999 does, and lie apart from all others.
+    pub nines: u64,
     /// Distinct texts that are another one of them in another spelling: in case, white space, composed letters or characters
     /// that do not show.
     pub respelt: usize,
@@ -173,15 +176,10 @@ impl Surveyed {
                 self.leading_zeros
             ));
         } else if let Some(distinct) = self.distinct.filter(|_| self.may_be_codes()) {
-            remarks.push(format!("{distinct} whole numbers: use \"category\" if they are codes"));
+            let numbers = counted(distinct, "whole number");
+            remarks.push(format!("{numbers}: use \"category\" if they are codes"));
         }
-        if self.thousands > 0 {
-            remarks.push(format!(
-                "{} of them have a fraction of three digits, and all others none: if that point stands between thousands, write them \
-                 without it",
-                self.thousands
-            ));
-        }
+        remarks.extend(self.remarks_on_numbers());
         if self.ranges > 0 {
             remarks.push(format!(
                 "{} with ranges or pairs of numbers, whose order is lost",
@@ -192,6 +190,26 @@ impl Surveyed {
             remarks.push(format!(
                 "{} of them differ from another only in spelling, such as case and spaces",
                 self.respelt
+            ));
+        }
+        remarks
+    }
+
+    /// What its owner is to look at where its numbers are quantities: points between thousands, and stand-ins for a missing
+    /// value.
+    pub fn remarks_on_numbers(&self) -> Vec<String> {
+        let mut remarks = Vec::new();
+        if self.thousands > 0 {
+            remarks.push(format!(
+                "{} of them have a fraction of three digits, and all others none: if that point stands between thousands, write them \
+                 without it",
+                self.thousands
+            ));
+        } else if self.nines > 0 {
+            remarks.push(format!(
+                "{} of them consist of nines, as -999 does, and lie far from all others: if they stand for a missing value, say so \
+                 (`null_values`, which `party init` takes as --null)",
+                self.nines
             ));
         }
         remarks

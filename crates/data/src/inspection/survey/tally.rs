@@ -6,6 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use hashvfl_core::text::folded;
 
 use super::markers::Markers;
+use super::nines::Nines;
 use super::{MOST_DISTINCT, NumberLikeText, Surveyed};
 use crate::cell::{CellFault, MINUS, has_leading_zero, is_number, parse_number, parse_text};
 use crate::encoding::content::FEW_NUMBERS;
@@ -43,6 +44,7 @@ pub(super) struct Tally {
     thousands: u64,
     decimals: bool,
     too_long: bool,
+    nines: Nines,
     resolution: Resolution,
     pub(super) repeats_name: bool,
     /// The pattern of a name that has digits and is no number; `None` for other names.
@@ -81,6 +83,7 @@ impl Tally {
             thousands: 0,
             decimals: false,
             too_long: false,
+            nines: Nines::default(),
             resolution: Resolution::default(),
             repeats_name: false,
             name_pattern: name_pattern(name),
@@ -134,8 +137,9 @@ impl Tally {
         let value = match number {
             Ok(number) => {
                 self.fractions |= number.fract() != 0.0;
+                self.nines.see(number);
                 self.resolution.see(number);
-                hash(number.to_bits())
+                hash((number + 0.0).to_bits())
             }
             // What is not finite is a number to be complained of when the table is loaded.
             Err(fault) => {
@@ -184,7 +188,7 @@ impl Tally {
         written + self.dates + self.texts
     }
 
-    /// Whether the column holds this marker and, beside such, numbers alone.
+    /// Whether the column holds this marker and otherwise only numbers.
     pub(super) fn is_numbers_but(&self, marker: usize) -> bool {
         self.markers.get(marker).is_some_and(|count| *count > 0) && self.numbers > 0 && self.odd() == 0
     }
@@ -240,6 +244,7 @@ impl Tally {
             leading_zeros: if kind == ColumnType::Number { self.leading_zeros } else { 0 },
             ranges: if are_ranges { self.ranges } else { 0 },
             thousands: if kind == ColumnType::Number && are_thousands { self.thousands } else { 0 },
+            nines: if kind == ColumnType::Number { self.nines.apart() } else { 0 },
             respelt: self.distinct_texts - self.spellings.len(),
             oddity: self.oddity(),
         }

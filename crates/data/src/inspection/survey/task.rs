@@ -64,6 +64,7 @@ mod tests {
         assert_eq!(task(|row| (row % 2).to_string()), Ok(Task::Binary));
         assert_eq!(task(|row| ["yes", "no"][row % 2].to_string()), Ok(Task::Binary));
         assert_eq!(task(|row| ["0.5", "1.5"][row % 2].to_string()), Ok(Task::Binary));
+        assert_eq!(task(|row| ["-0", "0", "1"][row % 3].to_string()), Ok(Task::Binary), "zero is one number");
         assert_eq!(task(|row| ["a", "b", "c"][row % 3].to_string()), Ok(Task::Multiclass));
         assert_eq!(task(|row| (row % 10).to_string()), Ok(Task::Multiclass));
         assert_eq!(task(|row| (row * row).to_string()), Ok(Task::Regression));

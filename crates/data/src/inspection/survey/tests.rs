@@ -290,3 +290,13 @@ fn faults_show_no_cell() {
         assert!(!message.contains("77516"), "{message}");
     }
 }
+
+#[test]
+fn numbers_of_nines_that_may_stand_for_a_missing_value_are_told() {
+    let age = |row: i32| if row % 9 == 0 { -999 } else { 20 + row % 40 };
+    let rows: String = (0..50).map(|row| format!("k{row},{},{row}\n", age(row))).collect();
+    let survey = survey_text(&format!("id,age,pay\n{rows}")).unwrap();
+    let remarks = survey.columns[0].remarks().join("; ");
+    assert!(remarks.starts_with("6 of them consist of nines"), "{remarks}");
+    assert!(survey.columns[1].remarks().is_empty());
+}

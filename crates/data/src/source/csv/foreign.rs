@@ -158,12 +158,15 @@ mod tests {
             ("a.parquet", b"PAR1\x15\x04", "a Parquet file", "format = \"parquet\""),
             ("a.npy", b"\x93NUMPY\x01\0v\0{'descr'", "a NumPy array", "format = \"npy\""),
             ("wide.csv", b"\xff\xfei\0d\0,\0a\0", "UTF-16", "UTF-8"),
+            ("wider.csv", b"\xff\xfe\0\0i\0\0\0", "UTF-32", "UTF-8"),
+            ("turned.csv", b"\0\0\xfe\xff\0\0\0i", "UTF-32", "UTF-8"),
             ("page.csv", b"<!DOCTYPE html>", "HTML", "export"),
             ("lines.json", b"{\"id\": 1, \"a\": 2}\n", "JSON", "format = \"sql\""),
             ("sep.csv", b"sep=,\r\nid,age\r\nk1,30\r\n", "`sep=`", "remove that line"),
             ("marked.csv", b"\xef\xbb\xbfsep=;\nid;age\n", "`sep=`", "remove that line"),
             ("binary", b"id,a\0\x01", "zero bytes", "UTF-8"),
             ("note.csv", b"# made on Monday\nid,a\nk1,1\n", "a comment", "remove the lines above"),
+            ("title.csv", b"Report of May\nid,a\nk1,1\n", "but the header has 1", "a line above the names"),
         ] {
             let message = message(name, bytes);
             assert!(

@@ -82,6 +82,7 @@ fn faults_are_named_with_their_place() {
         ),
         ("id,a\n1,2\n", "id = \"id\"\nignore = [\"y\"]", "no column \"y\", which `ignore` names"),
         ("id,a,b,a\n1,2,3,4\n", ID, "columns 2 and 4 of"),
+        ("id,7213,7213\n1,2,3\n", ID, "looks like a record"),
         ("id,,a\n1,2,3\n", ID, "column 2 of"),
         ("id,y\n1,2\n", "id = \"id\"\nignore = [\"y\"]", "no column left"),
         ("id,a\n1,2\n", "id = \"id\"\ncolumns = []", "no column left"),

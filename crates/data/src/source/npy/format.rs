@@ -1,14 +1,13 @@
 //! The NPY format of NumPy, versions 1 to 3: a header that tells type and shape, then the values (NumPy Enhancement
 //! Proposal 1). Only arrays of numbers with the last dimension running fastest are read.
 
-use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use hashvfl_core::text;
 
 use crate::cell::CellFault;
 use crate::error::TableError;
-use crate::source::input;
+use crate::source::counted::CountedRecords;
 
 const MAGIC: [u8; 6] = *b"\x93NUMPY";
 /// The longest header that is read, in bytes; that of an array of numbers has about a hundred.
@@ -100,30 +99,6 @@ pub enum NpyError {
         /// What is wrong with the value, and what to do.
         fault: String,
     },
-    /// The file ends early.
-    #[error(
-        "{} ends after {found} of the {expected} records that its header declares: the file is truncated; get it again",
-        path.display()
-    )]
-    Truncated {
-        /// The file.
-        path: PathBuf,
-        /// Records in the header; 0 when the header itself is cut off.
-        expected: u64,
-        /// Whole records read.
-        found: u64,
-    },
-    /// The file goes on after its last record.
-    #[error(
-        "{} continues after the {expected} records that its header declares: header and content do not match; get the \
-         file again", path.display()
-    )]
-    Trailing {
-        /// The file.
-        path: PathBuf,
-        /// Records in the header.
-        expected: u64,
-    },
 }
 
 impl From<NpyError> for TableError {
@@ -134,42 +109,39 @@ impl From<NpyError> for TableError {
 
 /// An open NumPy file, past its header.
 pub(crate) struct NpyFile<'a> {
-    path: &'a Path,
-    bytes: Box<dyn Read>,
+    file: CountedRecords<'a>,
     number: NumberType,
-    records: u64,
     record_shape: Vec<u64>,
-    records_read: u64,
 }
 
 impl<'a> NpyFile<'a> {
     pub(crate) fn open(path: &'a Path) -> Result<Self, TableError> {
-        let number = NumberType { kind: b'u', size: 1, big_endian: false };
-        let bytes = input::open(path)?;
-        let mut file = Self { path, bytes, number, records: 0, record_shape: Vec::new(), records_read: 0 };
+        let mut file = CountedRecords::open(path)?;
         let mut start = [0; 8];
-        file.read(&mut start)?;
+        file.fill(&mut start)?;
         let version = start[6];
         if start[..6] != MAGIC || !(1..=3).contains(&version) {
             return Err(NpyError::NotNpy { path: path.to_owned() }.into());
         }
         let mut length = [0; 4];
-        file.read(&mut length[..if version == 1 { 2 } else { 4 }])?;
+        file.fill(&mut length[..if version == 1 { 2 } else { 4 }])?;
         let length = u32::from_le_bytes(length) as usize;
         if length > MAX_HEADER_BYTES {
-            return Err(file.header("it is too long, the file may be damaged"));
+            return Err(header_error(path, "it is too long, the file may be damaged"));
         }
         let mut text = vec![0; length];
-        file.read(&mut text)?;
+        file.fill(&mut text)?;
         let text = std::str::from_utf8(&text).ok();
-        let NpyHeader { number, column_major, shape } = text
-            .and_then(NpyHeader::parse)
-            .ok_or_else(|| file.header("it does not describe an array of numbers; save one by numpy.save"))?;
+        let NpyHeader { number, column_major, shape } = text.and_then(NpyHeader::parse).ok_or_else(|| {
+            header_error(path, "it does not describe an array of numbers; save one by numpy.save")
+        })?;
         if column_major {
-            return Err(file.header("the array is in Fortran order; save numpy.ascontiguousarray(array)"));
+            let reason = "the array is in Fortran order; save numpy.ascontiguousarray(array)";
+            return Err(header_error(path, reason));
         }
-        file.number = NumberType::parse(&number).ok_or_else(|| {
-            file.header("its type is not one of bool, whole numbers, float32 and float64; convert by astype")
+        let number = NumberType::parse(&number).ok_or_else(|| {
+            let reason = "its type is not one of bool, whole numbers, float32 and float64; convert by astype";
+            header_error(path, reason)
         })?;
         let Some((records, record_shape)) = shape.split_first().filter(|_| (2..=4).contains(&shape.len()))
         else {
@@ -181,17 +153,13 @@ impl<'a> NpyFile<'a> {
         {
             return Err(NpyError::ChannelsLast { path: path.to_owned(), height, width, channels }.into());
         }
-        (file.records, file.record_shape) = (*records, record_shape.to_vec());
-        Ok(file)
-    }
-
-    fn header(&self, reason: &'static str) -> TableError {
-        NpyError::Header { path: self.path.to_owned(), reason }.into()
+        file.declare(*records);
+        Ok(Self { file, number, record_shape: record_shape.to_vec() })
     }
 
     /// The number of records in the header.
     pub(crate) fn records(&self) -> u64 {
-        self.records
+        self.file.declared()
     }
 
     /// The sizes of one record: `[columns]`, `[height, width]` or `[channels, height, width]`.
@@ -211,30 +179,24 @@ impl<'a> NpyFile<'a> {
         values: &mut [f64],
         buffer: &mut Vec<u8>,
     ) -> Result<Option<Result<(), TableError>>, TableError> {
-        if self.records_read < self.records {
-            buffer.resize(values.len() * self.number.size, 0);
-            self.read(buffer)?;
-            self.records_read += 1;
-            let cells = buffer.chunks_exact(self.number.size).enumerate();
-            for (value, (column, cell)) in values.iter_mut().zip(cells) {
-                match self.number.value(cell) {
-                    Some(number) => *value = number,
-                    None => return Ok(Some(Err(self.too_many_digits(column)))),
-                }
+        buffer.resize(values.len() * self.number.size, 0);
+        if !self.file.next_record(buffer)? {
+            return Ok(None);
+        }
+        let cells = buffer.chunks_exact(self.number.size).enumerate();
+        for (value, (column, cell)) in values.iter_mut().zip(cells) {
+            match self.number.value(cell) {
+                Some(number) => *value = number,
+                None => return Ok(Some(Err(self.too_many_digits(column)))),
             }
-            return Ok(Some(Ok(())));
         }
-        match self.bytes.read_exact(&mut [0]) {
-            Ok(()) => Err(NpyError::Trailing { path: self.path.to_owned(), expected: self.records }.into()),
-            Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(None),
-            Err(error) => Err(input::read_error(self.path, error)),
-        }
+        Ok(Some(Ok(())))
     }
 
     fn too_many_digits(&self, column: usize) -> TableError {
         NpyError::Value {
-            path: self.path.to_owned(),
-            record: self.records_read - 1,
+            path: self.file.path().to_owned(),
+            record: self.file.read() - 1,
             column: format!("column_{column}"),
             fault: format!(
                 "{}; subtract a constant from the array, or convert by astype",
@@ -243,18 +205,10 @@ impl<'a> NpyFile<'a> {
         }
         .into()
     }
+}
 
-    fn read(&mut self, into: &mut [u8]) -> Result<(), TableError> {
-        self.bytes.read_exact(into).map_err(|error| match error.kind() {
-            ErrorKind::UnexpectedEof => NpyError::Truncated {
-                path: self.path.to_owned(),
-                expected: self.records,
-                found: self.records_read,
-            }
-            .into(),
-            _ => input::read_error(self.path, error),
-        })
-    }
+fn header_error(path: &Path, reason: &'static str) -> TableError {
+    NpyError::Header { path: path.to_owned(), reason }.into()
 }
 
 /// How a number is stored.

@@ -9,8 +9,10 @@ use std::path::{Path, PathBuf};
 use hashvfl_core::text;
 use png::{BitDepth, ColorType, Decoder, DecodingError, Limits, Transformations};
 
+use crate::cell::parse_id;
 use crate::error::TableError;
 use crate::source::input;
+use crate::source::png::exif::is_turned;
 use crate::table::ImageShape;
 use crate::table::size::check_size;
 
@@ -51,6 +53,26 @@ pub enum PngError {
     Name {
         /// The folder.
         folder: PathBuf,
+    },
+    /// A file's name cannot be an id.
+    #[error(
+        "a file name in {} is blank, or holds a line break or another control character; rename the file: file names are \
+         record ids", folder.display()
+    )]
+    Id {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// There are files, but no image by their names.
+    #[error(
+        "{} holds no file whose name ends in .png, but {} with other names; check `paths`, or save the images as PNG",
+        folder.display(), text::counted(.others, "file")
+    )]
+    NoImages {
+        /// The first folder.
+        folder: PathBuf,
+        /// Files of other names in all folders.
+        others: usize,
     },
     /// Names of files repeat, apart from their folders or endings.
     #[error(
@@ -114,9 +136,12 @@ pub(crate) fn list(folders: &[PathBuf]) -> Result<Vec<Listed<'_>>, TableError> {
         files[start..].sort_unstable_by(|one, other| one.id.cmp(&other.id));
         files[start..].iter_mut().zip(1..).for_each(|(file, number)| file.number = number);
     }
-    let files = found.images;
+    let FolderContents { images: files, others } = found;
     if files.is_empty() {
-        return Err(TableError::Empty { path: first.clone() });
+        return Err(match others {
+            0 => TableError::Empty { path: first.clone() },
+            others => PngError::NoImages { folder: first.clone(), others }.into(),
+        });
     }
     check_size(first, files.len() as u64, 1)?;
     let mut seen = HashSet::with_capacity(files.len());
@@ -154,7 +179,10 @@ fn walk<'a>(
             && ending.eq_ignore_ascii_case("png")
             && !stem.is_empty()
         {
-            found.images.push(Listed { id: format!("{below}{stem}"), path, folder, number: 0 });
+            let id = format!("{below}{stem}");
+            // As ids of tables are read.
+            let id = parse_id(id.as_bytes()).map_err(|_| PngError::Id { folder: folder.to_owned() })?;
+            found.images.push(Listed { id: id.to_owned(), path, folder, number: 0 });
         } else {
             found.others += 1;
         }
@@ -169,11 +197,11 @@ impl Listed<'_> {
     }
 
     /// Decodes the image, whose shape `check` has to accept first: its pixels from 0 to 1, channel by channel and row
-    /// by row.
+    /// by row, as they are stored, and whether EXIF data say that they are to be shown turned or mirrored.
     pub(crate) fn decode(
         &self,
         check: impl FnOnce(ImageShape) -> Result<(), TableError>,
-    ) -> Result<(ImageShape, Vec<f32>), TableError> {
+    ) -> Result<(Vec<f32>, bool), TableError> {
         let file = File::open(&self.path).map_err(|reason| self.damaged(reason.to_string()))?;
         let mut decoder = Decoder::new_with_limits(BufReader::new(file), Limits { bytes: DECODER_BYTES });
         decoder.set_ignore_text_chunk(true);
@@ -195,7 +223,8 @@ impl Listed<'_> {
         let mut bytes = vec![0; size];
         reader.next_frame(&mut bytes).map_err(|error| self.broken(&error))?;
         reader.finish().map_err(|error| self.broken(&error))?;
-        Ok((shape, planes(&bytes, depth, shape)))
+        let is_turned = reader.info().exif_metadata.as_deref().is_some_and(is_turned);
+        Ok((planes(&bytes, depth, shape), is_turned))
     }
 
     fn broken(&self, error: &DecodingError) -> PngError {

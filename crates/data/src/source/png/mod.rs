@@ -1,6 +1,7 @@
 //! Reads folders of PNG images into a table: one column per pixel and channel, 0 to 1, cropped to a party's part of the image. A
 //! record's id is its file's path below the folder, without `.png`.
 
+pub(crate) mod exif;
 pub(crate) mod folder;
 
 use std::path::{Path, PathBuf};
@@ -76,7 +77,7 @@ impl RowSource for PngColumns {
         let first_path = &self.paths[0]; // `list` has refused an empty list
         let rows = files.len() as u64;
         let mut window: Option<Window> = None;
-        let (mut row, mut unusable, mut first_fault) = (Vec::new(), 0, None);
+        let (mut row, mut unusable, mut first_fault, mut turned) = (Vec::new(), 0, None, 0_u64);
         for file in &files {
             let mut found = window;
             let decoded = file.decode(|shape| {
@@ -90,7 +91,8 @@ impl RowSource for PngColumns {
             });
             row.clear();
             match decoded {
-                Ok((_, image)) => {
+                Ok((image, is_turned)) => {
+                    turned += u64::from(is_turned);
                     if let (None, Some(found)) = (&window, &found) {
                         sink.start(found.columns(), &mut || Ok(rows))?;
                         // Those before the first that can be used.
@@ -116,6 +118,12 @@ impl RowSource for PngColumns {
         let empty = || TableError::Empty { path: first_path.clone() };
         let window = window.ok_or_else(|| first_fault.unwrap_or_else(empty))?;
         tell_unusable(unusable, rows, sink);
+        if turned > 0 {
+            sink.tell(format!(
+                "the EXIF data of {} say to show it turned or mirrored, which is ignored: pixels are taken as they are stored",
+                counted(turned, "image")
+            ));
+        }
         let ids = files.into_iter().map(|file| file.id).collect();
         Ok((window.frame(ids, PixelValues::Bytes), None))
     }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use png::{BitDepth, ColorType};
 
 use crate::encoding::content::is_faulty;
+use crate::source::png::folder::list;
 use crate::{ColumnsSource, Crop, Faulty, PngColumns, Table, Treatment, load, load_as};
 use crate::{TableError, fingerprint};
 
@@ -41,7 +42,7 @@ fn images_are_records_in_the_order_of_names_and_names_are_ids() {
     let path = |name: &str| folder.path().join(name);
     write(&path("k10.png"), (3, 2), GREY, &[0, 51, 102, 153, 204, 255]);
     write(&path("b/k1.PNG"), (3, 2), GREY, &[255; 6]);
-    write(&path("k2.png"), (3, 2), (ColorType::Grayscale, BitDepth::Sixteen), &[128; 12]);
+    write(&path(" k2 .png"), (3, 2), (ColorType::Grayscale, BitDepth::Sixteen), &[128; 12]);
     fs::write(path("labels.csv"), "id,y\n").unwrap();
     let table = load_folder(folder.path(), None).unwrap();
     assert_eq!(table.ids, ["b/k1", "k10", "k2"]);
@@ -66,7 +67,7 @@ fn images_are_records_in_the_order_of_names_and_names_are_ids() {
     assert_eq!((ids, source.ids().count_at_most().unwrap()), (table.ids, 3));
     let before = fingerprint(source.files()).unwrap();
     assert_eq!(fingerprint(source.files()).unwrap(), before);
-    hashvfl_files::rename_durably(&path("k2.png"), &path("k3.png")).unwrap();
+    hashvfl_files::rename_durably(&path(" k2 .png"), &path("k3.png")).unwrap();
     assert_ne!(fingerprint(source.files()).unwrap(), before);
 }
 
@@ -118,6 +119,28 @@ fn one_image_that_cannot_be_used_stops_no_serving() {
 }
 
 #[test]
+fn an_image_that_is_shown_turned_is_known_by_its_exif_data() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, exif) in
+        [("a", None), ("b", Some(b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"))]
+    {
+        let file = File::create(folder.path().join(name).with_extension("png")).unwrap();
+        let mut encoder = png::Encoder::new(file, 3, 2);
+        encoder.set_color(ColorType::Grayscale);
+        let mut writer = encoder.write_header().unwrap();
+        writer.write_image_data(&[51; 6]).unwrap();
+        // Behind the pixels, where it is as valid as before them.
+        if let Some(exif) = exif {
+            writer.write_chunk(png::chunk::eXIf, exif).unwrap();
+        }
+    }
+    let folders = [folder.path().to_owned()];
+    let images = list(&folders).unwrap();
+    let decoded: Vec<_> = images.iter().map(|image| image.decode(|_| Ok(())).unwrap()).collect();
+    assert_eq!(decoded, [(vec![0.2; 6], false), (vec![0.2; 6], true)]);
+}
+
+#[test]
 fn faults_are_placed_by_number_and_no_name_is_shown() {
     let refused = |build: &dyn Fn(&Path)| {
         let folder = tempfile::tempdir().unwrap();
@@ -155,8 +178,15 @@ fn faults_are_placed_by_number_and_no_name_is_shown() {
     });
     assert!(flipped.contains("not a complete PNG image"), "{flipped}");
 
+    let line = refused(&|at| write(&at.join("se\ncret.png"), (3, 2), GREY, &[7; 6]));
+    assert!(line.contains("a line break"), "{line}");
+
     let folder = tempfile::tempdir().unwrap();
     assert!(load_folder(folder.path(), None).unwrap_err().contains("holds no records"));
+    let photos = tempfile::tempdir().unwrap();
+    fs::write(photos.path().join("secret.jpg"), "a photo").unwrap();
+    let none = load_folder(photos.path(), None).unwrap_err();
+    assert!(none.contains("ends in .png, but 1 file with other names"), "{none}");
     assert!(load_folder(&folder.path().join("none"), None).unwrap_err().contains("cannot open"));
     write(&folder.path().join("large.png"), (257, 256), GREY, &vec![0; 257 * 256]);
     assert!(load_folder(folder.path(), None).unwrap_err().contains("but at most"));

@@ -188,7 +188,7 @@ impl ServedRows {
         Ok(())
     }
 
-    /// Hands on the last row, says once what was found, in numbers alone, and returns the ids.
+    /// Hands on the last row, says once what was found, in numbers only, and returns the ids.
     pub(super) fn finish(mut self, sink: &mut dyn RowSink) -> Result<Vec<String>, TableError> {
         self.hand_on(sink)?;
         tell(self.without, self.repeats, self.shared, sink);

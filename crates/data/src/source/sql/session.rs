@@ -19,9 +19,8 @@ pub(super) fn local(source: &SqlColumns) -> Result<SessionContext, SqlError> {
     let memory = usize::try_from(source.memory_mib << 20).unwrap_or(usize::MAX);
     let mut environment = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(FairSpillPool::new(memory)));
     if let Some(folder) = &source.spill {
-        std::fs::create_dir_all(folder).map_err(|reason| SqlError::Start {
-            reason: format!("spill = {}: {reason}", folder.display()),
-        })?;
+        let made = hashvfl_files::owner_only_folder().recursive(true).create(folder);
+        made.map_err(|reason| SqlError::Start { reason: format!("spill = {}: {reason}", folder.display()) })?;
         let disk =
             DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(vec![folder.clone()]));
         environment = environment.with_disk_manager_builder(disk);

@@ -60,6 +60,11 @@ pub(super) async fn register(
         let reason = "the first line looks like a record, expected a header with the names of the columns";
         return Err(SqlError::Setting { table: name.to_owned(), reason });
     }
+    if is_csv && columns.len() == 1 && columns[0].contains([';', '\t', '|', ',']) {
+        let reason = "its header is one column with semicolons, tabs, bars or commas in it: set `delimiter` to what stands between \
+                      the cells";
+        return Err(SqlError::Setting { table: name.to_owned(), reason });
+    }
     if !is_csv && !table.text.is_empty() {
         let reason = "`text` is only for CSV; other formats declare their types";
         return Err(SqlError::Setting { table: name.to_owned(), reason });

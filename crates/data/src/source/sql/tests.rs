@@ -338,12 +338,14 @@ fn tables_that_are_not_there_are_named() {
     let bank = Bank::new();
     let folder = bank.folder.path();
     fs::create_dir(bank.path("empty")).unwrap();
+    bank.write("semicolons.csv", "id;hunter2\n1;2\n2;3\n");
     for (name, more, expected) in [
         ("nowhere.csv", "", "tables.t: no file at"),
         ("empty", ", format = \"csv\"", "no file whose name ends in \".csv\""),
         ("calls", "", "the format cannot be inferred"),
         ("calls", ", extension = \"txt\", format = \"csv\"", "no file whose name ends in \".txt\""),
         ("customers.csv", ", delimiter = \"\u{20ac}\"", "delimiter must be one byte"),
+        ("semicolons.csv", "", "its header is one column"),
         ("ftp://host/a.csv", "", "tables.t.location"),
         ("https://user:hunter2@host/a.csv", "", "credentials in the environment"),
         ("https://user:hunter2@host:99999/a.csv", "", "credentials in the environment"),

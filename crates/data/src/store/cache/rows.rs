@@ -38,6 +38,7 @@ impl RowFile {
         let failed = |reason: io::Error| PreprocessError::Cache(cache_error(&path, &reason).to_string());
         let encoder =
             RowEncoder::new(&encoding.columns, &cache.frame.names, &cache.frame.contents, treatment)?;
+        noted.unknown_columns = encoder.unknown_columns();
         let mut record_of = vec![u32::MAX; cache.rows];
         order.iter().zip(0..).for_each(|(row, record)| record_of[row.number() as usize] = record);
         let mut places = vec![0; order.len()];
