@@ -183,6 +183,14 @@ impl AnswerLog {
         }
     }
 
+    /// Whether an answer was written, or begun, in the log at `path`. One that cannot be read has none here: [`Self::open`] says why.
+    pub fn has_answers(path: &Path) -> bool {
+        let mut begin = Vec::new();
+        let read = GrowingReader::open(path)
+            .and_then(|reader| reader.take(HEADER_BYTES as u64 + 1).read_to_end(&mut begin));
+        read.is_ok() && begin.len() > HEADER_BYTES
+    }
+
     fn begin(path: &Path, run: &Digest) -> Result<Self, AnswerLogError> {
         let mut file = GrowingFile::create(path).map_err(io("make", path))?;
         let header = AnswerLogHeader::new(run);
@@ -297,11 +305,13 @@ mod tests {
     fn an_entry_that_was_half_written_was_not_said() {
         let folder = tempfile::tempdir().unwrap();
         let (path, run) = (folder.path().join("answers"), Digest([1; 32]));
+        assert!(!AnswerLog::has_answers(&path), "there is none");
         let mut log = AnswerLog::open(&path, &run).unwrap();
         (1..=3).for_each(|step| assert_eq!(log.say(step, &answer(step)).unwrap(), AnswerStatus::New));
         let bytes = std::fs::read(&path).unwrap();
         for cut in 0..=bytes.len() {
             std::fs::write(&path, &bytes[..cut]).unwrap();
+            assert_eq!(AnswerLog::has_answers(&path), cut > HEADER_BYTES, "{cut}");
             let mut log = AnswerLog::open(&path, &run).unwrap();
             let whole = cut.saturating_sub(HEADER_BYTES) / (SAID_BYTES + CHECK_BYTES);
             assert!(log.has(whole as u64) && !log.has(whole as u64 + 1));

@@ -78,7 +78,7 @@ impl fmt::Display for Flow {
 /// How much.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Volume {
-    /// Items: a record's code or gradient, one loss, or one alignment, each time it was sent; or a resume.
+    /// Items: a record's code or gradient, one loss, or one alignment, each time it was sent; or a resume or a refusal.
     pub items: u64,
     /// Their bits.
     pub bits: u64,

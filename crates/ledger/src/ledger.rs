@@ -28,7 +28,7 @@ pub struct LedgerOptions {
     pub flows: Vec<(Flow, Cost)>,
 }
 
-/// The accounts of a table's records. Rows are numbered as in the table; rows whose ids differ in spelling alone share an
+/// The accounts of a table's records. Rows are numbered as in the table; rows whose ids differ only in spelling share an
 /// account.
 pub struct Ledger<S> {
     store: S,

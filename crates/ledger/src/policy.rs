@@ -199,15 +199,12 @@ impl Policy {
             };
             one_line(&error.to_string(), error.message()) + remedy
         })?;
-        let pattern = |run: &String| !run.is_empty() && !run.trim_end_matches('*').contains('*');
-        if !policy.runs.iter().all(pattern) {
+        if !policy.runs.iter().all(|run| is_run_pattern(run)) {
             return Err(
                 "runs: each entry must be a run id, or the beginning of one followed by `*`".to_string()
             );
         }
-        let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-        let is_key = |key: &String| key.len() == 64 && key.bytes().all(digit);
-        if let Some((name, _)) = policy.alignment.keys.iter().find(|(_, key)| !is_key(key)) {
+        if let Some((name, _)) = policy.alignment.keys.iter().find(|(_, key)| !is_public_key(key)) {
             return Err(format!(
                 "alignment.keys.{name}: a public key is 64 hex digits, as `keygen` prints it"
             ));
@@ -326,6 +323,16 @@ impl Policy {
         }
         Ok(())
     }
+}
+
+/// Whether it is a run id, or the beginning of one followed by `*`.
+fn is_run_pattern(text: &str) -> bool {
+    !text.is_empty() && !text.trim_end_matches('*').contains('*')
+}
+
+/// Whether it is a public key as `keygen` prints it.
+fn is_public_key(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 fn in_words(limit: Option<impl ToString>) -> String {

@@ -30,6 +30,8 @@ pub struct LedgerReport {
     without_noise: usize,
     learned_from: usize,
     old_draw: usize,
+    /// Records with a finite epsilon.
+    finite: usize,
     largest_epsilon: Epsilon,
     /// Of records without a finite one.
     largest_formal: Epsilon,
@@ -47,6 +49,7 @@ impl LedgerReport {
             without_noise: 0,
             learned_from: 0,
             old_draw: 0,
+            finite: 0,
             largest_epsilon: Epsilon::default(),
             largest_formal: Epsilon::default(),
             flows: store.flows()?,
@@ -57,7 +60,10 @@ impl LedgerReport {
             *report.bits.entry(account.bits).or_default() += 1;
             *report.encodings.entry(account.encodings).or_default() += 1;
             match account.total_epsilon() {
-                Some(epsilon) => report.largest_epsilon = report.largest_epsilon.max(epsilon),
+                Some(epsilon) => {
+                    report.finite += 1;
+                    report.largest_epsilon = report.largest_epsilon.max(epsilon);
+                }
                 None => report.largest_formal = report.largest_formal.max(account.epsilon),
             }
             report.without_noise += usize::from(account.without_noise > 0);
@@ -78,44 +84,51 @@ impl LedgerReport {
         let of = |entry: Option<(&T, &usize)>| entry.map_or(T::default(), |(value, _)| *value);
         [of(counts.first_key_value()), of(median), of(counts.last_key_value())]
     }
-}
 
-impl fmt::Display for LedgerReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let allowed = |limit: Option<String>| limit.unwrap_or_else(|| "any".to_string());
-        let policy = &self.policy;
-        writeln!(f, "{}      least     median       most    allowed", counted(self.records, "record"))?;
-        let [least, median, most] = self.spread(&self.bits);
-        let limit = allowed(policy.bits_per_record.map(|n| n.to_string()));
-        writeln!(f, "  bits      {least:>10} {median:>10} {most:>10} {limit:>10}")?;
-        let [least, median, most] = self.spread(&self.encodings);
-        let limit = allowed(policy.encodings_per_record.map(|n| n.to_string()));
-        writeln!(f, "  encodings {least:>10} {median:>10} {most:>10} {limit:>10}")?;
-        let limit = allowed(policy.epsilon_per_record.map(|n| n.to_string()));
+    /// A coordinator's ledger, which holds no codes and limits nothing: of each record the steps in which its gradients were sent, and
+    /// their bits to all parties together; then what was sent to whom.
+    pub fn of_labels(&self) -> String {
+        let line = |name: &str, [least, median, most]: [u64; 3]| {
+            format!("  {name:<9} {least:>10} {median:>10} {most:>10}\n")
+        };
+        let mut text = format!("{}      least     median       most\n", counted(self.records, "record"));
+        text += &line("bits", self.spread(&self.bits));
+        text += &line("steps", self.spread(&self.encodings).map(u64::from));
+        // A text takes all that is written.
+        let _ = self.write_flows(&mut text);
+        text
+    }
+
+    fn write_epsilon(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { largest_epsilon, largest_formal, .. } = self;
-        writeln!(f, "  epsilon   at most {largest_epsilon} for records with a finite one; allowed {limit}")?;
+        let limit = self.policy.epsilon_per_record;
+        let mut name = "epsilon";
+        if self.finite > 0 || limit.is_some() {
+            let allowed = limit.map_or_else(|| "any".to_string(), |limit| limit.to_string());
+            writeln!(
+                f,
+                "  {name}   at most {largest_epsilon} for records with a finite one; allowed {allowed}"
+            )?;
+            name = "";
+        }
+        let formal = match *largest_formal == Epsilon::default() {
+            true => String::new(),
+            false => format!(" (formal sum {largest_formal} at most)"),
+        };
         for (records, why) in [
             (self.without_noise, "sent without noise"),
             (self.learned_from, "used to fit bottom models"),
             (self.old_draw, "flips were drawn from content alone"),
         ] {
             if records > 0 {
-                writeln!(
-                    f,
-                    "            none (formal sum {largest_formal} at most) for {}: {why}",
-                    counted(records, "record")
-                )?;
+                writeln!(f, "  {name:<7}   none{formal} for {}: {why}", counted(records, "record"))?;
+                name = "";
             }
         }
-        let highest = self.bits.last_key_value().map_or(0, |(bits, _)| *bits);
-        let width = if self.bits.len() as u64 <= BINS { 1 } else { highest / BINS + 1 };
-        let mut bins = BTreeMap::<u64, usize>::new();
-        self.bits.iter().for_each(|(bits, count)| *bins.entry(bits / width).or_default() += count);
-        for (bin, count) in bins {
-            let (from, to) = (bin * width, bin * width + width - 1);
-            let range = if width == 1 { from.to_string() } else { format!("{from} to {to}") };
-            writeln!(f, "  {:>18} released {range} bits", counted(count, "record"))?;
-        }
+        Ok(())
+    }
+
+    fn write_flows(&self, f: &mut impl fmt::Write) -> fmt::Result {
         for (flow, Volume { items, bits }) in &self.flows {
             match flow.kind {
                 FlowKind::Refusals => writeln!(
@@ -132,13 +145,38 @@ impl fmt::Display for LedgerReport {
     }
 }
 
+impl fmt::Display for LedgerReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let allowed = |limit: Option<String>| limit.unwrap_or_else(|| "any".to_string());
+        let policy = &self.policy;
+        writeln!(f, "{}      least     median       most    allowed", counted(self.records, "record"))?;
+        let [least, median, most] = self.spread(&self.bits);
+        let limit = allowed(policy.bits_per_record.map(|n| n.to_string()));
+        writeln!(f, "  bits      {least:>10} {median:>10} {most:>10} {limit:>10}")?;
+        let [least, median, most] = self.spread(&self.encodings);
+        let limit = allowed(policy.encodings_per_record.map(|n| n.to_string()));
+        writeln!(f, "  codes     {least:>10} {median:>10} {most:>10} {limit:>10}")?;
+        self.write_epsilon(f)?;
+        let highest = self.bits.last_key_value().map_or(0, |(bits, _)| *bits);
+        let width = if self.bits.len() as u64 <= BINS { 1 } else { highest / BINS + 1 };
+        let mut bins = BTreeMap::<u64, usize>::new();
+        self.bits.iter().for_each(|(bits, count)| *bins.entry(bits / width).or_default() += count);
+        for (bin, count) in bins {
+            let (from, to) = (bin * width, bin * width + width - 1);
+            let range = if width == 1 { from.to_string() } else { format!("{from} to {to}") };
+            writeln!(f, "  {:>18} released {range} bits", counted(count, "record"))?;
+        }
+        self.write_flows(f)
+    }
+}
+
 /// One record's account in words, beside what a policy allows.
 pub fn explain_account(account: &Account, policy: &Policy) -> String {
     let of = |limit: Option<String>| limit.map_or(String::new(), |limit| format!(" of {limit} allowed"));
     let without_noise = match account.without_noise {
         0 => String::new(),
-        1 => ", because 1 encoding was released without noise".to_string(),
-        count => format!(", because {count} encodings were released without noise"),
+        1 => ", because 1 code was released without noise".to_string(),
+        count => format!(", because {count} codes were released without noise"),
     };
     let flagged = |flag, why: &'static str| if flag { why } else { "" };
     let learned = flagged(
@@ -150,7 +188,7 @@ pub fn explain_account(account: &Account, policy: &Policy) -> String {
         "this record released {}{} in {}{}; epsilon: {}{}{without_noise}{learned}{old_draw}",
         counted(account.bits, "bit"),
         of(policy.bits_per_record.map(|n| n.to_string())),
-        counted(account.encodings, "encoding"),
+        counted(account.encodings, "code"),
         of(policy.encodings_per_record.map(|n| n.to_string())),
         account.epsilon_in_words(),
         of(policy.epsilon_per_record.map(|n| n.to_string())),

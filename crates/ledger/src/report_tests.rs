@@ -23,13 +23,18 @@ fn totals_beside_what_is_allowed() {
     for part in [
         "3 records",
         "bits              16         32         32         64",
-        "encodings          1          2          2        any",
-        "at most 0 for records with a finite one; allowed any",
-        "none (formal sum 0 at most) for 3 records: sent without noise",
+        "codes              1          2          2        any",
+        "  epsilon   none for 3 records: sent without noise",
         "2 records released 32 bits",
         "codes to spring: 5, with 80 bits in total",
     ] {
         assert!(said.contains(part), "{part}: {said}");
+    }
+    let labels = LedgerReport::of(&store(), &policy).unwrap().of_labels();
+    for part in
+        ["most\n  bits              16         32         32\n  steps              1", "codes to spring: 5"]
+    {
+        assert!(labels.contains(part) && !labels.contains("epsilon"), "{part}: {labels}");
     }
     let empty = LedgerReport::of(&MemoryStore::new([0; 32]), &policy).unwrap().to_string();
     assert!(empty.starts_with("0 records"), "{empty}");
@@ -65,7 +70,7 @@ fn one_record_in_words() {
     let said = explain_account(&account, &policy);
     assert!(
         said.contains(
-            "16 bits of 64 allowed in 1 encoding; epsilon: none, because 1 encoding was released without noise"
+            "16 bits of 64 allowed in 1 code; epsilon: none, because 1 code was released without noise"
         ),
         "{said}"
     );

@@ -28,16 +28,15 @@ struct Kill {
 }
 
 /// The durable writes of a schedule, counted over its processes.
-#[derive(Clone)]
 struct Writes {
-    count: Rc<Cell<u32>>,
+    count: Cell<u32>,
     kill: Option<Kill>,
     at_death: Rc<dyn Fn()>,
 }
 
 impl Writes {
     fn new(kill: Option<Kill>, at_death: Rc<dyn Fn()>) -> Self {
-        Self { count: Rc::default(), kill, at_death }
+        Self { count: Cell::default(), kill, at_death }
     }
 
     /// Does one, unless its process dies first.
@@ -55,13 +54,19 @@ impl Writes {
     }
 }
 
-/// The store of a process that may die at a write.
-struct Mortal<S> {
+/// A store that reads from `disk`, and hands what is to be written to `write`.
+struct WritesThrough<S, W> {
     disk: S,
-    writes: Writes,
+    write: W,
 }
 
-impl<S: Store> Accounts for Mortal<S> {
+impl<S: Store, W: FnMut(&mut S, LedgerWrite<'_>) -> Result<(), StoreError>> WritesThrough<S, W> {
+    fn new(disk: S, write: W) -> Self {
+        Self { disk, write }
+    }
+}
+
+impl<S: Store, W> Accounts for WritesThrough<S, W> {
     fn salt(&self) -> Salt {
         self.disk.salt()
     }
@@ -71,7 +76,7 @@ impl<S: Store> Accounts for Mortal<S> {
     }
 }
 
-impl<S: Store> Store for Mortal<S> {
+impl<S: Store, W: FnMut(&mut S, LedgerWrite<'_>) -> Result<(), StoreError>> Store for WritesThrough<S, W> {
     fn flows(&self) -> Result<BTreeMap<Flow, Volume>, StoreError> {
         self.disk.flows()
     }
@@ -81,7 +86,7 @@ impl<S: Store> Store for Mortal<S> {
     }
 
     fn write(&mut self, changes: LedgerWrite) -> Result<(), StoreError> {
-        self.writes.write(|| self.disk.write(changes))
+        (self.write)(&mut self.disk, changes)
     }
 
     fn forget(&mut self, records: &[RecordKey]) -> Result<u64, StoreError> {
@@ -89,44 +94,7 @@ impl<S: Store> Store for Mortal<S> {
     }
 }
 
-type Pending = Rc<RefCell<(BTreeMap<RecordKey, Option<Account>>, Vec<(AnswerKey, Vec<u8>)>)>>;
-
-/// A store without reservations: its writes return at once, and are done when something was sent.
-struct Behind {
-    disk: MemoryStore,
-    pending: Pending,
-}
-
-impl Accounts for Behind {
-    fn salt(&self) -> Salt {
-        self.disk.salt()
-    }
-
-    fn scan(&self, each: &mut dyn FnMut(RecordKey, Account)) -> Result<(), StoreError> {
-        self.disk.scan(each)
-    }
-}
-
-impl Store for Behind {
-    fn flows(&self) -> Result<BTreeMap<Flow, Volume>, StoreError> {
-        self.disk.flows()
-    }
-
-    fn answers(&self, keys: &[AnswerKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
-        self.disk.answers(keys)
-    }
-
-    fn write(&mut self, changes: LedgerWrite) -> Result<(), StoreError> {
-        let mut pending = self.pending.borrow_mut();
-        pending.0.extend(changes.accounts);
-        pending.1.extend(changes.answers.iter().cloned());
-        Ok(())
-    }
-
-    fn forget(&mut self, records: &[RecordKey]) -> Result<u64, StoreError> {
-        self.disk.forget(records)
-    }
-}
+type Pending = (BTreeMap<RecordKey, Option<Account>>, Vec<(AnswerKey, Vec<u8>)>);
 
 /// One process's part of a schedule.
 struct Life {
@@ -288,7 +256,7 @@ fn answer<S: Store>(
 fn play<S: Store>(lives: &[Life], writes: &Writes, open: impl Fn() -> S) -> (u32, Option<String>) {
     let mut sent = Sent::default();
     let broken = lives.iter().zip(1..).filter_map(|(life, nonce)| {
-        let store = Mortal { disk: open(), writes: writes.clone() };
+        let store = WritesThrough::new(open(), |disk, changes| writes.write(|| disk.write(changes)));
         let _ = live(life, nonce, store, &mut sent, || Ok(()));
         sent.broken(&open())
     });
@@ -296,13 +264,18 @@ fn play<S: Store>(lives: &[Life], writes: &Writes, open: impl Fn() -> S) -> (u32
     (writes.count.get(), broken)
 }
 
-/// The same by a ledger that counts after sending.
+/// The same by a ledger that counts after sending: its writes return at once, and are done when something was sent.
 fn play_behind(lives: &[Life], kill: Option<Kill>) -> (u32, Option<String>) {
     let (disk, writes) = (MemoryStore::new([1; 32]), Writes::new(kill, Rc::new(|| {})));
     let mut sent = Sent::default();
     let broken = lives.iter().zip(1..).filter_map(|(life, nonce)| {
-        let pending = Pending::default();
-        let store = Behind { disk: disk.clone(), pending: pending.clone() };
+        let pending = RefCell::new(Pending::default());
+        let store = WritesThrough::new(disk.clone(), |_, changes| {
+            let mut pending = pending.borrow_mut();
+            pending.0.extend(changes.accounts);
+            pending.1.extend(changes.answers.iter().cloned());
+            Ok(())
+        });
         let mut disk = disk.clone();
         let _ = live(life, nonce, store, &mut sent, || {
             let (accounts, answers) = pending.take();

@@ -1,5 +1,5 @@
 //! A federation as it runs between organisations: one coordinator and its parties, each a process of its own
-//! that knows its config file alone. This binary plays all of them: it starts itself again with `party` or
+//! that knows only its config file. This binary plays all of them: it starts itself again with `party` or
 //! `coordinator` in front, so that one `cargo run` builds all that it needs.
 
 use std::ffi::OsString;
@@ -65,8 +65,8 @@ impl Process {
         Ok(Self { what: what.to_string(), child, log })
     }
 
-    fn usage(&self) -> Usage {
-        Usage { peak_bytes: peak(self.child.id()), processor_s: processor_s(self.child.id()) }
+    fn usage(&self) -> ProcessUsage {
+        ProcessUsage { peak_bytes: peak(self.child.id()), processor_s: processor_s(self.child.id()) }
     }
 
     /// Waits for the end, which must be a good one.
@@ -90,7 +90,7 @@ impl Drop for Process {
 
 /// What a process has used so far; where the system tells.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Usage {
+pub struct ProcessUsage {
     /// Its largest memory, in bytes.
     pub peak_bytes: Option<u64>,
     /// Its processor time, in seconds.
@@ -114,20 +114,20 @@ pub fn run(configs: &Configs, on_event: impl FnMut(&Event)) -> anyhow::Result<Su
 pub fn run_measured(
     configs: &Configs,
     mut on_event: impl FnMut(&Event),
-) -> anyhow::Result<(Summary, Vec<Usage>)> {
+) -> anyhow::Result<(Summary, Vec<ProcessUsage>)> {
     run_observed(configs, |event, _| on_event(event))
 }
 
 /// The same; `on_event` hears as well what the coordinator and each party have used so far.
 pub fn run_observed(
     configs: &Configs,
-    mut on_event: impl FnMut(&Event, &[Usage]),
-) -> anyhow::Result<(Summary, Vec<Usage>)> {
+    mut on_event: impl FnMut(&Event, &[ProcessUsage]),
+) -> anyhow::Result<(Summary, Vec<ProcessUsage>)> {
     let mut coordinator =
         Process::start("coordinator", &["coordinator", "--json"], &configs.coordinator, Stdio::piped())?;
     let stdout = coordinator.child.stdout.take().context("the coordinator's output")?;
     let mut parties = Vec::new();
-    let (mut summary, mut used) = (None, vec![Usage::default(); 1 + configs.parties.len()]);
+    let (mut summary, mut used) = (None, vec![ProcessUsage::default(); 1 + configs.parties.len()]);
     for line in BufReader::new(stdout).lines() {
         let line = line.context("reading the coordinator's output")?;
         let event: Event = serde_json::from_str(&line).context("the coordinator's output")?;
@@ -153,7 +153,7 @@ pub fn run_observed(
 }
 
 /// A trained federation that serves predictions, each side a process of its own; ended when it is dropped.
-pub struct Serving {
+pub struct ServingFederation {
     /// Where the coordinator listens.
     pub address: SocketAddr,
     coordinator: Process,
@@ -162,7 +162,7 @@ pub struct Serving {
     _events: BufReader<ChildStdout>,
 }
 
-impl Serving {
+impl ServingFederation {
     /// Starts coordinator and parties, and waits until all are there.
     pub fn start(configs: &Configs) -> anyhow::Result<Self> {
         let arguments = ["coordinator", "serve", "--json"];
@@ -184,7 +184,7 @@ impl Serving {
     }
 
     /// What the coordinator and each party have used so far.
-    pub fn usage(&self) -> Vec<Usage> {
+    pub fn usage(&self) -> Vec<ProcessUsage> {
         [&self.coordinator].into_iter().chain(&self.parties).map(Process::usage).collect()
     }
 
@@ -226,7 +226,7 @@ pub fn megabytes(bytes: Option<u64>) -> String {
 }
 
 /// The line that tells the largest memory of a coordinator and its parties.
-pub fn tell_memory(used: &[Usage]) {
+pub fn tell_memory(used: &[ProcessUsage]) {
     let peaks: Vec<String> = used.iter().map(|used| megabytes(used.peak_bytes)).collect();
     say!("peak memory of coordinator and parties: {}", peaks.join(", "));
 }
@@ -269,7 +269,7 @@ fn start_parties(
 fn dialling(config: &str, address: SocketAddr) -> String {
     let (mut text, mut is_named) = (String::new(), false);
     for line in config.lines() {
-        // The first one alone: [identity] may have such a key as well.
+        // Only the first one: [identity] may have such a key as well.
         if !is_named && line.starts_with("coordinator = ") {
             is_named = true;
             text.push_str(&format!("coordinator = \"http://{address}\""));

@@ -18,7 +18,7 @@ use hashvfl_learning::{Classifier, TopConfig};
 
 /// One party's side of a simulation.
 #[derive(Clone)]
-pub struct Side<'a> {
+pub struct SimulatedParty<'a> {
     /// Its columns as they are in its files.
     pub columns: &'a Matrix,
     /// Channels, height and width, where they are an image.
@@ -32,7 +32,7 @@ pub struct Side<'a> {
 }
 
 /// What a simulation gave.
-pub struct Simulated {
+pub struct SimulatedRun {
     /// Every epoch.
     pub epochs: Vec<EpochReport>,
     /// The epoch whose models were kept, from 1.
@@ -67,7 +67,7 @@ pub struct Simulation<'a> {
     /// The agreed settings.
     pub settings: &'a RunSettings,
     /// The parties, in the settings' order.
-    pub sides: &'a [Side<'a>],
+    pub sides: &'a [SimulatedParty<'a>],
     /// The labels.
     pub labels: &'a Labels,
     /// The top model.
@@ -82,7 +82,7 @@ pub struct Simulation<'a> {
 
 impl Simulation<'_> {
     /// Runs it; `on_progress` hears how it goes.
-    pub fn run(&self, on_progress: &mut dyn FnMut(TrainingProgress)) -> anyhow::Result<Simulated> {
+    pub fn run(&self, on_progress: &mut dyn FnMut(TrainingProgress)) -> anyhow::Result<SimulatedRun> {
         self.settings.check()?;
         let levels = self.settings.code_forms().any(|form| !form.is_signs());
         if self.cut == CutLayer::SimulatedFloat && levels {
@@ -119,7 +119,7 @@ impl Simulation<'_> {
     pub fn train(
         &self,
         on_progress: &mut dyn FnMut(TrainingProgress),
-    ) -> anyhow::Result<(Simulated, Models)> {
+    ) -> anyhow::Result<(SimulatedRun, Models)> {
         self.settings.check()?;
         threads::limit(1);
         let plan = Plan::new(self.settings, self.labels.len())?;
@@ -146,7 +146,7 @@ impl Simulation<'_> {
 
     fn party<'b>(
         &self,
-        side: &Side,
+        side: &SimulatedParty,
         form: CodeForm,
         plan: &Plan,
     ) -> anyhow::Result<(InProcessParty<'b>, Option<Preprocessor>)> {
@@ -172,7 +172,7 @@ impl Simulation<'_> {
         classifier: &mut Classifier,
         mut plan: Plan,
         on_progress: &mut dyn FnMut(TrainingProgress),
-    ) -> anyhow::Result<Simulated> {
+    ) -> anyhow::Result<SimulatedRun> {
         let options = TrainingOptions::of(self.top);
         let outcome = training::train(parties, self.settings, &mut plan, classifier, options, on_progress)?;
         let validation = validate(parties, classifier, &mut plan)?;
@@ -184,7 +184,7 @@ impl Simulation<'_> {
         let parties = if test_rows.is_empty() { 0 } else { self.sides.len() };
         let without =
             (0..parties).map(|party| classifier.evaluate_without(party, &gather, test_rows)).collect();
-        Ok(Simulated {
+        Ok(SimulatedRun {
             epochs: outcome.curve,
             best_epoch: outcome.best_epoch,
             validation,
@@ -234,12 +234,12 @@ fn validate<E: Embedding>(
 
 /// Runs `settings` over `sides`, with a top model whose weights are drawn from `seed`; balance is measured on test records.
 pub fn simulate(
-    sides: &[Side],
+    sides: &[SimulatedParty],
     labels: &Labels,
     settings: &RunSettings,
     top: &TopConfig,
     seed: u64,
     cut: CutLayer,
-) -> anyhow::Result<Simulated> {
+) -> anyhow::Result<SimulatedRun> {
     Simulation { settings, sides, labels, top, seed, cut, balance: Part::Test }.run(&mut |_| {})
 }

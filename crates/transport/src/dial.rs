@@ -3,6 +3,7 @@
 mod error;
 
 use std::error::Error;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use hashvfl_core::Address;
@@ -28,6 +29,7 @@ pub use error::DialError;
 
 use crate::clock::clock_of;
 use crate::duplex::{AT_ANY_TIME, Duplex, TAKES_NOTICES};
+use crate::limits::quiet::QuietLog;
 use crate::listen::{ENVELOPE_BYTES, WINDOW_BYTES};
 use crate::socket::OpenConnection;
 use crate::status::describe;
@@ -36,8 +38,11 @@ use crate::status::describe;
 const PAUSE: Duration = Duration::from_millis(200);
 /// Longest pause after a connection that was closed before a stream was open.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-/// What [`Dialer::attempting`] is unless it is told.
+/// What [`greeting_limit`] is at least.
 const ATTEMPT: Duration = Duration::from_secs(10);
+/// Longest time of one of several attempts where there is more: what takes a connection and says nothing may be gone by then, and the
+/// coordinator back.
+const LONGEST_ATTEMPT: Duration = Duration::from_secs(120);
 /// What [`Dialer::keeping_alive`] is unless it is told.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
@@ -46,6 +51,12 @@ const TRAINING_QUEUE: usize = 4;
 const SERVING_QUEUE: usize = 8;
 const ALIGNMENT_QUEUE: usize = 16;
 const PREDICTION_QUEUE: usize = 1;
+
+/// Longest time of one attempt to connect, where there are several: looking the name up, connecting, TLS. Where a peer may be
+/// silent for long, `keep_alive`, the network is slow, and so may be an attempt.
+pub fn greeting_limit(keep_alive: Duration) -> Duration {
+    ATTEMPT.max(keep_alive / 2)
+}
 
 /// A party's stream in training.
 pub type TrainingStream = Duplex<FromParty, FromCoordinator>;
@@ -78,6 +89,8 @@ pub struct Dialer {
     /// Whether the coordinator has let this side in before.
     was_in: bool,
     connector: Option<Connector>,
+    /// Lines about who answers: whoever cuts connections on the way causes one for each.
+    answers: Arc<QuietLog>,
 }
 
 /// A way to whoever answers, and who that is; `None` without TLS.
@@ -109,8 +122,9 @@ impl From<ConnectError> for Missed {
 impl Dialer {
     /// Dials `address`; waits for `limit_s` seconds for a connection, and as long again for the stream.
     pub fn new(address: Address, limit_s: u64) -> Self {
-        let (attempt, keep_alive) = (ATTEMPT, KEEP_ALIVE);
-        Self { address, limit_s, stream_s: limit_s, attempt, keep_alive, was_in: false, connector: None }
+        let (attempt, keep_alive) = (greeting_limit(KEEP_ALIVE), KEEP_ALIVE);
+        let (was_in, connector, answers) = (false, None, Arc::default());
+        Self { address, limit_s, stream_s: limit_s, attempt, keep_alive, was_in, connector, answers }
     }
 
     /// Waits for `limit_s` seconds for a connection, and for the stream, in place of what [`Self::new`] was told.
@@ -125,16 +139,10 @@ impl Dialer {
         Self { stream_s, ..self }
     }
 
-    /// Gives up one attempt to connect after so long, where there are several.
-    #[must_use]
-    pub fn attempting(self, attempt: Duration) -> Self {
-        Self { attempt, ..self }
-    }
-
     /// Asks a party's connection for a sign of life after so long a `silence`, and gives it up after as long again.
     #[must_use]
     pub fn keeping_alive(self, silence: Duration) -> Self {
-        Self { keep_alive: silence, ..self }
+        Self { attempt: greeting_limit(silence), keep_alive: silence, ..self }
     }
 
     /// With `was_in` the coordinator has let this side in before: what answers in its place is waited out until the limit.
@@ -143,7 +151,7 @@ impl Dialer {
         Self { was_in, ..self }
     }
 
-    /// Dials over TLS, and takes the coordinator alone that `connector` expects.
+    /// Dials over TLS, and takes only the coordinator that `connector` expects.
     #[must_use]
     pub fn secured(self, connector: Connector) -> Self {
         Self { connector: Some(connector), ..self }
@@ -297,9 +305,20 @@ impl Dialer {
                 Err(match status.code() {
                     Code::Unimplemented => DialError::NoSuchService { address, reason },
                     Code::PermissionDenied => DialError::NotPermitted { address, reason },
-                    _ => DialError::Broken { address, reason },
+                    _ => DialError::Broken { address, reason: self.with_hint(reason) },
                 })
             }
+        }
+    }
+
+    /// Why a connection broke, with what may explain it: a side that speaks TLS cuts connections in plain text.
+    fn with_hint(&self, reason: String) -> String {
+        match self.connector {
+            Some(_) => reason,
+            None => format!(
+                "{reason}; this connection was in plain text, which a coordinator with an identity refuses \
+                 (docs/how-to/identities.md)"
+            ),
         }
     }
 
@@ -316,7 +335,8 @@ impl Dialer {
         let mut warned = false;
         loop {
             // The connector's own limit ends before TLS and HTTP/2 have greeted.
-            let missed = match self.attempt(&endpoint, limit.max(self.attempt)).await {
+            let longest = attempt_within(limit.saturating_sub(began.elapsed()), self.attempt);
+            let missed = match self.attempt(&endpoint, longest).await {
                 Err(missed) if self.tries_after(&missed) && began.elapsed() < limit => missed,
                 reached => return reached,
             };
@@ -357,7 +377,9 @@ impl Dialer {
         let mut connection = connector.connect(self.address.host(), self.address.port(), limit).await?;
         connector.heard(&mut connection, limit).await?;
         let peer = connection.peer().clone();
-        info!("{} answers at {}, with the key {}", peer.identity, self.address, peer.fingerprint);
+        if let Some(more) = self.answers.next_line(Instant::now()) {
+            info!("{} answers at {}, with the key {}{more}", peer.identity, self.address, peer.fingerprint);
+        }
         let channel = endpoint.connect_with_connector(OpenConnection::new(connection)).await;
         Ok((channel.map_err(|error| Missed::Absent(cause(&error)))?, Some(peer)))
     }
@@ -377,6 +399,11 @@ impl Dialer {
             }
         })
     }
+}
+
+/// How long one of several attempts may take of what is `left` for all: as long as an `attempt` takes at least.
+fn attempt_within(left: Duration, attempt: Duration) -> Duration {
+    left.min(LONGEST_ATTEMPT).max(attempt)
 }
 
 /// What an attempt failed with.
@@ -418,4 +445,18 @@ fn queue<Wire>(length: usize, first: Option<Wire>) -> (mpsc::Sender<Wire>, Recei
         let _ = queue.try_send(first);
     }
     (queue, ReceiverStream::new(messages))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_attempt_takes_all_of_a_long_wait_and_the_last_takes_what_is_left() {
+        let seconds = Duration::from_secs;
+        for (left_s, longest_s) in [(3600, 120), (120, 120), (40, 40), (3, 10), (0, 10)] {
+            assert_eq!(attempt_within(seconds(left_s), ATTEMPT), seconds(longest_s), "{left_s} s left");
+        }
+        assert_eq!(attempt_within(seconds(3600), seconds(300)), seconds(300), "of a slow network");
+    }
 }

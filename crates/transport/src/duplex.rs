@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tonic::Streaming;
 
-use crate::limits::connections::Peer;
+use crate::limits::connections::ConnectedPeer;
 use crate::limits::messages::Allowance;
 use crate::status::{describe, refusal};
 
@@ -90,7 +90,7 @@ pub struct Duplex<Out: WireMessage, In: WireMessage> {
 /// Whoever has opened a stream to the side that listens.
 #[derive(Debug, Clone)]
 pub(crate) struct Visitor {
-    pub(crate) peer: Peer,
+    pub(crate) peer: ConnectedPeer,
     pub(crate) allowance: Allowance,
     /// What it has said in [`TAKES_NOTICES`].
     pub(crate) takes_notices: TakesNotices,
@@ -155,7 +155,7 @@ impl<Out: WireMessage, In: WireMessage> Duplex<Out, In> {
     }
 
     /// Who has opened the stream; none where this side has, or nothing is known of the connection.
-    pub fn peer(&self) -> Option<&Peer> {
+    pub fn peer(&self) -> Option<&ConnectedPeer> {
         self.visitor.as_ref().map(|visitor| &visitor.peer)
     }
 

@@ -26,7 +26,7 @@ use hashvfl_proto::{WireError, WireMessage};
 use rand::TryRng;
 
 use crate::duplex::{Duplex, OtherName, StreamError};
-use crate::limits::connections::Peer;
+use crate::limits::connections::ConnectedPeer;
 pub use crate::turns::Turns;
 
 /// Longest wait until the network has taken a last message.
@@ -166,11 +166,11 @@ impl HandshakeError {
     }
 
     /// What the other end is told. A stranger is told nothing that depends on this side's settings, names and records.
-    pub fn for_peer(&self, peer: Option<&Peer>) -> String {
+    pub fn for_peer(&self, peer: Option<&ConnectedPeer>) -> String {
         match self {
             // Not even a party of one run is told of another.
             Self::NoRun { .. } => STRANGER.to_string(),
-            _ if peer.is_none_or(Peer::is_known) => self.to_string(),
+            _ if peer.is_none_or(ConnectedPeer::is_known) => self.to_string(),
             Self::Refused(refusal) if !refusal.is_for_strangers() => STRANGER.to_string(),
             Self::Over(_) => STRANGER.to_string(),
             other => other.to_string(),
@@ -199,12 +199,14 @@ impl HandshakeError {
         Some(text.to_string())
     }
 
-    /// Whether the same may be right a little later.
+    /// Whether the same may be right a little later. A side that has failed may have no room on its disk: whoever waits for it
+    /// waits until it has.
     pub fn is_for_now(&self) -> bool {
         matches!(
             self,
             Self::NotYet
                 | Self::NotNow
+                | Self::Failed(_)
                 | Self::Busy { .. }
                 | Self::Refused(AdmissionRefusal::Duplicate { .. })
         )
@@ -473,7 +475,7 @@ mod tests {
 
     #[test]
     fn a_refusal_tells_a_stranger_nothing_of_settings_names_and_records() {
-        let peer = |address: &str| Peer { address: address.parse().unwrap(), identity: None };
+        let peer = |address: &str| ConnectedPeer { address: address.parse().unwrap(), identity: None };
         let (party, run) = (PartyName::new("bank").unwrap(), RunId::new("spring").unwrap());
         let (key, ours, theirs) = ("run.bits".to_string(), "16".to_string(), "8".to_string());
         for refusal in [

@@ -82,7 +82,7 @@ impl Listener {
         Ok(Self { tcp, limits, acceptor: None, gate: Arc::default() })
     }
 
-    /// Takes those alone whom `acceptor` lets in, over TLS.
+    /// Takes only those whom `acceptor` lets in, over TLS.
     #[must_use]
     pub fn secured(self, acceptor: Acceptor) -> Self {
         Self { acceptor: Some(acceptor), ..self }
@@ -264,7 +264,7 @@ fn client(extensions: &Extensions) -> Option<PartyName> {
     peer.identity.as_ref().map(|peer| peer.identity.name.clone())
 }
 
-/// Whether whoever has sent a request is of the role that alone may; without TLS everybody is.
+/// Whether whoever has sent a request is of `role`, as it must be; without TLS everybody is.
 fn check_role(gate: &Gate, extensions: &Extensions, role: Role) -> Result<(), Status> {
     gate.check_role(extensions.get(), role).map_err(Status::permission_denied)
 }

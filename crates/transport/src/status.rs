@@ -52,8 +52,8 @@ pub fn describe(status: &Status) -> String {
     let text = one_line(status.message().trim(), MAX_TEXT_BYTES);
     if CUT.iter().any(|words| text.contains(words)) {
         return format!(
-            "the connection broke in the middle of a message ({text}): a proxy in between must limit neither the \
-             size nor the duration of a stream (docs/how-to/run-between-organisations.md)"
+            "the connection broke in the middle of a stream ({text}): the other side's process has ended, or a proxy in \
+             between limits the size or the duration of a stream (docs/how-to/run-between-organisations.md)"
         );
     }
     match status.code() {
@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn a_stream_that_was_cut_says_what_may_have_cut_it() {
         let cut = describe(&Status::unknown("h2 protocol error: error reading a body from connection"));
-        assert!(cut.contains("a proxy in between must limit") && !cut.contains('\n'), "{cut}");
+        assert!(cut.contains("has ended, or a proxy in between limits") && !cut.contains('\n'), "{cut}");
         assert_eq!(describe(&Status::unavailable("broken pipe")), "the connection was lost (broken pipe)");
     }
 

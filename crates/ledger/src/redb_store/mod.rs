@@ -73,7 +73,7 @@ impl Accounts for LedgerView {
 }
 
 impl RedbStore {
-    /// Opens a ledger, or makes one that its owner alone can read.
+    /// Opens a ledger, or makes one that only its owner can read.
     pub fn open_or_create(path: &Path) -> Result<Self, StoreError> {
         if !path.exists() {
             file::make(path)?;

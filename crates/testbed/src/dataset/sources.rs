@@ -66,7 +66,7 @@ impl Sources {
         halves(&folder.join("mnist"), &["train", "t10k"])
     }
 
-    /// The published test records of [`Self::mnist`] alone.
+    /// Only the published test records of [`Self::mnist`].
     ///
     /// # Errors
     /// If a file is missing.

@@ -58,7 +58,7 @@ where
     let counts = sender.counts();
     let processor = BatchSpanProcessor::new(sender, BatchConfig::default());
     let outbox = OUTBOX.get_or_init(|| Outbox { processor, counts, _network: network });
-    // Spans of this crate alone, and none of its lines.
+    // Only spans of this crate, and none of its lines.
     let own = Targets::new().with_target(env!("CARGO_CRATE_NAME"), LevelFilter::TRACE);
     Ok(OtlpLayer::new(outbox, Config::default().sampler).with_filter(own))
 }

@@ -45,14 +45,14 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// Who is at the other end of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Peer {
+pub struct ConnectedPeer {
     /// Its address.
     pub address: SocketAddr,
     /// Who it is by its certificate; `None` without TLS.
     pub identity: Option<PeerIdentity>,
 }
 
-impl Peer {
+impl ConnectedPeer {
     /// Whether it may be told what a stranger may not: it has a certificate, or is a process of this machine.
     pub fn is_known(&self) -> bool {
         self.identity.is_some() || self.address.ip().to_canonical().is_loopback()
@@ -83,7 +83,7 @@ impl Drop for OpenStream {
 #[derive(Debug, Clone)]
 pub struct ConnectionInfo {
     /// Who is there.
-    pub peer: Peer,
+    pub peer: ConnectedPeer,
     /// The address at which it is answered, where the system tells.
     pub own: Option<SocketAddr>,
     open: Arc<HeldConnection>,
@@ -102,7 +102,7 @@ impl ConnectionInfo {
 
 /// An accepted connection, which ends where no stream is open on it for too long, where it must give way, or where the other
 /// side takes nothing of what is written. HTTP/2 reads nothing while it waits to write, so whoever writes looks as well.
-pub struct Connection {
+pub struct LimitedConnection {
     socket: Socket,
     info: ConnectionInfo,
     /// Hears that it must give way; none once it need not, or has.
@@ -119,7 +119,7 @@ pub struct Connection {
     stuck: Option<Pin<Box<Sleep>>>,
 }
 
-impl Connection {
+impl LimitedConnection {
     /// Whether no stream has been open for too long; wakes the task when that is so.
     fn is_silent(&mut self, cx: &mut Context<'_>) -> bool {
         if self.info.open.streams.load(Ordering::Acquire) > 0 {
@@ -170,7 +170,7 @@ impl Connection {
     }
 }
 
-impl AsyncRead for Connection {
+impl AsyncRead for LimitedConnection {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -181,7 +181,7 @@ impl AsyncRead for Connection {
     }
 }
 
-impl AsyncWrite for Connection {
+impl AsyncWrite for LimitedConnection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.goes_on(cx)?;
         let written = Pin::new(&mut self.socket).poll_write(cx, bytes);
@@ -214,7 +214,7 @@ impl AsyncWrite for Connection {
     }
 }
 
-impl Connected for Connection {
+impl Connected for LimitedConnection {
     type ConnectInfo = ConnectionInfo;
 
     fn connect_info(&self) -> ConnectionInfo {
@@ -230,7 +230,7 @@ pub struct Connections {
     /// What lines of the log name as the place of the limits.
     place: &'static str,
     seats: Arc<Seats>,
-    greeting: JoinSet<Option<Connection>>,
+    greeting: JoinSet<Option<LimitedConnection>>,
     pause: Duration,
     turned_away: QuietLog,
     gave_way: QuietLog,
@@ -240,7 +240,7 @@ pub struct Connections {
 }
 
 impl Connections {
-    /// To `tcp`; with `acceptor`, of those alone whom it lets in over TLS, others at the `gate`. Must be called within a runtime.
+    /// To `tcp`; with `acceptor`, only of those whom it lets in over TLS, others at the `gate`. Must be called within a runtime.
     pub(crate) fn new(
         tcp: TcpListener,
         limits: ListenLimits,
@@ -295,7 +295,7 @@ impl Connections {
     }
 
     /// Connections that have been greeted, one after the other.
-    pub(crate) fn incoming(self) -> impl Stream<Item = Result<Connection, Infallible>> {
+    pub(crate) fn incoming(self) -> impl Stream<Item = Result<LimitedConnection, Infallible>> {
         stream::unfold(self, |mut connections| async move {
             let connection = connections.next().await;
             Some((Ok(connection), connections))
@@ -303,7 +303,7 @@ impl Connections {
     }
 
     /// The next connection that has been greeted.
-    pub async fn next(&mut self) -> Connection {
+    pub async fn next(&mut self) -> LimitedConnection {
         loop {
             let accepted = tokio::select! {
                 Some(greeted) = self.greeting.join_next() => {
@@ -355,7 +355,7 @@ impl Connections {
         // A connection that cannot be told to send at once is slower, no more.
         let _ = tcp.set_nodelay(true);
         let greeting = Greeting {
-            peer: Peer { address, identity: None },
+            peer: ConnectedPeer { address, identity: None },
             own: tcp.local_addr().ok(),
             acceptor: self.acceptor.clone(),
             limits: self.limits,
@@ -368,7 +368,7 @@ impl Connections {
 
 /// A connection that greets.
 struct Greeting {
-    peer: Peer,
+    peer: ConnectedPeer,
     own: Option<SocketAddr>,
     acceptor: Option<Acceptor>,
     limits: ListenLimits,
@@ -377,7 +377,7 @@ struct Greeting {
 
 impl Greeting {
     /// The connection, once it has greeted; none if it does not, or must give way.
-    async fn run(self, tcp: TcpStream, taken: NewSeat) -> Option<Connection> {
+    async fn run(self, tcp: TcpStream, taken: NewSeat) -> Option<LimitedConnection> {
         let Self { mut peer, own, acceptor, limits, gate } = self;
         let ListenLimits { silence, keep_alive, .. } = limits;
         let NewSeat { seat, mut gives_way, .. } = taken;
@@ -403,7 +403,7 @@ impl Greeting {
             gate.greeted(&identity.identity, ip);
         }
         let open = HeldConnection { seat, streams: AtomicUsize::new(0), opened: AtomicUsize::new(0) };
-        Some(Connection {
+        Some(LimitedConnection {
             socket,
             info: ConnectionInfo { peer, own, open: Arc::new(open) },
             gives_way,

@@ -43,7 +43,7 @@ impl Gate {
         }
     }
 
-    /// Whoever has connected from `address` was not greeted. A port that is scanned decides nothing: of that the log alone tells.
+    /// Whoever has connected from `address` was not greeted. A port that is scanned decides nothing: only the log tells of that.
     pub fn not_greeted(&self, address: IpAddr, error: &AcceptError) {
         let AcceptError::Refused(refusal) = error else {
             self.strangers.warn(&format!("no connection from {address}: {error}"));
@@ -54,7 +54,7 @@ impl Gate {
         self.count(refusal.who(), refusal.kind());
     }
 
-    /// Whether a stream on a connection is opened by one of the `role` that alone may; without TLS everybody is.
+    /// Whether a stream on a connection is opened by somebody of `role`, as it must be; without TLS everybody is.
     ///
     /// # Errors
     /// If not: a line for it.

@@ -36,9 +36,11 @@ pub struct ListenLimits {
     pub keep_alive: Duration,
     /// Longest time from the first to the last byte of a message, and from the opening of a stream to its first message.
     pub message: Duration,
-    /// Bytes of messages that are not complete yet, of all peers together that were not accepted and are no clients.
+    /// Bytes of messages that are not complete yet, of all peers together that were not accepted and are no clients. What these
+    /// may send is short, so more room would serve whoever floods the port.
     pub bytes_in_flight: usize,
-    /// Bytes of requests of one client that are not answered yet and of the answers to them, over all of its connections.
+    /// Bytes of requests of one client that are not answered yet and of the answers to them, over all of its connections. The
+    /// longest request and its answer take 36 MiB; more room would only let a client wait for more at once.
     pub client_bytes: usize,
     /// Most bytes of a message of a peer that was not accepted.
     pub first_bytes: usize,

@@ -54,10 +54,15 @@ impl QuietLog {
         Some(std::mem::take(&mut budget.kept_back))
     }
 
+    /// Whether a line may be written now: what to put behind it, which says how many were kept back.
+    pub fn next_line(&self, now: Instant) -> Option<String> {
+        self.may_write(now).map(remark)
+    }
+
     /// Writes `line` as a warning, if one may be written now, with the number of lines that were kept back before it.
     pub fn warn(&self, line: &str) {
-        if let Some(kept_back) = self.may_write(Instant::now()) {
-            tracing::warn!("{line}{}", remark(kept_back));
+        if let Some(more) = self.next_line(Instant::now()) {
+            tracing::warn!("{line}{more}");
         }
     }
 }
@@ -81,7 +86,7 @@ impl QuietLogs {
         let mut logs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_known = logs.contains_key(name) || logs.len() < NAMES;
         let log = logs.entry(if is_known { name.to_string() } else { String::new() }).or_default();
-        log.may_write(now).map(remark)
+        log.next_line(now)
     }
 }
 

@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
-/// A Unix socket, which this machine's user alone can reach, or an address of TCP.
+/// A Unix socket, which only this machine's user can reach, or an address of TCP.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum MonitorAddress {

@@ -55,12 +55,17 @@ impl<P, H> PagesAndHealth<P, H> {
         Self { pages, readers: Arc::new(readers), strangers: Arc::default(), health }
     }
 
-    /// Why whoever asks from `address` at `own` may read no page; `None`: it may.
-    fn stranger(&self, address: IpAddr, own: Option<IpAddr>) -> Option<&'static str> {
+    /// Why whoever asks from `address` at `own` under the name `host` may not read the page of `path`; `None`: it may.
+    fn refusal(&self, address: IpAddr, own: Option<IpAddr>, path: &str, host: &str) -> Option<&'static str> {
         let (address, own) = (address.to_canonical(), own.map(|own| own.to_canonical()));
         // Who comes from the address at which it is answered is a process of this machine.
         let is_here = address.is_loopback() || Some(address) == own;
-        (!is_here && !self.readers.iter().any(|network| network.holds(address))).then_some(STRANGER)
+        match self.readers.iter().any(|network| network.holds(address)) {
+            false if !is_here => Some(STRANGER),
+            // Prometheus asks by names. On this machine it need not, and a browser may.
+            true if path == METRICS => None,
+            _ => other_name(host),
+        }
     }
 
     /// Why whoever has sent `request` may read no page; and the stream that is open while whoever may is answered.
@@ -68,13 +73,12 @@ impl<P, H> PagesAndHealth<P, H> {
         // HTTP/2 has it elsewhere, and no browser speaks that without TLS.
         let host =
             request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-        let other_name = other_name(request.uri().path(), host);
         // On a Unix socket the file's mode decides who may connect. A browser gets there through a tunnel.
         let Some(connection) = request.extensions().get::<ConnectionInfo>() else {
-            return (other_name, None);
+            return (other_name(host), None);
         };
         let (address, own) = (connection.peer.address.ip(), connection.own.map(|own| own.ip()));
-        match self.stranger(address, own).or(other_name) {
+        match self.refusal(address, own, request.uri().path(), host) {
             // Whoever is not let in keeps no seat.
             Some(why) => (Some(why), None),
             None => (None, Some(connection.open_stream())),
@@ -101,17 +105,17 @@ impl<P, H: Clone> Clone for PagesAndHealth<P, H> {
     }
 }
 
-/// Why nobody may read the page of `path` under the name `host`; `None`: that may be. Prometheus asks for metrics by names.
-fn other_name(path: &str, host: &str) -> Option<&'static str> {
-    (path != METRICS && !names_this_machine(host)).then_some(OTHER_NAME)
+/// Why nobody may read a page under the name `host`; `None`: it names this machine.
+fn other_name(host: &str) -> Option<&'static str> {
+    (!names_this_machine(host)).then_some(OTHER_NAME)
 }
 
-/// The page for programs, which ask for it under any name.
+/// The page for programs, for which those whom a config names may ask under any name.
 const METRICS: &str = "/metrics";
 /// What a stranger hears.
 const STRANGER: &str = "pages of this process are for its own machine: `monitor_readers` in its config names who else may read them\n";
 /// What a browser hears that was sent here by a page from elsewhere.
-const OTHER_NAME: &str = "ask for this page by its address in numbers, or as localhost\n";
+const OTHER_NAME: &str = "ask for this page by its address in numbers, or as localhost; only those whom `monitor_readers` names may ask for /metrics by another name\n";
 
 impl<P, H> Service<Request<Body>> for PagesAndHealth<P, H>
 where
@@ -239,48 +243,65 @@ mod tests {
         }
     }
 
-    /// Why whoever asks from `peer` at `own` may read no page, where 192.0.2.0/24 may read.
-    fn stranger(peer: &str, own: &str) -> Option<&'static str> {
-        let readers = vec!["192.0.2.0/24".parse().unwrap()];
-        let pages = PagesAndHealth::new(Arc::new(NoPages), readers, ());
+    /// Pages that 192.0.2.0/24 may read.
+    fn pages() -> PagesAndHealth<NoPages, ()> {
+        PagesAndHealth::new(Arc::new(NoPages), vec!["192.0.2.0/24".parse().unwrap()], ())
+    }
+
+    /// Why whoever asks from `peer` at `own` under the name `host` may not read the page of `path`.
+    fn refused(peer: &str, own: &str, path: &str, host: &str) -> Option<&'static str> {
         let address = |text: &str| text.parse::<IpAddr>().unwrap();
-        pages.stranger(address(peer), Some(address(own)))
+        pages().refusal(address(peer), Some(address(own)), path, host)
     }
 
     #[test]
     fn pages_are_for_this_machine_and_for_those_whom_the_config_names() {
-        for (peer, own) in [
-            ("127.0.0.1", "127.0.0.1"),
-            ("::1", "::1"),
-            ("198.51.100.1", "198.51.100.1"),
-            ("192.0.2.9", "198.51.100.1"),
-        ] {
-            assert_eq!(stranger(peer, own), None, "{peer}");
-        }
-        for (peer, own) in
-            [("198.51.100.2", "198.51.100.1"), ("2001:db8::1", "2001:db8::2"), ("::ffff:198.51.100.2", "::")]
-        {
-            assert_eq!(stranger(peer, own), Some(STRANGER), "{peer}");
+        for path in ["/status", METRICS] {
+            for (peer, own) in [
+                ("127.0.0.1", "127.0.0.1"),
+                ("::1", "::1"),
+                ("198.51.100.1", "198.51.100.1"),
+                ("192.0.2.9", "198.51.100.1"),
+            ] {
+                assert_eq!(refused(peer, own, path, "localhost"), None, "{peer}{path}");
+            }
+            for (peer, own) in [
+                ("198.51.100.2", "198.51.100.1"),
+                ("2001:db8::1", "2001:db8::2"),
+                ("::ffff:198.51.100.2", "::"),
+            ] {
+                assert_eq!(refused(peer, own, path, "localhost"), Some(STRANGER), "{peer}{path}");
+            }
         }
         assert!(STRANGER.ends_with('\n') && STRANGER.lines().count() == 1);
     }
 
     #[test]
-    fn nobody_reads_a_page_under_another_name_but_that_for_programs() {
-        let pages = PagesAndHealth::new(Arc::new(NoPages), Vec::new(), ());
+    fn no_browser_of_this_machine_reads_a_page_under_another_name() {
         // A request without a connection is one on a Unix socket.
-        let refused = |path: &str, host: &str| {
+        let at_socket = |path: &str, host: &str| {
             let request = Request::builder().uri(path).header(header::HOST, host);
-            pages.admit(&request.body(Body::empty()).unwrap()).0
+            pages().admit(&request.body(Body::empty()).unwrap()).0
         };
+        let here = |path: &str, host: &str| refused("127.0.0.1", "127.0.0.1", path, host);
         for host in ["127.0.0.1:9464", "localhost:9464", "[::1]:9464", "198.51.100.1:9464", "localhost"] {
-            assert_eq!(refused("/status", host), None, "{host}");
+            assert_eq!((at_socket("/status", host), here("/status", host)), (None, None), "{host}");
         }
         for host in ["example.org", "example.org:9464", "127.0.0.1.example.org", "coordinator:9464"] {
-            for path in ["/", "/status", "/history", "/events", "/privacy-report", "/metrics/"] {
-                assert_eq!(refused(path, host), Some(OTHER_NAME), "{host}{path}");
+            for path in ["/", "/status", "/history", "/events", "/privacy-report", "/metrics/", METRICS] {
+                let expected = (Some(OTHER_NAME), Some(OTHER_NAME));
+                assert_eq!((at_socket(path, host), here(path, host)), expected, "{host}{path}");
             }
-            assert_eq!(refused("/metrics", host), None, "{host}");
+        }
+        assert!(OTHER_NAME.ends_with('\n') && OTHER_NAME.lines().count() == 1);
+    }
+
+    #[test]
+    fn those_whom_the_config_names_ask_for_metrics_by_any_name() {
+        for (path, expected) in [(METRICS, None), ("/status", Some(OTHER_NAME)), ("/", Some(OTHER_NAME))] {
+            let found = refused("192.0.2.9", "198.51.100.1", path, "hashvfl-party-metrics:9464");
+            assert_eq!(found, expected, "{path}");
+            assert_eq!(refused("198.51.100.2", "198.51.100.1", path, "any"), Some(STRANGER), "{path}");
         }
     }
 }
