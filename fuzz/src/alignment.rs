@@ -7,8 +7,8 @@ use std::time::Duration;
 use hashvfl_alignment::curve::{POINT_BYTES, Secret};
 use hashvfl_alignment::identity::SecretKey;
 use hashvfl_alignment::{
-    AlignmentError, AlignmentResult, AlignmentSettings, Case, Event, Folder, Holder, HolderLimits, Load,
-    Message, Peer, Pin, Received, Relay, RelayError, Route, Spool, Unicode,
+    AlignmentError, AlignmentFolder, AlignmentResult, AlignmentSettings, Case, Holder, HolderLimits, Load,
+    Message, Peer, PinnedKey, ReceivedFrame, Relay, RelayError, RelayEvent, Route, Spool, Unicode,
 };
 use hashvfl_core::{PartyName, RunId};
 use tempfile::TempDir;
@@ -62,7 +62,7 @@ fn points(bytes: &[u8]) {
 /// A key that another holder has told, on a command line.
 fn pin(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    if let Ok(pin) = text.parse::<Pin>() {
+    if let Ok(pin) = text.parse::<PinnedKey>() {
         let again = format!("{}={}", pin.holder, pin.key).parse();
         assert_eq!(again, Ok(pin), "what was read is read again");
     }
@@ -89,7 +89,6 @@ impl Home {
             id: RunId::new("spring").expect("an id"),
             holders: names.to_vec(),
             comparer: names[0].clone(),
-            trim: true,
             case: Case::Keep,
             unicode: Unicode::Nfc,
             key_columns: 1,
@@ -118,7 +117,7 @@ impl Home {
                     change(&mut hello, 0, piece);
                     let received = bank_at_shop.receive(&hello, shop_key);
                     assert!(received.is_ok(), "a first frame ends nothing");
-                    if let Ok(Received::Opened(Some(reply))) = received {
+                    if let Ok(ReceivedFrame::Opened(Some(reply))) = received {
                         assert!(shop_at_bank.receive(&reply, bank_key).is_ok(), "nor does the answer");
                     }
                 }
@@ -126,7 +125,7 @@ impl Home {
                     let Ok(Some(mut sealed)) = shop_at_bank.seal(&Message::Done) else { continue };
                     let before = sealed.clone();
                     change(&mut sealed, 0, piece);
-                    if let Ok(Received::Message(message)) = bank_at_shop.receive(&sealed, shop_key) {
+                    if let Ok(ReceivedFrame::Message(message)) = bank_at_shop.receive(&sealed, shop_key) {
                         assert_eq!(
                             (message, sealed),
                             (Message::Done, before),
@@ -141,7 +140,7 @@ impl Home {
     /// An alignment of the bank with a shop that sends what `script` says, piece by piece.
     fn align(&self, script: &[u8]) -> Result<AlignmentResult, AlignmentError> {
         let place = tempfile::tempdir().expect("a temporary folder");
-        let folder = Folder::open(place.path(), &self.settings)?;
+        let folder = AlignmentFolder::open(place.path(), &self.settings)?;
         let mut spool = Spool::new(&folder, &self.settings, MEMORY_BYTES)?;
         for id in RECORDS {
             spool.push(id)?;
@@ -155,7 +154,7 @@ impl Home {
             key: shop_key,
             name: shop,
             pieces: pieces(script).into(),
-            events: VecDeque::from([Event::Arrived(shop.clone())]),
+            events: VecDeque::from([RelayEvent::Arrived(shop.clone())]),
         };
         let pinned = |holder: &PartyName| (holder == shop).then(|| shop_key.public());
         let limits = HolderLimits { wait: WAIT, memory_bytes: MEMORY_BYTES };
@@ -166,7 +165,10 @@ impl Home {
 /// Takes a frame that no key has sealed.
 fn stranger(peer: &mut Peer, key: &SecretKey, frame: &[u8]) {
     let was_open = peer.is_open();
-    assert!(matches!(peer.receive(frame, key), Ok(Received::Stale)), "a stranger's frame is passed over");
+    assert!(
+        matches!(peer.receive(frame, key), Ok(ReceivedFrame::Stale)),
+        "a stranger's frame is passed over"
+    );
     assert_eq!(peer.is_open(), was_open, "and the session goes on");
 }
 
@@ -183,29 +185,29 @@ struct Script<'a> {
     key: &'a SecretKey,
     name: &'a PartyName,
     pieces: VecDeque<&'a [u8]>,
-    events: VecDeque<Event>,
+    events: VecDeque<RelayEvent>,
 }
 
 impl Script<'_> {
     /// What becomes of a piece; nothing where no session is open to say it in.
-    fn event(&mut self, piece: &[u8]) -> Option<Event> {
+    fn event(&mut self, piece: &[u8]) -> Option<RelayEvent> {
         let name = self.name.clone();
         match piece.split_first() {
-            Some((&ARRIVED, _)) => Some(Event::Arrived(name)),
-            Some((&LEFT, _)) => Some(Event::Left(name)),
-            Some((&GAVE_UP, _)) => Some(Event::GaveUp(name)),
-            Some((&FRAME, frame)) => Some(Event::Frame(name, frame.to_vec())),
+            Some((&ARRIVED, _)) => Some(RelayEvent::Arrived(name)),
+            Some((&LEFT, _)) => Some(RelayEvent::Left(name)),
+            Some((&GAVE_UP, _)) => Some(RelayEvent::GaveUp(name)),
+            Some((&FRAME, frame)) => Some(RelayEvent::Frame(name, frame.to_vec())),
             _ => {
                 let message = Message::from_bytes(piece).ok()?;
                 let sealed = self.peer.seal(&message).ok()??;
-                Some(Event::Frame(name, sealed))
+                Some(RelayEvent::Frame(name, sealed))
             }
         }
     }
 }
 
 impl Relay for Script<'_> {
-    fn receive(&mut self, wait: Duration) -> Result<Option<Event>, RelayError> {
+    fn receive(&mut self, wait: Duration) -> Result<Option<RelayEvent>, RelayError> {
         if let Some(event) = self.events.pop_front() {
             return Ok(Some(event));
         }
@@ -222,8 +224,8 @@ impl Relay for Script<'_> {
     }
 
     fn send(&mut self, _: &PartyName, frame: Vec<u8>) -> Result<(), RelayError> {
-        if let Ok(Received::Opened(Some(reply))) = self.peer.receive(&frame, self.key) {
-            self.events.push_back(Event::Frame(self.name.clone(), reply));
+        if let Ok(ReceivedFrame::Opened(Some(reply))) = self.peer.receive(&frame, self.key) {
+            self.events.push_back(RelayEvent::Frame(self.name.clone(), reply));
         }
         Ok(())
     }
@@ -321,11 +323,14 @@ mod tests {
         let home = Home::new();
         let (mut shop_at_bank, mut bank_at_shop) = (home.peer(1), home.peer(0));
         let hello = shop_at_bank.greet(&home.keys[0], [7; 8]).unwrap();
-        let Ok(Received::Opened(Some(reply))) = bank_at_shop.receive(&hello, &home.keys[1]) else {
+        let Ok(ReceivedFrame::Opened(Some(reply))) = bank_at_shop.receive(&hello, &home.keys[1]) else {
             panic!("no answer")
         };
-        assert!(matches!(shop_at_bank.receive(&reply, &home.keys[0]), Ok(Received::Opened(None))));
+        assert!(matches!(shop_at_bank.receive(&reply, &home.keys[0]), Ok(ReceivedFrame::Opened(None))));
         let sealed = shop_at_bank.seal(&Message::Done).unwrap().unwrap();
-        assert!(matches!(bank_at_shop.receive(&sealed, &home.keys[1]), Ok(Received::Message(Message::Done))));
+        assert!(matches!(
+            bank_at_shop.receive(&sealed, &home.keys[1]),
+            Ok(ReceivedFrame::Message(Message::Done))
+        ));
     }
 }

@@ -13,23 +13,23 @@ use hashvfl_identity::{
     Authority, Identity, IdentityConfig, IdentityFiles, IdentityPaths, PeerIdentity, PeerRefusal, Permitted,
     Role, Trust, Usage, issue,
 };
-use rcgen::{KeyPair, SigningKey};
+use rcgen::KeyPair;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use tempfile::TempDir;
 
+use crate::der;
 use crate::pieces::{change, pieces};
 
 mod seeds;
 
 pub use seeds::seeds;
+pub(crate) use seeds::{around_keys, public_key};
 
 /// The authority's name; that of its certificate follows from it.
 const AUTHORITY: &str = "shop";
 /// Certificates of a chain that are looked at.
 const MOST: usize = 4;
-/// ecdsa-with-SHA256, in DER: what the authority signs with.
-const ECDSA_SHA256: [u8; 12] = [0x30, 10, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2];
 
 /// The first byte says what the others are.
 pub fn target(bytes: &[u8]) {
@@ -89,9 +89,7 @@ impl Home {
 
     /// What the authority signs, with its signature.
     fn signed(&self, content: &[u8]) -> Vec<u8> {
-        let signature = self.authority_key.sign(content).expect("a signature");
-        let bits = der(3, &[&[0][..], &signature].concat());
-        der(0x30, &[content, &ECDSA_SHA256[..], &bits].concat())
+        der::signed(&self.authority_key, content)
     }
 
     /// The chain that pieces are: each as it stands, signed by the authority, or the bank's own with changes.
@@ -161,19 +159,4 @@ impl Home {
 fn now() -> UnixTime {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     UnixTime::since_unix_epoch(since.unwrap_or(Duration::ZERO))
-}
-
-/// An element of DER: its tag, its length, and its content.
-fn der(tag: u8, content: &[u8]) -> Vec<u8> {
-    let length = content.len().to_be_bytes();
-    let mut element = vec![tag];
-    if content.len() < 0x80 {
-        element.push(length[length.len() - 1]);
-    } else {
-        let length: Vec<u8> = length.into_iter().skip_while(|byte| *byte == 0).collect();
-        element.push(0x80 | length.len() as u8);
-        element.extend(length);
-    }
-    element.extend(content);
-    element
 }

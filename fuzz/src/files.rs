@@ -1,21 +1,21 @@
 //! Files that another organisation hands over.
 
-use std::fs;
 use std::path::Path;
 
 use hashvfl_audit::{KeptHead, LogChain, Receipt, read_heads};
 use hashvfl_core::codes::stored::{CodeTable, StoredCodes};
 use hashvfl_core::records::run_records::RunRecords;
-use hashvfl_core::{Digest, ExcludedRecords, PackedCodes, PartyName, RunId};
-use hashvfl_identity::{
-    Authority, Identity, IdentityPaths, Pins, Role, SigningOptions, accept, request, verify,
-};
-use tempfile::TempDir;
+use hashvfl_core::{Digest, ExcludedRecords, PackedCodes, RunId};
+use hashvfl_identity::{Pins, verify};
+
+use self::enrolment::{in_folder, sign, sign_der, sign_requested, take_answered, take_certificate, written};
+
+mod enrolment;
 
 /// The first byte says which file the others are.
 pub fn target(bytes: &[u8]) {
     let Some((kind, bytes)) = bytes.split_first() else { return };
-    match kind % 10 {
+    match kind % 13 {
         0 => drop(Pins::parse(bytes, Path::new("pins.toml"))),
         1 => in_folder(|home| sign(home, bytes)),
         2 => in_folder(|home| take_certificate(home, bytes)),
@@ -25,7 +25,10 @@ pub fn target(bytes: &[u8]) {
         6 => records(bytes),
         7 => codes(&with_digest(bytes)),
         8 => records(&with_digest(bytes)),
-        _ => in_folder(|home| signed(&written(home, bytes))),
+        9 => in_folder(|home| signed(&written(home, bytes))),
+        10 => in_folder(|home| sign_der(home, bytes)),
+        11 => in_folder(|home| sign_requested(home, bytes)),
+        _ => in_folder(|home| take_answered(home, bytes)),
     }
 }
 
@@ -71,47 +74,6 @@ fn signed(path: &Path) {
     }
 }
 
-/// A folder with an authority and a party whose request is open: made once a thread.
-struct Home {
-    folder: TempDir,
-    authority: Authority,
-    places: IdentityPaths,
-}
-
-impl Home {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let name = PartyName::new("shop").expect("a name");
-        let authority = Authority::create(&folder.path().join("authority"), &name).expect("an authority");
-        let places = IdentityPaths::in_folder(&folder.path().join("bank"));
-        let bank = Identity::new(Role::Party, PartyName::new("bank").expect("a name"));
-        request(&places, &bank, false).expect("a request");
-        Self { folder, authority, places }
-    }
-}
-
-fn in_folder(work: impl FnOnce(&mut Home)) {
-    thread_local!(static HOME: std::cell::RefCell<Home> = std::cell::RefCell::new(Home::new()));
-    HOME.with_borrow_mut(work);
-}
-
-/// The bytes as a file.
-fn written(home: &Home, bytes: &[u8]) -> std::path::PathBuf {
-    let path = home.folder.path().join("file");
-    fs::write(&path, bytes).expect("a file");
-    path
-}
-
-fn sign(home: &mut Home, bytes: &[u8]) {
-    let path = written(home, bytes);
-    drop(home.authority.sign(&path, &SigningOptions { days: 30, fingerprint: None, role: None }));
-}
-
-fn take_certificate(home: &mut Home, bytes: &[u8]) {
-    let path = written(home, bytes);
-    drop(accept(&home.places, &path, Some(home.authority.fingerprint()), None));
-}
-
 /// A head with its signature: as JSON, and the signature alone.
 fn head(bytes: &[u8]) {
     let _ = verify(b"hashvfl.v1 a text\n", bytes);
@@ -154,9 +116,16 @@ pub fn seeds() -> Vec<Vec<u8>> {
             seeds.push([&[9][..], format!("{head}\n{head}\n").as_bytes()].concat());
         }
     }
+    for more in [String::new(), format!(r#","signature":"0403{entry}""#)] {
+        let receipt = format!(
+            r#"{{"receipt":{{"side":"party-bank","run":"spring","time":"2026-01-01T00:00:00Z","salt":"{entry}","request_sha256":"{entry}","counts":{{"records named":3}}}}{more}}}"#
+        );
+        seeds.push([&[9][..], receipt.as_bytes()].concat());
+    }
     for text in ["", "\"party/bank\" = \"SHA256:0000\"\n", "[\n", "\"party/bank\" = []\n"] {
         seeds.push([&[0][..], text.as_bytes()].concat());
     }
+    seeds.extend(enrolment::seeds());
     seeds
 }
 
@@ -168,6 +137,8 @@ fn of_content(kind: u8, file: &[u8]) -> [Vec<u8>; 2] {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -186,12 +157,17 @@ mod tests {
     }
 
     #[test]
-    fn the_seeds_of_heads_are_heads() {
+    fn the_seeds_of_heads_and_receipts_are_read() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("heads.jsonl");
+        let path = folder.path().join("file");
+        let mut receipts = 0;
         for seed in seeds().iter().filter(|seed| seed[0] == 9) {
             fs::write(&path, &seed[1..]).unwrap();
-            assert_eq!(read_heads(&path).unwrap().len(), 2);
+            match Receipt::read(&path) {
+                Ok(_) => receipts += 1,
+                Err(_) => assert_eq!(read_heads(&path).unwrap().len(), 2),
+            }
         }
+        assert_eq!(receipts, 2);
     }
 }

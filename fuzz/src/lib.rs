@@ -12,6 +12,7 @@ pub mod frames;
 pub mod handshake;
 pub mod messages;
 
+mod der;
 mod http2;
 mod pieces;
 

@@ -76,7 +76,7 @@ pub enum AlignmentError {
     /// A peer without a pinned key.
     #[error(
         "the policy pins no key of {0}: ask {0} for its public key over another channel, such as the phone, and pin \
-         it with `pin --config FILE {0}=KEY`"
+         it with `party pin --config FILE {0}=KEY`, or `coordinator pin` at the label holder"
     )]
     NotPinned(PartyName),
     /// A policy that cannot be read.
@@ -91,7 +91,7 @@ pub enum AlignmentError {
         /// Under whose name it came.
         peer: PartyName,
         /// What is wrong.
-        fault: Fault,
+        fault: PeerFault,
     },
     /// A peer cannot go on.
     #[error("{peer} has stopped{absent}; its own log says why. Mend that, then start all holders again")]
@@ -104,7 +104,8 @@ pub enum AlignmentError {
     /// Too few records in common.
     #[error(
         "the holders have {} in common, but an order needs at least {least} (the policy's least_common): no order was \
-         written", text::counted(.common, "record")
+         written. All holders must write an id alike: 7, 7.0 and 007 are three different ids",
+        text::counted(.common, "record")
     )]
     TooFew {
         /// Records in common.
@@ -152,7 +153,7 @@ pub struct RelayError(pub String);
 
 /// What is wrong with what came under a peer's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
+pub enum PeerFault {
     /// A handshake that the pinned keys do not open.
     #[error(
         "its handshake does not match the pinned keys and the settings: it uses another key or other settings, it \

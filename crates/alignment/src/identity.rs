@@ -40,7 +40,7 @@ impl fmt::Debug for PublicKey {
 pub struct SecretKey(pub(crate) Zeroizing<[u8; 32]>);
 
 impl SecretKey {
-    /// Draws a key and keeps it in a new file, readable by its owner alone.
+    /// Draws a key and keeps it in a new file, readable only by its owner.
     ///
     /// # Errors
     /// When the file is there already: a new key would lock the owner out wherever the old one is pinned.

@@ -13,8 +13,12 @@ use crate::protocol::holder::{AlignmentProgress, Holder, HolderLimits};
 use crate::protocol::relay::Relay;
 use crate::settings::AlignmentSettings;
 use crate::storage::first_files::SERVED;
-use crate::storage::folder::{AlignmentResult, Folder};
+use crate::storage::folder::{AlignmentFolder, AlignmentResult};
 use crate::storage::spool::Spool;
+
+/// Memory for sorting: what does not fit is merged on disk. Thirty million ids need no more
+/// (docs/reference/benchmarks.md).
+const MEMORY_BYTES: usize = 64 << 20;
 
 /// The `[alignment]` table of a config.
 #[derive(Debug, Clone, Deserialize)]
@@ -27,22 +31,8 @@ pub struct AlignmentConfig {
     /// Its name among `settings.holders`, where the config has no other.
     #[serde(default)]
     pub name: Option<PartyName>,
-    /// Memory for sorting, in MiB.
-    #[serde(default = "memory_mib")]
-    pub memory_mib: usize,
-    /// Longest wait for another holder, in seconds.
-    #[serde(default = "timeout_s")]
-    pub timeout_s: u64,
     /// The agreed settings, equal at all holders.
     pub settings: AlignmentSettings,
-}
-
-fn memory_mib() -> usize {
-    64
-}
-
-fn timeout_s() -> u64 {
-    3600
 }
 
 impl AlignmentConfig {
@@ -58,12 +48,6 @@ impl AlignmentConfig {
     /// When one is out of its range, or others agreed on another number of columns.
     pub fn check(&self, key_columns: usize) -> Result<(), AlignmentError> {
         let bad = |text: &str| Err(AlignmentError::Settings(text.to_string()));
-        if !(1..=1 << 20).contains(&self.memory_mib) {
-            return bad("memory_mib must be 1 to 1048576");
-        }
-        if self.timeout_s == 0 {
-            return bad("timeout_s must be 1 or more");
-        }
         if self.settings.key_columns != key_columns {
             return bad(&format!(
                 "alignment.settings.key_columns is {}, but this holder's `id` names {}: list as many columns as all \
@@ -127,7 +111,7 @@ impl AlignmentConfig {
     /// If one is missing or does not fit.
     pub fn check_files(&self, name: &PartyName, policy: &Policy) -> Result<Vec<PartyName>, AlignmentError> {
         let own = SecretKey::read(&self.key)?.public();
-        Folder::check(&self.folder, &self.settings)?;
+        AlignmentFolder::check(&self.folder, &self.settings)?;
         let mut missing = Vec::new();
         for other in self.settings.holders.iter().filter(|holder| *holder != name) {
             match pinned(policy, other) {
@@ -137,6 +121,37 @@ impl AlignmentConfig {
             }
         }
         Ok(missing)
+    }
+
+    /// What a person is to do before the records of the holder `name` are aligned, and to align them where `order` is awaited: with
+    /// commands of `program`, whose config is at `path`.
+    ///
+    /// # Errors
+    /// As [`Self::check_files`].
+    pub fn to_do(
+        &self,
+        name: &PartyName,
+        policy: &Policy,
+        program: &str,
+        path: &Path,
+        order: Option<&Path>,
+    ) -> Result<Vec<String>, AlignmentError> {
+        let (mut to_do, config) = (Vec::new(), path.display());
+        let missing = self.check_files(name, policy)?;
+        if !missing.is_empty() {
+            let pins: Vec<String> = missing.iter().map(|holder| format!("{holder}=KEY")).collect();
+            let pins = pins.join(" ");
+            to_do.push(format!(
+                "pin the public keys of the other holders: `{program} pin --config {config} {pins}`"
+            ));
+        }
+        if let Some(order) = order {
+            let order = order.display();
+            to_do.push(format!(
+                "align the records, which writes {order}: `{program} align --config {config}`"
+            ));
+        }
+        Ok(to_do)
     }
 }
 
@@ -155,6 +170,8 @@ pub struct Owner<'a> {
     pub ledger: &'a Path,
     /// Its policy: how many alignments, and the others' keys.
     pub policy: &'a Policy,
+    /// Longest wait for another holder.
+    pub wait: Duration,
 }
 
 impl Owner<'_> {
@@ -178,21 +195,20 @@ pub fn align<R: Relay>(
     tell: &mut dyn FnMut(AlignmentProgress),
 ) -> anyhow::Result<AlignmentResult> {
     config.check(owner.key_columns)?;
-    let memory_bytes = config.memory_mib << 20;
     let settings = &config.settings;
     // Before anything is read, counted or told: without a key of each of them nobody can be talked to.
     if let Some(missing) = config.check_files(name, owner.policy)?.into_iter().next() {
         return Err(AlignmentError::NotPinned(missing).into());
     }
     let key = SecretKey::read(&config.key)?;
-    let folder = Folder::open(&config.folder, settings)?;
+    let folder = AlignmentFolder::open(&config.folder, settings)?;
     if folder.outcome()?.is_none() && !folder.has_begun() {
-        (owner.read)(Spool::new(&folder, settings, memory_bytes)?)?;
+        (owner.read)(Spool::new(&folder, settings, MEMORY_BYTES)?)?;
         owner.charge(settings.id.as_str(), folder.records()?)?;
         folder.begin()?;
     }
     let pinned = |holder: &PartyName| pinned(owner.policy, holder);
-    let limits = HolderLimits { wait: Duration::from_secs(config.timeout_s), memory_bytes };
+    let limits = HolderLimits { wait: owner.wait, memory_bytes: MEMORY_BYTES };
     let outcome = match (join(), folder.outcome()?) {
         (Ok(relay), _) => Holder::new(settings, name, &folder, &key, &pinned, relay, limits)?.run(tell)?,
         // Killed when it was through: it needs nobody any more, and without a relay nobody asks for it.

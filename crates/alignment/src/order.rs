@@ -6,7 +6,7 @@ use crate::error::AlignmentError;
 use crate::key;
 use crate::settings::AlignmentSettings;
 use crate::storage::files::{Items, Whole, WholeItems};
-use crate::storage::folder::Folder;
+use crate::storage::folder::AlignmentFolder;
 use crate::storage::ids::Ids;
 use crate::storage::spool::RECORD_BYTES;
 
@@ -19,7 +19,7 @@ pub fn verdict_bytes(points: u64) -> u64 {
 }
 
 /// Puts the bits of `from`, a verdict in this holder's order of a set, into the order in which the set came.
-pub fn place(folder: &Folder, set: usize, from: &str) -> Result<(), AlignmentError> {
+pub fn place(folder: &AlignmentFolder, set: usize, from: &str) -> Result<(), AlignmentError> {
     let path = folder.of("places", set);
     let mut places = Items::open(&path, PLACE_BYTES)?;
     let mut verdict = Items::open(&folder.of(from, set), 1)?;
@@ -43,7 +43,7 @@ pub fn place(folder: &Folder, set: usize, from: &str) -> Result<(), AlignmentErr
 }
 
 /// Records that the verdict of the own set `me` holds.
-pub fn count(folder: &Folder, me: usize) -> Result<u64, AlignmentError> {
+pub fn count(folder: &AlignmentFolder, me: usize) -> Result<u64, AlignmentError> {
     let mut placed = Items::open(&folder.of("placed", me), 1)?;
     let (mut count, mut byte) = (0, [0]);
     for _ in 0..placed.total {
@@ -54,7 +54,11 @@ pub fn count(folder: &Folder, me: usize) -> Result<u64, AlignmentError> {
 }
 
 /// Writes the row order: the ids of common records, in the order of their digests.
-pub fn write(folder: &Folder, settings: &AlignmentSettings, me: usize) -> Result<(), AlignmentError> {
+pub fn write(
+    folder: &AlignmentFolder,
+    settings: &AlignmentSettings,
+    me: usize,
+) -> Result<(), AlignmentError> {
     let mut records = Items::open(&folder.file("records"), RECORD_BYTES)?;
     let mut placed = Items::open(&folder.of("placed", me), 1)?;
     let mut ids = Ids::open(&folder.file("ids"))?;

@@ -44,9 +44,6 @@ pub struct AlignmentSettings {
     pub holders: Vec<PartyName>,
     /// The holder that compares.
     pub comparer: PartyName,
-    /// Whether white space around an id's parts is dropped.
-    #[serde(default = "yes")]
-    pub trim: bool,
     /// Letters' case.
     #[serde(default)]
     pub case: Case,
@@ -58,10 +55,6 @@ pub struct AlignmentSettings {
     pub key_columns: usize,
     /// Most records that any holder may bring.
     pub most_records: u64,
-}
-
-fn yes() -> bool {
-    true
 }
 
 fn one() -> usize {
@@ -111,7 +104,8 @@ impl AlignmentSettings {
             ("id", self.id.to_string()),
             ("holders", names.join(",")),
             ("comparer", self.comparer.to_string()),
-            ("trim", self.trim.to_string()),
+            // White space around an id's parts is always dropped.
+            ("trim", true.to_string()),
             ("case", case.to_string()),
             ("unicode", unicode.to_string()),
             ("key_columns", self.key_columns.to_string()),

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::AuditError;
 use crate::event::AuditEvent;
-use crate::head::{Head, KeptHead};
+use crate::head::{Head, KeptHead, Side};
 
 /// Bytes of a line for a person.
 const LINE_BYTES: usize = 8192;
@@ -195,23 +195,37 @@ impl LogChain {
             );
             let Some(found) = self.digests.get(head.sequence as usize - 1) else {
                 let text = format!(
-                    "the log was truncated or restarted: it has {} entries, but {told} covers more",
-                    self.digests.len()
+                    "the log was truncated or restarted: it has {}, but {told} covers more{}",
+                    counted(self.digests.len(), "entry"),
+                    self.or_another(head)
                 );
                 return Err(AuditError::Differs(text));
             };
             if found.to_string() != head.entry_sha256 {
                 let text = format!(
                     "the log was changed or rewritten: at least one of the entries {} to {} differs from what {told} \
-                     covers",
+                     covers{}",
                     vouched + 1,
-                    head.sequence
+                    head.sequence,
+                    self.or_another(head)
                 );
                 return Err(AuditError::Differs(text));
             }
             vouched = head.sequence;
         }
         Ok(vouched)
+    }
+
+    /// What else it may be where `head` does not fit: a coordinator may have a log for each run.
+    fn or_another(&self, head: &KeptHead) -> &'static str {
+        let is_named = self.entries.iter().any(|entry| entry.run.as_deref() == Some(head.run.as_str()));
+        match head.side == Side::Coordinator.file_stem() && !is_named {
+            true => {
+                ". It has no entry of that run: if that run had another log, compare the heads of one run at a \
+                 time (--run)"
+            }
+            false => "",
+        }
     }
 }
 

@@ -70,7 +70,7 @@ pub enum AuditError {
     #[error(
         "the ledger {path} counts {}, but its audit trail says that it had counted {counted}: it is an \
          older copy, and records whose budget is used up could be released again. Restore the ledger of the last \
-         run (docs/how-to/back-up.md says what to do if there is none)", text::counted(.found, "release")
+         run (docs/how-to/back-up.md says what to do if there is none)", text::counted(.found, "item")
     )]
     OlderLedger {
         /// The ledger.

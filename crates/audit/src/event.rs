@@ -8,7 +8,7 @@ use hashvfl_core::text::{counted, times};
 use hashvfl_identity::Identity;
 use serde::{Deserialize, Serialize};
 
-/// A decision, or what came of one. Counts, names of sides and digests alone: no id, value, code, label or key.
+/// A decision, or what came of one. Only counts, names of sides and digests: no id, value, code, label or key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum AuditEvent {
@@ -138,6 +138,14 @@ pub enum AuditEvent {
         #[serde(skip_serializing_if = "Vec::is_empty", default)]
         new: Vec<String>,
     },
+    /// Other keys of peers are pinned than at the last entry of this kind.
+    PinsChanged {
+        /// SHA-256 of the names and their keys; absent: nobody is pinned.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        pins_sha256: Option<String>,
+        /// Names that are pinned.
+        names: u64,
+    },
     /// Who may do what is not what it was.
     PermissionsChanged {
         /// SHA-256 of the permissions file.
@@ -171,7 +179,7 @@ pub enum AuditEvent {
     },
     /// What the ledger counted in all when a run, or serving, ended: one that counts less later is an older one.
     Counted {
-        /// Releases and alignments.
+        /// Releases, alignments, and how often runs went on and were refused.
         items: u64,
         /// Bits of all of them.
         bits: u64,
@@ -319,6 +327,7 @@ impl fmt::Display for AuditEvent {
                 write!(f, "revocation list {lists} in force: {} revoked", counted(revoked, "certificate"))?;
                 if new.is_empty() { Ok(()) } else { write!(f, "; new: {}", new.join(", ")) }
             }
+            Self::PinsChanged { pins_sha256, names } => write_pins(f, pins_sha256.as_deref(), *names),
             Self::PermissionsChanged { sha256, ids } => write_permissions(f, sha256, *ids),
             Self::Erased { receipt_sha256, counts } => {
                 let counts: Vec<String> =
@@ -333,10 +342,7 @@ impl fmt::Display for AuditEvent {
                 write!(f, "gradient alarm of step {step} dismissed")?;
                 by.as_ref().map_or(Ok(()), |by| write!(f, " by {by}"))
             }
-            Self::Counted { items, bits } => {
-                let (items, bits) = (counted(items, "release"), counted(bits, "bit"));
-                write!(f, "the ledger counts {items}, {bits} in total")
-            }
+            Self::Counted { items, bits } => write_counted(f, *items, *bits),
             Self::Accepted { side, sequence } => {
                 let entries = counted(sequence, "entry");
                 write!(f, "the log of {side} is taken as it is now, in place of one of {entries}")
@@ -364,6 +370,18 @@ fn write_permissions(f: &mut fmt::Formatter<'_>, sha256: &str, ids: Option<u64>)
     ids.map_or(Ok(()), |ids| write!(f, ", with {} listed for clients", counted(ids, "record id")))
 }
 
+fn write_pins(f: &mut fmt::Formatter<'_>, sha256: Option<&str>, names: u64) -> fmt::Result {
+    match sha256 {
+        Some(pins) => write!(f, "pins in force: {pins}, of {}", counted(names, "name")),
+        None => f.write_str("pins removed"),
+    }
+}
+
+fn write_counted(f: &mut fmt::Formatter<'_>, items: u64, bits: u64) -> fmt::Result {
+    let (items, bits) = (counted(items, "item"), counted(bits, "bit"));
+    write!(f, "the ledger counts {items} (releases, alignments, resumes, refusals), {bits} in total")
+}
+
 fn write_bad_signature(f: &mut fmt::Formatter<'_>, side: &str, sequence: u64, count: u64) -> fmt::Result {
     let entries = counted(sequence, "entry");
     write!(f, "{side} sent a head with {entries}, which is not signed by an accepted key")?;
@@ -372,4 +390,16 @@ fn write_bad_signature(f: &mut fmt::Formatter<'_>, side: &str, sequence: u64, co
 
 fn names(parties: &[PartyName]) -> String {
     parties.iter().map(PartyName::as_str).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_that_a_ledger_counts_is_called_no_release() {
+        let said = AuditEvent::Counted { items: 1, bits: 0 }.to_string();
+        let expected = "the ledger counts 1 item (releases, alignments, resumes, refusals), 0 bits in total";
+        assert_eq!(said, expected);
+    }
 }

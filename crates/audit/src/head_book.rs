@@ -6,14 +6,15 @@ use std::time::SystemTime;
 
 use hashvfl_core::RunId;
 use hashvfl_core::protocol::message::AuditHead;
-use hashvfl_files::{rename_durably, with_digest, without_digest, write_whole};
+use hashvfl_files::{owner_only_folder, rename_durably, with_digest, without_digest, write_whole};
 use hashvfl_identity::Fingerprint;
 
 use crate::error::AuditError;
 use crate::head::{HeadMoment, KeptHead, Side};
 use crate::time;
 
-/// The folder of heads that peers told.
+/// The folder of heads that peers told. A party has one log for all runs of a coordinator. A coordinator that holds several runs has
+/// one for each, and no head says of which it is: so its heads are compared with those that it told in the same run.
 #[derive(Debug)]
 pub struct HeadBook {
     folder: PathBuf,
@@ -69,7 +70,8 @@ impl HeadBook {
         Ok(sequence)
     }
 
-    /// Keeps a head that its owner told in `run`, durably, with the key that signed it. It is kept also where it contradicts one from before.
+    /// Keeps a head that its owner told in `run`, durably, with the key that signed it. It is kept also where it contradicts one from before
+    /// of the same log.
     /// Of the heads of one day that a party tells under one key when it comes to serve, the first and the last stay, and those that
     /// contradict others: so one that comes again and again fills no disk, no head of another key or of none takes the place of one
     /// that was signed, and a head of an earlier day still vouches for what was before it.
@@ -91,9 +93,13 @@ impl HeadBook {
         if at == HeadMoment::Serve && before.iter().any(|kept| says_as_much(kept, &head)) {
             return Ok(None);
         }
-        fs::create_dir_all(&self.folder)
+        owner_only_folder()
+            .recursive(true)
+            .create(&self.folder)
             .map_err(|reason| AuditError::file("create the folder", &self.folder, reason))?;
-        let contradicts = before.iter().any(|kept| contradict(kept, head.sequence, &head.entry_sha256));
+        let contradicts = before
+            .iter()
+            .any(|kept| is_of_one_log(kept, &head) && contradict(kept, head.sequence, &head.entry_sha256));
         if at == HeadMoment::Serve {
             before.retain(|kept| !(kept.at == HeadMoment::Serve && says_as_much(&head, kept)));
         }
@@ -146,6 +152,11 @@ fn is_of_a_day(head: &KeptHead, other: &KeptHead) -> bool {
     let day = |head: &KeptHead| head.time.get(..time::DATE_BYTES).map(str::to_string);
     let both = of_serving(head) && of_serving(other);
     both && head.run == other.run && head.key == other.key && day(head) == day(other)
+}
+
+/// Whether two heads that a peer told must be of one log: a coordinator may have one for each run.
+fn is_of_one_log(head: &KeptHead, other: &KeptHead) -> bool {
+    head.side != Side::Coordinator.file_stem() || head.run == other.run
 }
 
 /// Whether a log that had the head `earlier` cannot have `sequence` entries now, the last one `entry`, if it only grows.
@@ -271,6 +282,27 @@ mod tests {
         assert_eq!(told.kept(), [(100, one)]);
         told.serves(100, None, noon() + DAY);
         assert_eq!(told.kept(), [(100, one)], "it says no more");
+    }
+
+    #[test]
+    fn a_coordinator_may_have_a_log_for_each_run_and_a_party_has_one() {
+        let told = Told::new();
+        let contradicts = |of: &str, party: Option<PartyName>, sequence: u64, run: &str| {
+            let head = AuditHead { party, ..Told::head(sequence, of) };
+            let run = RunId::new(run).unwrap();
+            told.book.keep(&head, None, &run, HeadMoment::Begin, noon()).unwrap().is_some()
+        };
+        for (log, sequence, run) in
+            [("one", 9, "spring"), ("two", 4, "autumn"), ("one", 12, "spring"), ("two", 7, "autumn")]
+        {
+            assert!(!contradicts(log, None, sequence, run), "{run} at {sequence}");
+        }
+        assert!(contradicts("one", None, 11, "spring"), "it was cut");
+        assert!(contradicts("other", None, 7, "autumn"), "it was changed");
+        assert_eq!(read_heads(&told.book.path(&Side::Coordinator)).unwrap().len(), 6, "all are kept");
+        let bank = || Some(PartyName::new("bank").unwrap());
+        assert!(!contradicts("bank", bank(), 9, "spring"));
+        assert!(contradicts("bank", bank(), 4, "autumn"), "an older log was restored between runs");
     }
 
     #[test]

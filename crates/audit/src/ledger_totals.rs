@@ -7,7 +7,7 @@ use crate::error::AuditError;
 /// Totals of a ledger. They never become less, however records are erased.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LedgerTotals {
-    /// Releases and alignments.
+    /// Releases, alignments, and how often runs went on and were refused.
     pub items: u64,
     /// Bits of all of them.
     pub bits: u64,

@@ -4,14 +4,14 @@
 //! So a process that dies in between leaves a last line without its end. Nobody was told that it was written: whoever opens
 //! the log next, or writes to it, cuts that line off and says so in an entry of its own.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use hashvfl_core::{Digest, RunId};
 use hashvfl_files::effects::{self, Effect};
-use hashvfl_files::{owner_only, sync_folder};
+use hashvfl_files::{owner_only, owner_only_folder, sync_folder};
 
 use crate::chain::{BytesRead, Links, LogEntry};
 use crate::error::AuditError;
@@ -42,6 +42,8 @@ struct Known {
     counted: LedgerTotals,
     /// Numbers of the revocation lists of the last entry about them.
     revocation_lists: Option<String>,
+    /// The pins of the last entry about them: their digest, or that there are none.
+    pins: Option<String>,
 }
 
 impl Known {
@@ -51,6 +53,7 @@ impl Known {
             Some(AuditEvent::PolicyChanged { policy_sha256 }) => self.policy = policy_sha256,
             Some(AuditEvent::Counted { items, bits }) => self.counted = LedgerTotals { items, bits },
             Some(AuditEvent::RevocationsChanged { lists, .. }) => self.revocation_lists = Some(lists),
+            Some(AuditEvent::PinsChanged { pins_sha256, .. }) => self.pins = pins_sha256,
             _ => {}
         }
     }
@@ -63,9 +66,11 @@ impl AuditLog {
     /// If it cannot be read or written, was changed, or is another side's.
     pub fn open(path: &Path, side: &Side) -> Result<Self, AuditError> {
         let folder = path.parent().unwrap_or(Path::new("."));
-        // The last one alone: a place that is misspelt is not made.
+        // Only the last one: a place that is misspelt is not made.
         if !folder.as_os_str().is_empty() && !folder.exists() {
-            fs::create_dir(folder).map_err(|reason| AuditError::file("create the folder", folder, reason))?;
+            owner_only_folder()
+                .create(folder)
+                .map_err(|reason| AuditError::file("create the folder", folder, reason))?;
         }
         let file = owner_only()
             .read(true)
@@ -129,6 +134,11 @@ impl AuditLog {
     /// What the ledger counted at the last entry about that.
     pub fn counted(&self) -> LedgerTotals {
         self.known.counted
+    }
+
+    /// The pins of the last entry about them, by digest; `None`: there were none.
+    pub fn pins(&self) -> Option<&str> {
+        self.known.pins.as_deref()
     }
 
     /// Numbers of the revocation lists of the last entry about them.

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use hashvfl_core::hex::{bytes_of_hex, hex};
 use hashvfl_core::text::one_line;
 use hashvfl_core::{Digest, RunId};
-use hashvfl_files::write_whole;
+use hashvfl_files::{owner_only_folder, write_whole};
 use hashvfl_identity::{Fingerprint, IdentityFiles, SignatureError, verify};
 use rand::TryRng;
 use serde::{Deserialize, Serialize};
@@ -207,7 +207,9 @@ impl ErasureReceipt {
     /// # Errors
     /// If it cannot be written.
     pub fn keep(self, folder: &Path, signer: Option<&IdentityFiles>) -> Result<PathBuf, AuditError> {
-        std::fs::create_dir_all(folder)
+        owner_only_folder()
+            .recursive(true)
+            .create(folder)
             .map_err(|reason| AuditError::file("create the folder", folder, reason))?;
         let path = folder.join(format!("erasure-{}.json", self.sha256().short()));
         let signature = signer.map(|signer| signer.sign(&self.to_signed_bytes())).transpose();

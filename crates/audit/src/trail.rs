@@ -63,11 +63,12 @@ impl AuditTrail {
     }
 
     /// The same with an identity, if there is one, whose key signs heads and receipts, and whose pins hold for peers' heads. The
-    /// trail hears which revocation lists count there, if they are not those of the last time.
+    /// trail hears which revocation lists and pins count there, if they are not those of the last time.
     #[must_use]
     pub fn signed_by(self, signer: Option<Arc<IdentityFiles>>) -> Self {
         let trail = Self { signer, ..self };
         trail.note_revocations();
+        trail.note_pins();
         trail
     }
 
@@ -149,6 +150,17 @@ impl AuditTrail {
         if !is_known || !new.is_empty() {
             let revoked = now.count() as u64;
             self.note_or_complain(AuditEvent::RevocationsChanged { lists, revoked, new });
+        }
+    }
+
+    /// Looks at the pins of this side's identity, and writes down which count if they are not those of the last entry about them.
+    pub fn note_pins(&self) {
+        let Some(signer) = &self.signer else { return };
+        let trust = signer.current();
+        let (pins_sha256, names) =
+            (trust.pins().sha256().map(|digest| digest.to_string()), trust.pins().len() as u64);
+        if self.log().is_some_and(|log| log.pins() != pins_sha256.as_deref()) {
+            self.note_or_complain(AuditEvent::PinsChanged { pins_sha256, names });
         }
     }
 

@@ -120,6 +120,24 @@ fn a_log_that_was_written_anew_follows_from_itself_and_not_from_the_head() {
 }
 
 #[test]
+fn where_a_head_of_a_run_does_not_fit_that_the_coordinators_log_does_not_name_it_may_be_of_another_log() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("log.jsonl");
+    let mut log = AuditLog::open(&path, &Side::Coordinator).unwrap();
+    log.append(Some(&run()), &event(0, 0), at(0)).unwrap();
+    let chain = LogChain::read(&path).unwrap();
+    for sequence in [1, 9] {
+        for (of, is_named) in [("spring", true), ("autumn", false)] {
+            let head = kept(Head { sequence, entry: Digest([1; 32]) });
+            let run = RunId::new(of).unwrap();
+            let head = KeptHead { side: "coordinator".to_string(), run, ..head };
+            let error = chain.compare(&[head]).unwrap_err().to_string();
+            assert_eq!(!error.contains("It has no entry of that run"), is_named, "{error}");
+        }
+    }
+}
+
+#[test]
 fn a_process_that_dies_at_any_byte_loses_nothing_that_was_acknowledged() {
     let folder = tempfile::tempdir().unwrap();
     let (path, heads) = log_of(folder.path(), &[0, 3, 1, 2]);

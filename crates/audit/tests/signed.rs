@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use hashvfl_audit::{
-    AuditConfig, AuditEvent, AuditTrail, HeadMoment, LogChain, Receipt, ReceiptError, Side, read_heads,
+    AuditConfig, AuditEvent, AuditTrail, HeadMoment, LogChain, LogEntry, Receipt, ReceiptError, Side,
+    read_heads,
 };
 use hashvfl_core::protocol::message::AuditHead;
 use hashvfl_core::{Digest, PartyName, RunId};
@@ -167,4 +168,38 @@ fn a_receipt_is_of_the_side_whose_key_signed_it_and_of_no_other_request() {
         let refused = forged.verify(request, &own).unwrap_err();
         assert!(matches!(refused, ReceiptError::Signature { .. }), "{refused}");
     }
+}
+
+#[test]
+fn other_pins_are_written_down_once_and_so_is_that_there_are_none() {
+    let place = tempfile::tempdir().unwrap();
+    let keys = identities(place.path());
+    let path = IdentityConfig::in_folder(&place.path().join("bank")).pins;
+    let (bank, folder) = trail(place.path(), "bank", Side::Party(name("bank")));
+    let told = || {
+        let entries = LogChain::read(&folder.join("log.jsonl")).unwrap().entries;
+        entries.iter().skip(1).map(LogEntry::describe).collect::<Vec<_>>()
+    };
+    assert!(told().is_empty(), "nobody is pinned");
+    let mut pins = Pins::default();
+    let mut expected = Vec::new();
+    for (who, key) in [("shop", "shop"), ("mill", "telecom")] {
+        pins.add(&Pin { identity: Identity::new(Role::Coordinator, name(who)), fingerprint: keys[key] });
+        pins.write(&path).unwrap();
+        let names = pins.len();
+        expected.push(format!(
+            "pins in force: {}, of {names} name{}",
+            pins.sha256().unwrap(),
+            if names == 1 { "" } else { "s" }
+        ));
+        (0..2).for_each(|_| bank.note_pins());
+        assert_eq!(told(), expected);
+    }
+    // Another process finds those that the trail knows.
+    drop(bank);
+    let (bank, _) = trail(place.path(), "bank", Side::Party(name("bank")));
+    assert_eq!(told(), expected);
+    std::fs::remove_file(&path).unwrap();
+    (0..2).for_each(|_| bank.note_pins());
+    assert_eq!(told()[2..], ["pins removed"]);
 }

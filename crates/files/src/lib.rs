@@ -19,7 +19,7 @@ mod say;
 mod stamp;
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -189,6 +189,14 @@ pub fn owner_only() -> OpenOptions {
     options
 }
 
+/// What makes folders; one that is made gets mode 0700, and one that is there stays as it is.
+pub fn owner_only_folder() -> DirBuilder {
+    let mut builder = DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -269,5 +277,20 @@ mod tests {
         fs::remove_file(&path).unwrap();
         owner_only().write(true).create(true).truncate(true).open(&path).unwrap();
         assert_eq!(mode(), 0o600);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_folder_that_is_made_is_its_owners_alone_and_one_that_was_there_stays_as_it_is() {
+        use std::os::unix::fs::PermissionsExt;
+        let place = tempfile::tempdir().unwrap();
+        let path = |name: &str| place.path().join(name);
+        let mode = |name: &str| fs::metadata(path(name)).unwrap().permissions().mode() & 0o777;
+        fs::create_dir(path("there")).unwrap();
+        fs::set_permissions(path("there"), fs::Permissions::from_mode(0o755)).unwrap();
+        for made in ["there", "there/deep/state"] {
+            owner_only_folder().recursive(true).create(path(made)).unwrap();
+        }
+        assert_eq!(["there", "there/deep", "there/deep/state"].map(mode), [0o755, 0o700, 0o700]);
     }
 }

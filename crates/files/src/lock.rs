@@ -28,7 +28,7 @@ pub enum LockError {
 const LOOKING: Duration = Duration::from_secs(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
-/// A folder that this process alone works in, until this is dropped or the process ends, however it ends.
+/// A folder that only this process works in, until this is dropped or the process ends, however it ends.
 #[derive(Debug)]
 pub struct FolderLock(#[allow(dead_code, reason = "the lock lasts as long as the file is open")] File);
 

@@ -1,11 +1,11 @@
 //! A private authority: signs certificates of parties, clients and coordinators, takes them back, and keeps the list.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use hashvfl_core::PartyName;
 use hashvfl_core::hex::{bytes_of_hex, hex};
-use hashvfl_files::{WriteError, owner_only, write_whole};
+use hashvfl_files::{WriteError, owner_only, owner_only_folder, write_whole};
 use rand::TryRng;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CertificateSigningRequestParams,
@@ -180,7 +180,8 @@ impl Authority {
                 return Err(AuthorityError::Exists(path.clone()));
             }
         }
-        fs::create_dir_all(folder).map_err(|reason| WriteError { path: folder.to_path_buf(), reason })?;
+        let made = owner_only_folder().recursive(true).create(folder);
+        made.map_err(|reason| WriteError { path: folder.to_path_buf(), reason })?;
         let lock = lock(folder)?;
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::default();

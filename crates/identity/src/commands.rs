@@ -12,12 +12,12 @@ use crate::certificate::Facts;
 use crate::dates::{date, now_s};
 use crate::error::CommandError;
 use crate::fingerprint::Fingerprint;
-use crate::folder::Folder;
+use crate::folder::FolderArgs;
 use crate::holder::{self, Accepted, IdentityPaths};
 use crate::issue::{accept_here, issue};
 use crate::pem::{self, AUTHORITY, CERTIFICATE};
 use crate::pins::{Pin, Pins};
-use crate::provision::{Side, provision};
+use crate::provision::{ProvisionedSide, provision};
 use crate::role::{Identity, IdentityError, Role};
 
 /// What every side does with its own identity.
@@ -36,7 +36,7 @@ pub enum HolderCommand {
         new_key: bool,
         /// Where the files are.
         #[command(flatten)]
-        folder: Folder,
+        folder: FolderArgs,
     },
     /// Check the certificate that the coordinator sent back (key, authority, name, dates), and install it.
     Accept {
@@ -48,7 +48,7 @@ pub enum HolderCommand {
         authority: Option<Fingerprint>,
         /// Where the files are.
         #[command(flatten)]
-        folder: Folder,
+        folder: FolderArgs,
     },
     /// Pin peers' keys, as they read them out: for these names no other key is accepted, whoever has signed it.
     Pin {
@@ -57,7 +57,7 @@ pub enum HolderCommand {
         pins: Vec<Pin>,
         /// Where the files are.
         #[command(flatten)]
-        folder: Folder,
+        folder: FolderArgs,
     },
     /// Show this side's identity and the fingerprints to read out, or what a certificate of another PKI says.
     Show {
@@ -66,7 +66,7 @@ pub enum HolderCommand {
         certificate: Option<PathBuf>,
         /// Where the files are.
         #[command(flatten)]
-        folder: Folder,
+        folder: FolderArgs,
     },
 }
 
@@ -83,7 +83,7 @@ pub enum AuthorityCommand {
         days: i64,
         /// Where the files are.
         #[command(flatten)]
-        folder: Folder,
+        folder: FolderArgs,
     },
     /// Create an authority and the keys and certificates of all sides, unless they exist, and renew what ends soon: for a
     /// single host on which one person runs all sides.
@@ -93,13 +93,13 @@ pub enum AuthorityCommand {
         name: PartyName,
         /// Each other side with the folder of its identity, such as party/bank=/srv/bank/identity.
         #[arg(value_name = "ROLE/NAME=FOLDER", required = true)]
-        sides: Vec<Side>,
+        sides: Vec<ProvisionedSide>,
         /// Days for which the certificates are valid.
         #[arg(long, default_value_t = 365)]
         days: i64,
         /// The folder of the authority and of the coordinator's identity.
         #[command(flatten)]
-        folder: Folder,
+        folder: FolderArgs,
     },
     /// Sign a request, and write the file to send back.
     Sign {
@@ -120,7 +120,7 @@ pub enum AuthorityCommand {
         out: Option<PathBuf>,
         /// Where the files are.
         #[command(flatten)]
-        folder: Folder,
+        folder: FolderArgs,
     },
     /// Make the key and certificate of a side on this machine, in one step.
     Issue {
@@ -135,7 +135,7 @@ pub enum AuthorityCommand {
         days: i64,
         /// Where the authority's files are.
         #[command(flatten)]
-        folder: Folder,
+        folder: FolderArgs,
     },
     /// Revoke all certificates of a name. Its open connections end within seconds.
     Revoke {
@@ -147,15 +147,15 @@ pub enum AuthorityCommand {
         reason: String,
         /// Where the files are.
         #[command(flatten)]
-        folder: Folder,
+        folder: FolderArgs,
     },
     /// List all certificates that were signed, and the end of the revocation list.
     List {
         /// Where the files are.
         #[command(flatten)]
-        folder: Folder,
+        folder: FolderArgs,
     },
-    /// Sign certificates of the same keys with new dates, and with --list the revocation list alone.
+    /// Sign certificates of the same keys with new dates, and with --list only the revocation list.
     Renew {
         /// The names to renew certificates of, such as party/bank.
         #[arg(value_name = "ROLE/NAME")]
@@ -168,7 +168,7 @@ pub enum AuthorityCommand {
         days: i64,
         /// Where the files are.
         #[command(flatten)]
-        folder: Folder,
+        folder: FolderArgs,
     },
 }
 
@@ -220,7 +220,12 @@ impl HolderCommand {
     }
 }
 
-fn request(folder: &Folder, identity: &Identity, new_key: bool, program: &str) -> Result<(), CommandError> {
+fn request(
+    folder: &FolderArgs,
+    identity: &Identity,
+    new_key: bool,
+    program: &str,
+) -> Result<(), CommandError> {
     let places = folder.places()?;
     let requested = holder::request(&places, identity, new_key)?;
     let key = if requested.new_key { "a new key" } else { "the existing key" };
@@ -327,6 +332,12 @@ impl AuthorityCommand {
                     counted(count, "certificate"),
                     authority.issued().list_number
                 );
+                for other in authority.issued().sharing_keys_with(who, now_s()) {
+                    say!(
+                        "{other} has a valid certificate of the same key: if others may have that key, revoke it as well:"
+                    );
+                    say!("  coordinator identity revoke {other} --reason TEXT{}", folder.option());
+                }
                 Ok(())
             }
             Self::List { folder } => list(&folder.path()?),
@@ -364,8 +375,10 @@ fn init(folder: &Path, name: &PartyName, days: i64) -> Result<(), CommandError> 
         accepted.until
     );
     say!("read these out to the parties over another channel, such as the phone:");
-    say!("  authority       {}", authority.fingerprint());
-    say!("  {}  {}", accepted.identity, accepted.fingerprint);
+    let coordinator = accepted.identity.to_string();
+    let width = coordinator.len();
+    say!("  {:<width$}  {}", "authority", authority.fingerprint());
+    say!("  {coordinator}  {}", accepted.fingerprint);
     say!(
         "{} is the authority's key, which signs all certificates: keep a copy where nobody else can read it",
         folder.join("authority-key.pem").display()
@@ -374,7 +387,7 @@ fn init(folder: &Path, name: &PartyName, days: i64) -> Result<(), CommandError> 
 }
 
 fn sign(
-    folder: &Folder,
+    folder: &FolderArgs,
     request: &Path,
     options: &SigningOptions,
     out: Option<&Path>,
@@ -419,7 +432,11 @@ fn list(folder: &Path) -> Result<(), CommandError> {
     say!("authority {}", authority.fingerprint());
     say!("revocation list {} is valid until {}", issued.list_number, date(issued.list_until_s));
     for one in &issued.certificates {
-        say!("{}  {}  key {}  {}", one.identity, one.serial, one.fingerprint, one.state(now_s()));
+        let taken_back = issued.taken_back(&one.fingerprint).filter(|_| one.counts(now_s()));
+        let remark = taken_back.map_or_else(String::new, |(whose, at_s)| {
+            format!("; that of {whose} with the same key was revoked on {}", date(at_s))
+        });
+        say!("{}  {}  key {}  {}{remark}", one.identity, one.serial, one.fingerprint, one.state(now_s()));
     }
     Ok(())
 }

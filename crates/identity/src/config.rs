@@ -179,7 +179,7 @@ impl NamedFolder {
 }
 
 /// What a config says of its connections: over TLS, with the identity that is returned, unless plain text is meant, which
-/// is for one machine alone.
+/// is only for one machine.
 ///
 /// # Errors
 /// One line for its owner.

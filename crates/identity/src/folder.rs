@@ -11,7 +11,7 @@ use crate::holder::IdentityPaths;
 
 /// Where the files are.
 #[derive(Debug, Clone, Args)]
-pub struct Folder {
+pub struct FolderArgs {
     /// The config file of the side whose identity it is: its [identity] names the folder.
     #[arg(long, value_name = "FILE", conflicts_with = "folder")]
     config: Option<PathBuf>,
@@ -20,7 +20,7 @@ pub struct Folder {
     folder: Option<PathBuf>,
 }
 
-impl Folder {
+impl FolderArgs {
     /// The config file, where one was named.
     pub fn config(&self) -> Option<&Path> {
         self.config.as_deref()

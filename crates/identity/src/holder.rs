@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use hashvfl_files::{WriteError, rename_durably, write_whole};
+use hashvfl_files::{WriteError, owner_only_folder, rename_durably, write_whole};
 use rcgen::{CertificateParams, DnType, KeyPair, PublicKeyData, SanType};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use webpki::{EndEntityCert, KeyUsage};
@@ -172,7 +172,9 @@ pub struct Requested {
 /// # Errors
 /// If files cannot be read or written.
 pub fn request(places: &IdentityPaths, identity: &Identity, new_key: bool) -> Result<Requested, HolderError> {
-    fs::create_dir_all(&places.folder)
+    owner_only_folder()
+        .recursive(true)
+        .create(&places.folder)
         .map_err(|reason| WriteError { path: places.folder.clone(), reason })?;
     let path = if new_key && places.key.exists() { &places.next_key } else { &places.key };
     let drawn = !path.exists();

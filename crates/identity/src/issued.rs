@@ -1,5 +1,6 @@
 //! The issuance file: every certificate that an authority has signed, and what it has taken back.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use hashvfl_files::write_whole;
@@ -92,6 +93,21 @@ impl IssuedFile {
     /// The newest certificate of `identity` that counts at the time `now_s`.
     pub fn newest(&self, identity: &Identity, now_s: i64) -> Option<&Issued> {
         self.certificates.iter().rev().find(|issued| issued.identity == *identity && issued.counts(now_s))
+    }
+
+    /// Who else has a certificate, counting at the time `now_s`, of a key of which `who` has had one: whoever has the key can be
+    /// all of them.
+    pub fn sharing_keys_with(&self, who: &Identity, now_s: i64) -> BTreeSet<&Identity> {
+        let keys: BTreeSet<&Fingerprint> = self
+            .certificates
+            .iter()
+            .filter(|issued| issued.identity == *who)
+            .map(|issued| &issued.fingerprint)
+            .collect();
+        let others = self.certificates.iter().filter(|issued| {
+            issued.identity != *who && issued.counts(now_s) && keys.contains(&issued.fingerprint)
+        });
+        others.map(|issued| &issued.identity).collect()
     }
 
     /// Who had a certificate of `key` that was revoked, and when it was, in seconds since 1970.

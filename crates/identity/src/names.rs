@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use crate::certificate::Facts;
 use crate::role::Identity;
 
-/// How names of certificates become identities. Empty: a certificate's URI `hashvfl://ROLE/NAME` says it. Otherwise this
-/// table alone says it, and such URIs count for nothing.
+/// How names of certificates become identities. Empty: a certificate's URI `hashvfl://ROLE/NAME` says it. Otherwise only
+/// this table says it, and such URIs count for nothing.
 ///
 /// Keys are `dns:`, `uri:` or `cn:` and the name as the certificate has it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize)]

@@ -66,8 +66,8 @@ pub const AUTHORITY: Wanted = Wanted {
 pub const KEY: Wanted = Wanted {
     what: "secret key",
     mend: "`party identity request --config FILE` creates one for a party, `coordinator identity init --name NAME \
-           --config FILE` for a coordinator (docs/how-to/identities.md); processes on one machine need none with \
-           insecure_plaintext = true",
+           --config FILE` for a coordinator, `coordinator identity issue client/NAME --config FILE --into FOLDER` for a \
+           client (docs/how-to/identities.md); processes on one machine need none with insecure_plaintext = true",
 };
 /// A signing request.
 pub const REQUEST: Wanted =

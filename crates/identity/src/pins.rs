@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::str::FromStr;
 
-use hashvfl_core::PartyName;
+use hashvfl_core::{Digest, PartyName};
 use hashvfl_files::write_whole;
 
 use crate::fingerprint::Fingerprint;
@@ -95,6 +95,17 @@ impl Pins {
             text += &format!("\"{identity}\" = {value}\n");
         }
         Ok(write_whole(path, text.as_bytes())?)
+    }
+
+    /// SHA-256 of all names with their keys, whatever else the file says; `None` where nobody is pinned.
+    pub fn sha256(&self) -> Option<Digest> {
+        let mut lines = String::new();
+        for (identity, keys) in &self.pins {
+            for key in keys.all() {
+                lines += &format!("{identity}={key}\n");
+            }
+        }
+        (!lines.is_empty()).then(|| Digest::of(lines.as_bytes()))
     }
 
     /// The keys that `identity` may have; `None` where it is not pinned.

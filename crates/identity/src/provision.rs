@@ -21,12 +21,12 @@ const RENEWED_DAYS: i64 = 30;
 
 /// A side and the folder of its identity.
 #[derive(Debug, Clone)]
-pub struct Side {
+pub struct ProvisionedSide {
     identity: Identity,
     folder: PathBuf,
 }
 
-impl FromStr for Side {
+impl FromStr for ProvisionedSide {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -41,10 +41,18 @@ impl FromStr for Side {
 ///
 /// # Errors
 /// If files cannot be read or written, or a name has another key already.
-pub fn provision(folder: &Path, name: &PartyName, sides: &[Side], days: i64) -> Result<(), CommandError> {
+pub fn provision(
+    folder: &Path,
+    name: &PartyName,
+    sides: &[ProvisionedSide],
+    days: i64,
+) -> Result<(), CommandError> {
     let mut authority = Authority::open(folder)?;
-    let own = Side { identity: Identity::new(Role::Coordinator, name.clone()), folder: folder.to_path_buf() };
-    for Side { identity, folder } in std::iter::once(&own).chain(sides) {
+    let own = ProvisionedSide {
+        identity: Identity::new(Role::Coordinator, name.clone()),
+        folder: folder.to_path_buf(),
+    };
+    for ProvisionedSide { identity, folder } in std::iter::once(&own).chain(sides) {
         let places = IdentityPaths::in_folder(folder);
         if places.certificate.exists() {
             keep(&mut authority, &places, identity, days)?;

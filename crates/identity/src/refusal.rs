@@ -9,7 +9,7 @@ use crate::role::Identity;
 
 /// Why a peer is refused, for this side's own log. Each says who, what was expected, in which file, and which command mends
 /// it, where FILE is the config of the side that runs the command. Names are safe to print, and nothing else of a stranger's
-/// certificate is shown. The peer hears [`Self::alert`] alone.
+/// certificate is shown. The peer hears only [`Self::alert`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PeerRefusal {
     /// It has shown no certificate.

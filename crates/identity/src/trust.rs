@@ -148,7 +148,7 @@ impl Trust {
     }
 
     /// Keys that peers were told to have.
-    pub(crate) fn pins(&self) -> &Pins {
+    pub fn pins(&self) -> &Pins {
         &self.pins
     }
 

@@ -371,6 +371,33 @@ fn a_key_that_was_taken_back_gets_no_certificate_again() {
 }
 
 #[test]
+fn who_has_a_key_that_was_taken_back_under_another_name_is_found() {
+    let federation = Federation::new();
+    let (shop, places) = (federation.authority_folder(), federation.places("party/bank"));
+    federation.enrol("party/bank");
+    federation.enrol("party/post");
+    for name in ["app", "desk"] {
+        party(&places.folder, &format!("request --name {name} --role client")).unwrap();
+        let request = places.request(&identity(&format!("client/{name}")));
+        sign(&shop, &request.display().to_string()).unwrap();
+    }
+    coordinator(&shop, "renew client/app").unwrap();
+    let sharing = |who: &str| {
+        let (file, who) = (issued(&shop), identity(who));
+        let others = file.sharing_keys_with(&who, fixture::now_s());
+        others.into_iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    coordinator(&shop, "revoke party/bank --reason stolen").unwrap();
+    assert_eq!(sharing("party/bank"), ["client/app", "client/desk"]);
+    coordinator(&shop, "revoke client/desk --reason stolen").unwrap();
+    for who in ["party/bank", "client/desk"] {
+        assert_eq!(sharing(who), ["client/app"], "{who}");
+    }
+    assert!(sharing("party/post").is_empty());
+    coordinator(&shop, "list").unwrap();
+}
+
+#[test]
 fn a_request_with_names_of_two_is_none() {
     let federation = Federation::new();
     let mut params = CertificateParams::default();

@@ -76,6 +76,17 @@ fn certificates() -> Vec<Vec<u8>> {
     contents
 }
 
+/// Of each of them what stands before its key, and what behind it.
+pub(crate) fn around_keys() -> Vec<[Vec<u8>; 2]> {
+    let key = public_key();
+    let mut around = Vec::new();
+    for content in certificates() {
+        let at = content.windows(key.len()).position(|window| window == key).expect("its key");
+        around.push([content[header_bytes(&content)..at].to_vec(), content[at + key.len()..].to_vec()]);
+    }
+    around
+}
+
 /// What the authority signs of lists: an empty one, one that takes others back, and one that has ended.
 fn lists() -> Vec<Vec<u8>> {
     let mut contents = Vec::new();
@@ -116,13 +127,18 @@ fn issuer() -> Issuer<'static, KeyPair> {
     Issuer::new(params, KeyPair::generate().expect("a key"))
 }
 
-/// A certificate without its signature.
-fn signed_part(params: &CertificateParams) -> Vec<u8> {
+/// That key.
+pub(crate) fn public_key() -> Vec<u8> {
     let mut key = Vec::new();
     for at in (0..PUBLIC_KEY.len()).step_by(2) {
         key.push(u8::from_str_radix(&PUBLIC_KEY[at..at + 2], 16).expect("hex"));
     }
-    let key = SubjectPublicKeyInfo::from_der(&key).expect("a public key");
+    key
+}
+
+/// A certificate without its signature.
+fn signed_part(params: &CertificateParams) -> Vec<u8> {
+    let key = SubjectPublicKeyInfo::from_der(&public_key()).expect("a public key");
     let certificate = params.signed_by(&key, &issuer()).expect("a certificate");
     first_element(certificate.der()).to_vec()
 }

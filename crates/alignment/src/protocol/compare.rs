@@ -4,11 +4,11 @@
 //! from three and more, of every overlap: how many records exactly these holders have. It cannot tell which: sets
 //! come sorted by blinded points, in an order that the last holder of each made.
 
-use crate::error::{AlignmentError, Fault};
+use crate::error::{AlignmentError, PeerFault};
 use crate::order::verdict_bytes;
 use crate::settings::AlignmentSettings;
 use crate::storage::files::{Items, WholeItems};
-use crate::storage::folder::Folder;
+use crate::storage::folder::AlignmentFolder;
 
 /// Bytes of a final tag: the first of a point's encoding. Among 2^32 records per side, two that differ have the same
 /// tag with probability below 2^-62.
@@ -50,7 +50,7 @@ impl Set {
 }
 
 /// Compares all sets and writes a verdict for each.
-pub fn compare(folder: &Folder, settings: &AlignmentSettings) -> Result<(), AlignmentError> {
+pub fn compare(folder: &AlignmentFolder, settings: &AlignmentSettings) -> Result<(), AlignmentError> {
     let mut sets = Vec::with_capacity(settings.holders.len());
     for set in 0..settings.holders.len() {
         let tags = Items::open(&folder.of("tags", set), TAG_BYTES)?;
@@ -85,5 +85,5 @@ pub fn compare(folder: &Folder, settings: &AlignmentSettings) -> Result<(), Alig
 
 /// The last holder of a set, by place, sent tags out of order.
 fn unsorted(settings: &AlignmentSettings, set: usize) -> AlignmentError {
-    AlignmentError::Peer { peer: settings.holders[set].clone(), fault: Fault::Unsorted }
+    AlignmentError::Peer { peer: settings.holders[set].clone(), fault: PeerFault::Unsorted }
 }

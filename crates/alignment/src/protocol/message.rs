@@ -1,6 +1,6 @@
 //! What holders say to each other inside the seal, and the frame around it.
 
-use crate::error::Fault;
+use crate::error::PeerFault;
 use crate::route::{Load, Route};
 
 /// A message between two holders.
@@ -60,24 +60,24 @@ impl Message {
     }
 
     /// Reads a message.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Fault> {
-        let (kind, rest) = bytes.split_first().ok_or(Fault::Message)?;
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, PeerFault> {
+        let (kind, rest) = bytes.split_first().ok_or(PeerFault::Message)?;
         match *kind {
             CHUNK => {
                 let (route, rest) = take_route(rest)?;
-                let (index, rest) = rest.split_first_chunk().ok_or(Fault::Message)?;
-                let (total, rest) = rest.split_first_chunk().ok_or(Fault::Message)?;
+                let (index, rest) = rest.split_first_chunk().ok_or(PeerFault::Message)?;
+                let (total, rest) = rest.split_first_chunk().ok_or(PeerFault::Message)?;
                 let (index, total) = (u32::from_le_bytes(*index), u64::from_le_bytes(*total));
                 Ok(Self::Chunk { route, index, total, bytes: rest.to_vec() })
             }
             HAVE => {
                 let (route, rest) = take_route(rest)?;
-                let chunks = rest.try_into().map_err(|_| Fault::Message)?;
+                let chunks = rest.try_into().map_err(|_| PeerFault::Message)?;
                 Ok(Self::Have { route, chunks: u32::from_le_bytes(chunks) })
             }
             DONE if rest.is_empty() => Ok(Self::Done),
             FAILED if rest.is_empty() => Ok(Self::Failed),
-            _ => Err(Fault::Message),
+            _ => Err(PeerFault::Message),
         }
     }
 }
@@ -91,13 +91,13 @@ fn put_route(out: &mut Vec<u8>, route: Route) {
     out.extend([load, route.set, route.hop]);
 }
 
-fn take_route(bytes: &[u8]) -> Result<(Route, &[u8]), Fault> {
-    let ([load, set, hop], rest) = bytes.split_first_chunk().ok_or(Fault::Message)?;
+fn take_route(bytes: &[u8]) -> Result<(Route, &[u8]), PeerFault> {
+    let ([load, set, hop], rest) = bytes.split_first_chunk().ok_or(PeerFault::Message)?;
     let load = match load {
         0 => Load::Points,
         1 => Load::Tags,
         2 => Load::Verdict,
-        _ => return Err(Fault::Message),
+        _ => return Err(PeerFault::Message),
     };
     Ok((Route { load, set: *set, hop: *hop }, rest))
 }

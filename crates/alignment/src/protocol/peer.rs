@@ -8,7 +8,7 @@
 use hashvfl_core::{Digest, PartyName};
 use snow::{HandshakeState, TransportState};
 
-use crate::error::Fault;
+use crate::error::PeerFault;
 use crate::identity::{PublicKey, SecretKey};
 use crate::protocol::message::Message;
 
@@ -30,7 +30,7 @@ enum Session {
 }
 
 /// What a frame came to.
-pub enum Received {
+pub enum ReceivedFrame {
     /// Nothing: it belongs to a session that is over, or to none.
     Stale,
     /// The session is open; the frame, if any, is the answer.
@@ -90,8 +90,8 @@ impl Peer {
     }
 
     /// Begins a session: the first frame.
-    pub fn greet(&mut self, secret: &SecretKey, id: [u8; 8]) -> Result<Vec<u8>, Fault> {
-        let mut state = self.handshake(secret, true).map_err(|_| Fault::Handshake)?;
+    pub fn greet(&mut self, secret: &SecretKey, id: [u8; 8]) -> Result<Vec<u8>, PeerFault> {
+        let mut state = self.handshake(secret, true).map_err(|_| PeerFault::Handshake)?;
         self.id = id;
         let frame = self.frame(HELLO, |payload| state.write_message(&[], payload))?;
         self.session = Session::Greeting(Box::new(state));
@@ -99,46 +99,46 @@ impl Peer {
     }
 
     /// Takes a frame that came under this peer's name.
-    pub fn receive(&mut self, frame: &[u8], secret: &SecretKey) -> Result<Received, Fault> {
+    pub fn receive(&mut self, frame: &[u8], secret: &SecretKey) -> Result<ReceivedFrame, PeerFault> {
         // Whoever takes this peer's name at the relay can send anything. Only what its key has sealed may end a session.
-        let Some((kind, rest)) = frame.split_first() else { return Ok(Received::Stale) };
-        let Some((id, payload)) = rest.split_first_chunk::<8>() else { return Ok(Received::Stale) };
+        let Some((kind, rest)) = frame.split_first() else { return Ok(ReceivedFrame::Stale) };
+        let Some((id, payload)) = rest.split_first_chunk::<8>() else { return Ok(ReceivedFrame::Stale) };
         let mut buffer = vec![0; MOST_BYTES];
         match *kind {
             HELLO => {
-                let mut state = self.handshake(secret, false).map_err(|_| Fault::Handshake)?;
+                let mut state = self.handshake(secret, false).map_err(|_| PeerFault::Handshake)?;
                 if state.read_message(payload, &mut buffer).is_err() {
                     self.doubtful = true;
-                    return Ok(Received::Stale);
+                    return Ok(ReceivedFrame::Stale);
                 }
                 self.id = *id;
                 let reply = self.frame(REPLY, |payload| state.write_message(&[], payload))?;
                 self.begin(state)?;
-                Ok(Received::Opened(Some(reply)))
+                Ok(ReceivedFrame::Opened(Some(reply)))
             }
             REPLY if self.id == *id => match std::mem::replace(&mut self.session, Session::Closed) {
                 Session::Greeting(mut state) => {
                     if state.read_message(payload, &mut buffer).is_err() {
                         self.doubtful = true;
                         self.session = Session::Greeting(state);
-                        return Ok(Received::Stale);
+                        return Ok(ReceivedFrame::Stale);
                     }
                     self.begin(*state)?;
-                    Ok(Received::Opened(None))
+                    Ok(ReceivedFrame::Opened(None))
                 }
                 other => {
                     self.session = other;
-                    Ok(Received::Stale)
+                    Ok(ReceivedFrame::Stale)
                 }
             },
             SEALED if self.id == *id => self.open(payload, &mut buffer),
-            _ => Ok(Received::Stale),
+            _ => Ok(ReceivedFrame::Stale),
         }
     }
 
     /// The session is open from now on.
-    fn begin(&mut self, state: HandshakeState) -> Result<(), Fault> {
-        let state = state.into_transport_mode().map_err(|_| Fault::Handshake)?;
+    fn begin(&mut self, state: HandshakeState) -> Result<(), PeerFault> {
+        let state = state.into_transport_mode().map_err(|_| PeerFault::Handshake)?;
         self.session = Session::Open(Box::new(state));
         self.unopened = 0;
         Ok(())
@@ -146,28 +146,28 @@ impl Peer {
 
     /// Opens a sealed frame with room for it in `buffer`. One that opens under no number to come is dropped: anybody can
     /// have sent it. One that opens under a later number is the peer's, and others before it are missing.
-    fn open(&mut self, payload: &[u8], buffer: &mut [u8]) -> Result<Received, Fault> {
-        let Session::Open(state) = &mut self.session else { return Ok(Received::Stale) };
+    fn open(&mut self, payload: &[u8], buffer: &mut [u8]) -> Result<ReceivedFrame, PeerFault> {
+        let Session::Open(state) = &mut self.session else { return Ok(ReceivedFrame::Stale) };
         if let Ok(length) = state.read_message(payload, buffer) {
-            return Ok(Received::Message(Message::from_bytes(&buffer[..length])?));
+            return Ok(ReceivedFrame::Message(Message::from_bytes(&buffer[..length])?));
         }
         self.unopened = self.unopened.saturating_add(1);
         if self.unopened > MOST_SEARCHES {
-            return Ok(Received::Stale);
+            return Ok(ReceivedFrame::Stale);
         }
         let next = state.receiving_nonce();
         for ahead in 1..=LOOK_AHEAD {
             state.set_receiving_nonce(next + ahead);
             if state.read_message(payload, buffer).is_ok() {
-                return Err(Fault::Seal);
+                return Err(PeerFault::Seal);
             }
         }
         state.set_receiving_nonce(next);
-        Ok(Received::Stale)
+        Ok(ReceivedFrame::Stale)
     }
 
     /// Seals a message; `None` while no session is open.
-    pub fn seal(&mut self, message: &Message) -> Result<Option<Vec<u8>>, Fault> {
+    pub fn seal(&mut self, message: &Message) -> Result<Option<Vec<u8>>, PeerFault> {
         let mut state = match std::mem::replace(&mut self.session, Session::Closed) {
             Session::Open(state) => state,
             // One that is being opened goes on.
@@ -186,11 +186,11 @@ impl Peer {
         &self,
         kind: u8,
         write: impl FnOnce(&mut [u8]) -> Result<usize, snow::Error>,
-    ) -> Result<Vec<u8>, Fault> {
+    ) -> Result<Vec<u8>, PeerFault> {
         let mut frame = vec![0; 9 + MOST_BYTES];
         frame[0] = kind;
         frame[1..9].copy_from_slice(&self.id);
-        let length = write(&mut frame[9..]).map_err(|_| Fault::Handshake)?;
+        let length = write(&mut frame[9..]).map_err(|_| PeerFault::Handshake)?;
         frame.truncate(9 + length);
         Ok(frame)
     }

@@ -30,14 +30,14 @@ impl Two {
     fn talking() -> Self {
         let mut two = Self::new();
         let hello = two.b_at_a.greet(&two.keys[0], ID).unwrap();
-        let Received::Opened(Some(reply)) = two.a_at_b.receive(&hello, &two.keys[1]).unwrap() else {
+        let ReceivedFrame::Opened(Some(reply)) = two.a_at_b.receive(&hello, &two.keys[1]).unwrap() else {
             panic!("no reply")
         };
-        assert!(matches!(two.at_a(&reply), Ok(Received::Opened(None))));
+        assert!(matches!(two.at_a(&reply), Ok(ReceivedFrame::Opened(None))));
         two
     }
 
-    fn at_a(&mut self, frame: &[u8]) -> Result<Received, Fault> {
+    fn at_a(&mut self, frame: &[u8]) -> Result<ReceivedFrame, PeerFault> {
         self.b_at_a.receive(frame, &self.keys[0])
     }
 
@@ -57,21 +57,21 @@ fn what_is_said_while_a_session_opens_does_not_end_it() {
     let mut two = Two::new();
     let hello = two.b_at_a.greet(&two.keys[0], ID).unwrap();
     assert!(two.b_at_a.seal(&Message::Done).unwrap().is_none(), "nobody can open it yet");
-    assert!(matches!(two.at_a(&forged(REPLY, &[1; 60])), Ok(Received::Stale)) && two.b_at_a.doubtful);
-    assert!(matches!(two.at_a(&forged(SEALED, &[1; 60])), Ok(Received::Stale)));
-    let Received::Opened(Some(reply)) = two.a_at_b.receive(&hello, &two.keys[1]).unwrap() else {
+    assert!(matches!(two.at_a(&forged(REPLY, &[1; 60])), Ok(ReceivedFrame::Stale)) && two.b_at_a.doubtful);
+    assert!(matches!(two.at_a(&forged(SEALED, &[1; 60])), Ok(ReceivedFrame::Stale)));
+    let ReceivedFrame::Opened(Some(reply)) = two.a_at_b.receive(&hello, &two.keys[1]).unwrap() else {
         panic!("no reply")
     };
-    assert!(matches!(two.at_a(&reply), Ok(Received::Opened(None))));
+    assert!(matches!(two.at_a(&reply), Ok(ReceivedFrame::Opened(None))));
     let done = two.b_at_a.seal(&Message::Done).unwrap().unwrap();
-    assert!(matches!(two.a_at_b.receive(&done, &two.keys[1]), Ok(Received::Message(Message::Done))));
+    assert!(matches!(two.a_at_b.receive(&done, &two.keys[1]), Ok(ReceivedFrame::Message(Message::Done))));
 }
 
 #[test]
 fn nothing_that_a_stranger_sends_ends_a_session() {
     let mut two = Two::talking();
     let opening = two.next_of_b(&Message::Failed);
-    assert!(matches!(two.at_a(&opening), Ok(Received::Message(Message::Failed))));
+    assert!(matches!(two.at_a(&opening), Ok(ReceivedFrame::Message(Message::Failed))));
     let frames = [
         vec![],
         vec![9; 20],
@@ -84,12 +84,12 @@ fn nothing_that_a_stranger_sends_ends_a_session() {
     ];
     for _ in 0..MOST_SEARCHES {
         for frame in &frames {
-            assert!(matches!(two.at_a(frame), Ok(Received::Stale)), "{} bytes", frame.len());
+            assert!(matches!(two.at_a(frame), Ok(ReceivedFrame::Stale)), "{} bytes", frame.len());
         }
     }
     assert!(two.b_at_a.unopened > MOST_SEARCHES, "more than are looked into");
     let done = two.next_of_b(&Message::Done);
-    assert!(matches!(two.at_a(&done), Ok(Received::Message(Message::Done))));
+    assert!(matches!(two.at_a(&done), Ok(ReceivedFrame::Message(Message::Done))));
 }
 
 #[test]
@@ -98,15 +98,15 @@ fn a_frame_behind_one_that_is_missing_ends_the_alignment() {
         let mut two = Two::talking();
         (0..lost).for_each(|_| drop(two.next_of_b(&Message::Done)));
         let next = two.next_of_b(&Message::Done);
-        assert!(matches!(two.at_a(&next), Err(Fault::Seal)), "{lost} lost");
+        assert!(matches!(two.at_a(&next), Err(PeerFault::Seal)), "{lost} lost");
     }
     // One that was altered is as good as lost.
     let mut two = Two::talking();
     let mut altered = two.next_of_b(&Message::Done);
     *altered.last_mut().unwrap() ^= 1;
-    assert!(matches!(two.at_a(&altered), Ok(Received::Stale)));
+    assert!(matches!(two.at_a(&altered), Ok(ReceivedFrame::Stale)));
     let next = two.next_of_b(&Message::Done);
-    assert!(matches!(two.at_a(&next), Err(Fault::Seal)));
+    assert!(matches!(two.at_a(&next), Err(PeerFault::Seal)));
 }
 
 /// What the network does before the next honest frame is handed over.
@@ -161,14 +161,14 @@ proptest! {
             };
             let before = came;
             match two.at_a(&frame) {
-                Ok(Received::Message(message)) => {
+                Ok(ReceivedFrame::Message(message)) => {
                     prop_assert_eq!(message, Message::Have { route, chunks: came });
                     came += 1;
                 }
-                Ok(Received::Stale) => {}
-                Ok(Received::Opened(_)) => panic!("a session without the key"),
+                Ok(ReceivedFrame::Stale) => {}
+                Ok(ReceivedFrame::Opened(_)) => panic!("a session without the key"),
                 Err(fault) => {
-                    prop_assert_eq!(fault, Fault::Seal);
+                    prop_assert_eq!(fault, PeerFault::Seal);
                     prop_assert!(before + 1 < said, "nothing is missing");
                     return Ok(());
                 }

@@ -8,7 +8,7 @@ use crate::error::RelayError;
 
 /// What a relay brings.
 #[derive(Debug)]
-pub enum Event {
+pub enum RelayEvent {
     /// A holder is there, or there again.
     Arrived(PartyName),
     /// A holder has left.
@@ -26,7 +26,7 @@ pub enum Event {
 /// Carries frames between holders. It is not trusted: it may lose, repeat, alter and invent them.
 pub trait Relay {
     /// The next event; `None` when none came in time.
-    fn receive(&mut self, wait: Duration) -> Result<Option<Event>, RelayError>;
+    fn receive(&mut self, wait: Duration) -> Result<Option<RelayEvent>, RelayError>;
 
     /// Passes a frame on. A holder that is not there does not get it.
     fn send(&mut self, to: &PartyName, frame: Vec<u8>) -> Result<(), RelayError>;

@@ -1,6 +1,6 @@
 //! A load on its way: how much of it has left or come, and what may follow.
 
-use crate::error::{AlignmentError, Fault};
+use crate::error::{AlignmentError, PeerFault};
 use crate::route::Route;
 use crate::storage::files::{Items, Journal, chunks};
 
@@ -8,7 +8,7 @@ use crate::storage::files::{Items, Journal, chunks};
 pub const WINDOW: u32 = 8;
 
 /// A load to send.
-pub struct Outgoing {
+pub struct OutgoingLoad {
     /// Which.
     pub route: Route,
     /// The peer's place.
@@ -22,7 +22,7 @@ pub struct Outgoing {
     pub finished: bool,
 }
 
-impl Outgoing {
+impl OutgoingLoad {
     /// A load that nobody has asked for yet.
     pub fn new(route: Route, to: usize) -> Self {
         Self { route, to, items: None, next: None, confirmed: 0, finished: false }
@@ -34,11 +34,11 @@ impl Outgoing {
     }
 
     /// The peer has `chunks` on disk.
-    pub fn have(&mut self, held: u32) -> Result<(), Fault> {
+    pub fn have(&mut self, held: u32) -> Result<(), PeerFault> {
         let total = self.items.as_ref().map(|items| chunks(items.total, self.route.load.item_bytes()));
         let sent = self.next.or(total).unwrap_or(0);
         if held > sent || self.next.is_some() && held < self.confirmed {
-            return Err(Fault::Unexpected);
+            return Err(PeerFault::Unexpected);
         }
         self.next.get_or_insert(held);
         self.confirmed = held;
@@ -61,7 +61,7 @@ impl Outgoing {
 }
 
 /// A load that comes.
-pub struct Incoming {
+pub struct IncomingLoad {
     /// Which.
     pub route: Route,
     /// The peer's place.
@@ -72,24 +72,24 @@ pub struct Incoming {
     pub complete: Option<u32>,
 }
 
-impl Incoming {
+impl IncomingLoad {
     /// Chunks that are safe.
     pub fn held(&self) -> u32 {
         self.complete.or(self.journal.as_ref().map(|journal| journal.held)).unwrap_or(0)
     }
 
     /// Checks a chunk against what is due.
-    pub fn check(&self, index: u32, total: u64, bytes: &[u8]) -> Result<(), Fault> {
+    pub fn check(&self, index: u32, total: u64, bytes: &[u8]) -> Result<(), PeerFault> {
         let held = self.held();
         if self.complete.is_some() || index != held {
-            return Err(Fault::Order { expected: held, found: index });
+            return Err(PeerFault::Order { expected: held, found: index });
         }
         let Some(journal) = &self.journal else { return Ok(()) };
         if journal.total != total {
-            return Err(Fault::Resized);
+            return Err(PeerFault::Resized);
         }
         let expected = journal.due_bytes();
-        if bytes.len() == expected { Ok(()) } else { Err(Fault::Length { expected, found: bytes.len() }) }
+        if bytes.len() == expected { Ok(()) } else { Err(PeerFault::Length { expected, found: bytes.len() }) }
     }
 }
 
@@ -105,22 +105,25 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut journal = Journal::create(&folder.path().join("points"), 32, 2_500).unwrap();
         journal.append(&[1; 64_000]).unwrap();
-        let mut load = Incoming { route: ROUTE, from: 1, journal: Some(journal), complete: None };
+        let mut load = IncomingLoad { route: ROUTE, from: 1, journal: Some(journal), complete: None };
         let bytes = [1; 500 * 32];
         assert_eq!(load.check(1, 2_500, &bytes), Ok(()));
-        assert_eq!(load.check(0, 2_500, &bytes), Err(Fault::Order { expected: 1, found: 0 }));
-        assert_eq!(load.check(2, 2_500, &bytes), Err(Fault::Order { expected: 1, found: 2 }));
-        assert_eq!(load.check(1, 2_501, &bytes), Err(Fault::Resized));
-        assert_eq!(load.check(1, 2_500, &bytes[1..]), Err(Fault::Length { expected: 16_000, found: 15_999 }));
+        assert_eq!(load.check(0, 2_500, &bytes), Err(PeerFault::Order { expected: 1, found: 0 }));
+        assert_eq!(load.check(2, 2_500, &bytes), Err(PeerFault::Order { expected: 1, found: 2 }));
+        assert_eq!(load.check(1, 2_501, &bytes), Err(PeerFault::Resized));
+        assert_eq!(
+            load.check(1, 2_500, &bytes[1..]),
+            Err(PeerFault::Length { expected: 16_000, found: 15_999 })
+        );
         load.complete = Some(2);
-        assert_eq!(load.check(1, 2_500, &bytes), Err(Fault::Order { expected: 2, found: 1 }));
+        assert_eq!(load.check(1, 2_500, &bytes), Err(PeerFault::Order { expected: 2, found: 1 }));
     }
 
     #[test]
     fn a_peer_cannot_have_what_was_not_sent() {
-        let mut load = Outgoing::new(ROUTE, 1);
-        assert_eq!((load.due(), load.have(1)), (None, Err(Fault::Unexpected)));
+        let mut load = OutgoingLoad::new(ROUTE, 1);
+        assert_eq!((load.due(), load.have(1)), (None, Err(PeerFault::Unexpected)));
         assert_eq!(load.have(0), Ok(()));
-        assert_eq!(load.have(1), Err(Fault::Unexpected));
+        assert_eq!(load.have(1), Err(PeerFault::Unexpected));
     }
 }

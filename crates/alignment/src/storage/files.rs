@@ -250,7 +250,7 @@ impl Items {
 }
 
 /// A file of items that grows by chunks and goes on after a crash: what was cut off in the middle of a chunk is
-/// dropped, and that chunk alone is due again.
+/// dropped, and only that chunk is due again.
 pub struct Journal {
     file: File,
     path: PathBuf,

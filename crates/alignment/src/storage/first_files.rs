@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use hashvfl_core::text::counted;
 use hashvfl_core::{PartyName, RunId};
 use hashvfl_files::write_whole;
 
@@ -51,6 +52,16 @@ impl FirstAlignment {
         self.parties.iter().chain([&self.labels]).filter(|holder| **holder != self.name)
     }
 
+    /// What is left to do for the alignment, each with its command of `program`, whose config is at `config`.
+    pub fn next_steps(&self, program: &str, config: &Path) -> [String; 2] {
+        let pins: Vec<String> = self.others().map(|holder| format!("{holder}=KEY")).collect();
+        let (pins, config) = (pins.join(" "), config.display());
+        [
+            format!("pin the other holders' keys:\n  {program} pin --config {config} {pins}"),
+            format!("when all sides have done so, align the records:\n  {program} align --config {config}"),
+        ]
+    }
+
     /// The file of this holder's key, beside its config.
     pub fn key_file(&self) -> String {
         format!("{}.key", self.name)
@@ -94,9 +105,9 @@ impl FirstAlignment {
         let run = &self.run;
         let bound = released.map(|bits| {
             format!(
-                "# The most bits to release per record, over all runs. The run in the config releases up to {bits} bits per \
-                 record.\n\
+                "# The most bits to release per record, over all runs. The run in the config releases up to {} per record.\n\
                  # bits_per_record = {}\n",
+                counted(bits, "bit"),
                 2 * bits
             )
         });

@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use hashvfl_core::Digest;
-use hashvfl_files::{read_checked, write_checked, write_whole};
+use hashvfl_files::{owner_only_folder, read_checked, write_checked, write_whole};
 use zeroize::Zeroize;
 
 use crate::curve::Secret;
@@ -33,7 +33,7 @@ impl fmt::Display for AlignmentResult {
 
 /// The folder of an alignment, locked for this process.
 #[derive(Debug)]
-pub struct Folder {
+pub struct AlignmentFolder {
     path: PathBuf,
     _lock: File,
 }
@@ -116,14 +116,14 @@ fn digest_of_scalar(scalar: &[u8]) -> Digest {
     Digest::of_parts([b"scalar".as_slice(), scalar])
 }
 
-impl Folder {
+impl AlignmentFolder {
     /// Opens the folder of the alignment under these settings, or makes it.
     ///
     /// # Errors
     /// When it holds another alignment, is in use, or cannot be written.
     pub fn open(path: &Path, settings: &AlignmentSettings) -> Result<Self, AlignmentError> {
         settings.check()?;
-        fs::create_dir_all(path).map_err(AlignmentError::io("make", path))?;
+        owner_only_folder().recursive(true).create(path).map_err(AlignmentError::io("make", path))?;
         refuse_foreign(path)?;
         let lock = path.join("lock");
         let file = File::create(&lock).map_err(AlignmentError::io("write", &lock))?;
@@ -204,7 +204,7 @@ impl Folder {
     pub(crate) fn secret(&self) -> Result<Secret, AlignmentError> {
         let path = self.file("scalar");
         let mut bytes = fs::read(&path).map_err(AlignmentError::io("read", &path))?;
-        // Nothing of an earlier version's files has a digest, and that version alone can go on with them.
+        // Nothing of an earlier version's files has a digest, and only that version can go on with them.
         if bytes.len() == SCALAR_BYTES {
             bytes.zeroize();
             return Err(AlignmentError::EarlierVersion(self.path.clone()));

@@ -17,14 +17,14 @@ const TABLE: &str = "[alignment.keys]";
 
 /// A holder and its public key, as `NAME=KEY` on a command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pin {
+pub struct PinnedKey {
     /// The holder.
     pub holder: PartyName,
     /// Its key.
     pub key: PublicKey,
 }
 
-impl FromStr for Pin {
+impl FromStr for PinnedKey {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -46,12 +46,12 @@ pub fn pin(
     settings: &AlignmentSettings,
     name: &PartyName,
     key: PublicKey,
-    pins: &[Pin],
+    pins: &[PinnedKey],
 ) -> Result<(), AlignmentError> {
     let bad = |text: String| Err(AlignmentError::Settings(text));
     let mut wanted = Policy::read(path)?.alignment.keys;
     let mut lines = String::new();
-    for Pin { holder, key: pinned } in pins {
+    for PinnedKey { holder, key: pinned } in pins {
         if holder == name || !settings.holders.contains(holder) {
             return bad(format!("{holder} is not among the other holders"));
         }
@@ -127,8 +127,8 @@ mod tests {
         .unwrap();
         let me = name("b.c");
         let pin = |pins: &[(&str, PublicKey)]| {
-            let pins: Vec<Pin> =
-                pins.iter().map(|(holder, key)| Pin { holder: name(holder), key: *key }).collect();
+            let pins: Vec<PinnedKey> =
+                pins.iter().map(|(holder, key)| PinnedKey { holder: name(holder), key: *key }).collect();
             super::pin(&path, &settings, &me, own, &pins).map_err(|error| error.to_string())
         };
         for before in
@@ -157,10 +157,10 @@ mod tests {
         }
         std::fs::write(&path, "alignment = { most = 3 }\n").unwrap();
         assert!(pin(&[("bank", bank)]).unwrap_err().contains("by hand"));
-        let parsed: Pin = format!("bank={bank}").parse().unwrap();
-        assert_eq!(parsed, Pin { holder: name("bank"), key: bank });
+        let parsed: PinnedKey = format!("bank={bank}").parse().unwrap();
+        assert_eq!(parsed, PinnedKey { holder: name("bank"), key: bank });
         for text in ["bank", "bank=12", &format!("b nk={bank}")] {
-            assert!(text.parse::<Pin>().is_err());
+            assert!(text.parse::<PinnedKey>().is_err());
         }
     }
 }

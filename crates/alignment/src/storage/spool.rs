@@ -6,7 +6,7 @@ use crate::error::AlignmentError;
 use crate::key;
 use crate::settings::AlignmentSettings;
 use crate::storage::files::WholeItems;
-use crate::storage::folder::Folder;
+use crate::storage::folder::AlignmentFolder;
 use crate::storage::ids::WholeIds;
 use crate::storage::sort::Sorter;
 
@@ -15,7 +15,7 @@ pub const RECORD_BYTES: usize = 40;
 
 /// Takes a table's ids, one by one, in any order.
 pub struct Spool<'a> {
-    folder: &'a Folder,
+    folder: &'a AlignmentFolder,
     settings: &'a AlignmentSettings,
     digest: Digest,
     ids: WholeIds,
@@ -26,7 +26,7 @@ pub struct Spool<'a> {
 impl<'a> Spool<'a> {
     /// Begins; sorting uses at most `memory_bytes`.
     pub fn new(
-        folder: &'a Folder,
+        folder: &'a AlignmentFolder,
         settings: &'a AlignmentSettings,
         memory_bytes: usize,
     ) -> Result<Self, AlignmentError> {

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use hashvfl_alignment::identity::{PublicKey, SecretKey};
 use hashvfl_alignment::{
-    AlignmentError, AlignmentResult, AlignmentSettings, Event, Folder, Holder, HolderLimits, Relay,
-    RelayError, Spool,
+    AlignmentError, AlignmentFolder, AlignmentResult, AlignmentSettings, Holder, HolderLimits, Relay,
+    RelayError, RelayEvent, Spool,
 };
 use hashvfl_core::records::order;
 use hashvfl_core::{Digest, PartyName};
@@ -23,7 +23,7 @@ pub type Meddle = Box<dyn Fn(&str, &str, Vec<u8>) -> Vec<Vec<u8>> + Send>;
 
 #[derive(Default)]
 struct State {
-    inboxes: BTreeMap<PartyName, Sender<Event>>,
+    inboxes: BTreeMap<PartyName, Sender<RelayEvent>>,
     frames: Vec<(String, String, Vec<u8>)>,
     meddle: Option<Meddle>,
 }
@@ -47,8 +47,8 @@ impl RelayHub {
         let (inbox, events) = mpsc::channel();
         let mut state = self.0.lock().unwrap();
         for (other, theirs) in &state.inboxes {
-            let _ = theirs.send(Event::Arrived(name.clone()));
-            let _ = inbox.send(Event::Arrived(other.clone()));
+            let _ = theirs.send(RelayEvent::Arrived(name.clone()));
+            let _ = inbox.send(RelayEvent::Arrived(other.clone()));
         }
         state.inboxes.insert(name.clone(), inbox);
         RelayLink { hub: self.clone(), name: name.clone(), events, frames_left: None }
@@ -56,13 +56,13 @@ impl RelayHub {
 
     /// Asks the process of `name`, which is there, to end.
     pub fn ask_to_end(&self, name: &PartyName) {
-        let _ = self.0.lock().unwrap().inboxes[name].send(Event::AskedToEnd);
+        let _ = self.0.lock().unwrap().inboxes[name].send(RelayEvent::AskedToEnd);
     }
 
     /// Tells all who are there that `name` has given up.
     pub fn give_up(&self, name: &PartyName) {
         for inbox in self.0.lock().unwrap().inboxes.values() {
-            let _ = inbox.send(Event::GaveUp(name.clone()));
+            let _ = inbox.send(RelayEvent::GaveUp(name.clone()));
         }
     }
 }
@@ -71,13 +71,13 @@ impl RelayHub {
 pub struct RelayLink {
     hub: RelayHub,
     name: PartyName,
-    events: Receiver<Event>,
+    events: Receiver<RelayEvent>,
     /// After so many frames the connection breaks, as if the process had been killed.
     pub frames_left: Option<u32>,
 }
 
 impl Relay for RelayLink {
-    fn receive(&mut self, wait: Duration) -> Result<Option<Event>, RelayError> {
+    fn receive(&mut self, wait: Duration) -> Result<Option<RelayEvent>, RelayError> {
         match self.events.recv_timeout(wait) {
             Ok(event) => Ok(Some(event)),
             Err(RecvTimeoutError::Timeout) => Ok(None),
@@ -96,7 +96,9 @@ impl Relay for RelayLink {
             None => vec![frame],
         };
         if let Some(inbox) = state.inboxes.get(to) {
-            frames.into_iter().for_each(|frame| drop(inbox.send(Event::Frame(self.name.clone(), frame))));
+            frames
+                .into_iter()
+                .for_each(|frame| drop(inbox.send(RelayEvent::Frame(self.name.clone(), frame))));
         }
         Ok(())
     }
@@ -107,7 +109,7 @@ impl Drop for RelayLink {
         let mut state = self.hub.0.lock().unwrap();
         state.inboxes.remove(&self.name);
         for inbox in state.inboxes.values() {
-            let _ = inbox.send(Event::Left(self.name.clone()));
+            let _ = inbox.send(RelayEvent::Left(self.name.clone()));
         }
     }
 }
@@ -154,7 +156,7 @@ impl Fixture {
 
     /// Prepares a holder that sends `points` in place of its own blinded set, the set of number `set`.
     pub fn rogue(&self, name: &PartyName, set: usize, points: &[[u8; 32]]) {
-        let folder = Folder::open(&self.path(name.as_str()), &self.settings).unwrap();
+        let folder = AlignmentFolder::open(&self.path(name.as_str()), &self.settings).unwrap();
         spool(&folder, &self.settings, &self.tables[name]).unwrap();
         folder.begin().unwrap();
         let file = |what: &str, items: &[u8]| {
@@ -167,7 +169,7 @@ impl Fixture {
 
     /// One holder's whole run, or what is left of it.
     pub fn run(&self, name: &PartyName, link: RelayLink) -> Result<AlignmentResult, AlignmentError> {
-        let folder = Folder::open(&self.path(name.as_str()), &self.settings)?;
+        let folder = AlignmentFolder::open(&self.path(name.as_str()), &self.settings)?;
         if folder.outcome()?.is_none() && !folder.has_begun() {
             spool(&folder, &self.settings, &self.tables[name])?;
             folder.begin()?;
@@ -237,7 +239,11 @@ pub fn items_of(file: &[u8]) -> Vec<u8> {
     chunks.flat_map(|chunk| &chunk[..chunk.len() - DIGEST_BYTES]).copied().collect()
 }
 
-pub fn spool(folder: &Folder, settings: &AlignmentSettings, ids: &[String]) -> Result<(), AlignmentError> {
+pub fn spool(
+    folder: &AlignmentFolder,
+    settings: &AlignmentSettings,
+    ids: &[String],
+) -> Result<(), AlignmentError> {
     let mut spool = Spool::new(folder, settings, MEMORY_BYTES)?;
     ids.iter().try_for_each(|id| spool.push(id))?;
     spool.finish(None)

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 
-use hashvfl_alignment::{AlignmentError, Folder};
+use hashvfl_alignment::{AlignmentError, AlignmentFolder, Case};
 
 use crate::fixture::{Fixture, RelayHub, ids, spool};
 
@@ -64,7 +64,7 @@ fn a_holder_that_gives_up_is_named_with_those_who_had_not_come() {
 fn duplicates_and_missing_ids_are_counted_and_not_shown() {
     let fixture = Fixture::new(&[ids(0, 9, 1), ids(0, 9, 2)]);
     let refused = |ids: &[&str]| {
-        let folder = Folder::open(&fixture.path("x"), &fixture.settings).unwrap();
+        let folder = AlignmentFolder::open(&fixture.path("x"), &fixture.settings).unwrap();
         let ids: Vec<String> = ids.iter().map(|id| (*id).to_string()).collect();
         let text = spool(&folder, &fixture.settings, &ids).unwrap_err().to_string();
         assert!(!text.contains("secret"), "{text}");
@@ -80,18 +80,26 @@ fn duplicates_and_missing_ids_are_counted_and_not_shown() {
 #[test]
 fn a_folder_belongs_to_one_alignment_and_one_process() {
     let fixture = Fixture::new(&[ids(0, 9, 1), ids(0, 9, 2)]);
-    let open = Folder::open(&fixture.path("x"), &fixture.settings).unwrap();
-    assert!(matches!(Folder::open(&fixture.path("x"), &fixture.settings), Err(AlignmentError::InUse(_))));
+    let open = AlignmentFolder::open(&fixture.path("x"), &fixture.settings).unwrap();
+    assert!(matches!(
+        AlignmentFolder::open(&fixture.path("x"), &fixture.settings),
+        Err(AlignmentError::InUse(_))
+    ));
     drop(open);
     let mut others = fixture.settings.clone();
-    others.trim = false;
-    assert!(matches!(Folder::open(&fixture.path("x"), &others), Err(AlignmentError::OtherAlignment(_))));
+    others.case = Case::Lower;
+    assert!(matches!(
+        AlignmentFolder::open(&fixture.path("x"), &others),
+        Err(AlignmentError::OtherAlignment(_))
+    ));
     // What is not an alignment's own stays, and nothing is begun beside it.
     for name in ["notes.txt", "ledger.redb", "points-x", ".hidden"] {
         let folder = fixture.path("theirs");
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(folder.join(name), "theirs").unwrap();
-        for refused in [Folder::check(&folder, &others), Folder::open(&folder, &others).map(drop)] {
+        for refused in
+            [AlignmentFolder::check(&folder, &others), AlignmentFolder::open(&folder, &others).map(drop)]
+        {
             assert!(matches!(refused, Err(AlignmentError::Foreign(_))), "{name}: {refused:?}");
         }
         assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);

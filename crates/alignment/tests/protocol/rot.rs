@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use hashvfl_alignment::identity::SecretKey;
 use hashvfl_alignment::{
-    AlignmentConfig, AlignmentError, AlignmentResult, Folder, Holder, HolderLimits, Owner, align,
+    AlignmentConfig, AlignmentError, AlignmentFolder, AlignmentResult, Holder, HolderLimits, Owner, align,
 };
 use hashvfl_core::PartyName;
 use hashvfl_core::records::order;
@@ -57,7 +57,7 @@ fn goes_on(
     key: &SecretKey,
     folder: &Path,
 ) -> Result<(), AlignmentError> {
-    let folder = Folder::open(folder, &fixture.settings)?;
+    let folder = AlignmentFolder::open(folder, &fixture.settings)?;
     let pinned = |other: &PartyName| fixture.keys.get(other).copied();
     let limits = HolderLimits { wait: fixture.wait, memory_bytes: MEMORY_BYTES };
     let link = RelayHub::default().join(name);
@@ -142,15 +142,18 @@ fn ask_once_more(fixture: &Fixture, least_common: u64) -> anyhow::Result<Alignme
         folder: fixture.path("a"),
         key: fixture.path("a.key"),
         name: None,
-        memory_mib: 1,
-        timeout_s: 1,
         settings: fixture.settings.clone(),
     };
     let keys = format!("[alignment.keys]\n{b} = \"{}\"", fixture.keys[b]);
     let policy = Policy::parse(&format!("[alignment]\nleast_common = {least_common}\n{keys}")).unwrap();
     let ledger = fixture.path("ledger.redb");
-    let owner =
-        Owner { key_columns: 1, read: &|_| panic!("no table is read"), ledger: &ledger, policy: &policy };
+    let owner = Owner {
+        key_columns: 1,
+        read: &|_| panic!("no table is read"),
+        ledger: &ledger,
+        policy: &policy,
+        wait: fixture.wait,
+    };
     let join = || -> anyhow::Result<RelayLink> { anyhow::bail!("nobody is there") };
     align(&config, a, &owner, join, &mut |_| {})
 }

@@ -19,18 +19,18 @@ use std::time::{Duration, Instant};
 use hashvfl_core::PartyName;
 
 use crate::curve::{POINT_BYTES, Secret};
-use crate::error::{AlignmentError, Fault};
+use crate::error::{AlignmentError, PeerFault};
 use crate::identity::{PublicKey, SecretKey};
 use crate::order::{self, PLACE_BYTES};
 use crate::protocol::compare::{TAG_BYTES, compare};
 use crate::protocol::message::Message;
 use crate::protocol::peer::Peer;
 use crate::protocol::relay::Relay;
-use crate::protocol::transfer::{Incoming, Outgoing};
+use crate::protocol::transfer::{IncomingLoad, OutgoingLoad};
 use crate::route::{Load, Map, Route};
 use crate::settings::AlignmentSettings;
 use crate::storage::files::{Items, Journal, WholeItems, chunks, items_of, items_per_chunk};
-use crate::storage::folder::{AlignmentResult, Folder};
+use crate::storage::folder::{AlignmentFolder, AlignmentResult};
 use crate::storage::sort::Sorter;
 use crate::storage::spool::RECORD_BYTES;
 
@@ -60,15 +60,15 @@ pub struct Holder<'a, R> {
     settings: &'a AlignmentSettings,
     map: Map,
     me: usize,
-    folder: &'a Folder,
+    folder: &'a AlignmentFolder,
     key: &'a SecretKey,
     secret: Option<Secret>,
     peers: BTreeMap<usize, Peer>,
     relay: R,
     limits: HolderLimits,
     own: Option<Journal>,
-    incoming: BTreeMap<Route, Incoming>,
-    outgoing: BTreeMap<Route, Outgoing>,
+    incoming: BTreeMap<Route, IncomingLoad>,
+    outgoing: BTreeMap<Route, OutgoingLoad>,
 }
 
 impl<'a, R: Relay> Holder<'a, R> {
@@ -79,7 +79,7 @@ impl<'a, R: Relay> Holder<'a, R> {
     pub fn new(
         settings: &'a AlignmentSettings,
         name: &PartyName,
-        folder: &'a Folder,
+        folder: &'a AlignmentFolder,
         key: &'a SecretKey,
         pinned: &dyn Fn(&PartyName) -> Option<PublicKey>,
         relay: R,
@@ -131,7 +131,7 @@ impl<'a, R: Relay> Holder<'a, R> {
         for route in self.map.routes() {
             let (from, to) = self.map.ends(route);
             if from == self.me {
-                self.outgoing.insert(route, Outgoing::new(route, to));
+                self.outgoing.insert(route, OutgoingLoad::new(route, to));
             }
             if to == self.me {
                 let item_bytes = route.load.item_bytes();
@@ -144,7 +144,7 @@ impl<'a, R: Relay> Holder<'a, R> {
                         journal.as_ref().filter(|journal| journal.complete()).map(|journal| journal.held);
                     (journal, complete)
                 };
-                self.incoming.insert(route, Incoming { route, from, journal, complete });
+                self.incoming.insert(route, IncomingLoad { route, from, journal, complete });
             }
         }
         Ok(())
@@ -241,7 +241,7 @@ impl<'a, R: Relay> Holder<'a, R> {
     fn silent(&self) -> AlignmentError {
         // One that speaks under another key is not waited for in vain without a word of it.
         if let Some(peer) = self.peers.values().find(|peer| peer.doubtful && !peer.is_open()) {
-            return AlignmentError::Peer { peer: peer.name.clone(), fault: Fault::Handshake };
+            return AlignmentError::Peer { peer: peer.name.clone(), fault: PeerFault::Handshake };
         }
         let absent = self.peers.values().filter(|peer| !peer.is_open());
         let mut missing: Vec<&str> = absent.map(|peer| peer.name.as_str()).collect();
@@ -299,7 +299,8 @@ impl<'a, R: Relay> Holder<'a, R> {
                 return Ok(true);
             }
         }
-        let compared = |folder: &Folder| (0..map.holders).all(|set| folder.of("verdict", set).exists());
+        let compared =
+            |folder: &AlignmentFolder| (0..map.holders).all(|set| folder.of("verdict", set).exists());
         if self.me == map.comparer
             && (0..map.holders).all(|set| self.is_here(Load::Tags, set))
             && !compared(self.folder)
@@ -395,7 +396,7 @@ impl<'a, R: Relay> Holder<'a, R> {
         if twice {
             return Err(AlignmentError::Peer {
                 peer: self.settings.holders[set].clone(),
-                fault: Fault::Twice,
+                fault: PeerFault::Twice,
             });
         }
         places.finish()?;

@@ -6,39 +6,39 @@ use tracing::{info, warn};
 
 use super::Holder;
 use crate::curve::POINT_BYTES;
-use crate::error::{AlignmentError, Fault};
+use crate::error::{AlignmentError, PeerFault};
 use crate::order::{PLACE_BYTES, verdict_bytes};
 use crate::protocol::message::Message;
-use crate::protocol::peer::Received;
-use crate::protocol::relay::{Event, Relay};
-use crate::protocol::transfer::Outgoing;
+use crate::protocol::peer::ReceivedFrame;
+use crate::protocol::relay::{Relay, RelayEvent};
+use crate::protocol::transfer::OutgoingLoad;
 use crate::route::{Load, Route};
 use crate::storage::files::{Items, Journal};
 
 impl<R: Relay> Holder<'_, R> {
-    pub(super) fn take(&mut self, event: Event) -> Result<(), AlignmentError> {
+    pub(super) fn take(&mut self, event: RelayEvent) -> Result<(), AlignmentError> {
         let (name, frame) = match event {
-            Event::Arrived(name) => (name, None),
-            Event::Left(name) => {
+            RelayEvent::Arrived(name) => (name, None),
+            RelayEvent::Left(name) => {
                 if let Some(place) = self.other(&name) {
                     self.miss(place);
                     self.lose(place, false);
                 }
                 return Ok(());
             }
-            Event::RelayLost => {
+            RelayEvent::RelayLost => {
                 self.places().into_iter().for_each(|place| self.lose(place, false));
                 return Ok(());
             }
-            Event::AskedToEnd => return Err(AlignmentError::AskedToEnd),
+            RelayEvent::AskedToEnd => return Err(AlignmentError::AskedToEnd),
             // A holder that is through has its result, whatever becomes of others.
-            Event::GaveUp(name) => {
+            RelayEvent::GaveUp(name) => {
                 return match self.secret.is_some() && self.other(&name).is_some() {
                     true => Err(self.stopped(name)),
                     false => Ok(()),
                 };
             }
-            Event::Frame(name, frame) => (name, Some(frame)),
+            RelayEvent::Frame(name, frame) => (name, Some(frame)),
         };
         let Some(place) = self.other(&name) else { return Ok(()) };
         let result = match frame {
@@ -46,7 +46,7 @@ impl<R: Relay> Holder<'_, R> {
             Some(frame) => self.frame(place, &frame),
         };
         result.map_err(|error| match error {
-            Broken::Peer(Fault::Stopped) => self.stopped(name),
+            Broken::Peer(PeerFault::Stopped) => self.stopped(name),
             Broken::Peer(fault) => AlignmentError::Peer { peer: name, fault },
             Broken::Here(error) => error,
         })
@@ -60,8 +60,8 @@ impl<R: Relay> Holder<'_, R> {
     fn miss(&mut self, place: usize) {
         let is_needed = self.secret.is_some();
         let Some(peer) = self.peers.get_mut(&place) else { return };
-        if is_needed && peer.here && !peer.done {
-            peer.missing = true;
+        // Said once until it is back, whatever a relay says of it meanwhile.
+        if is_needed && peer.here && !peer.done && !std::mem::replace(&mut peer.missing, true) {
             let limit_s = self.limits.wait.as_secs();
             warn!("{} has disconnected; waiting up to {limit_s} s for it to reconnect", peer.name);
         }
@@ -72,7 +72,7 @@ impl<R: Relay> Holder<'_, R> {
             peer.close();
             peer.here = here;
         }
-        self.outgoing.values_mut().filter(|load| load.to == place).for_each(Outgoing::reset);
+        self.outgoing.values_mut().filter(|load| load.to == place).for_each(OutgoingLoad::reset);
     }
 
     /// The one that the settings name first begins a session.
@@ -94,9 +94,9 @@ impl<R: Relay> Holder<'_, R> {
     fn frame(&mut self, place: usize, frame: &[u8]) -> Result<(), Broken> {
         let Some(peer) = self.peers.get_mut(&place) else { return Ok(()) };
         match peer.receive(frame, self.key)? {
-            Received::Stale => Ok(()),
-            Received::Message(message) => self.message(place, message),
-            Received::Opened(reply) => {
+            ReceivedFrame::Stale => Ok(()),
+            ReceivedFrame::Message(message) => self.message(place, message),
+            ReceivedFrame::Opened(reply) => {
                 peer.here = true;
                 if std::mem::take(&mut peer.missing) {
                     info!("{} has reconnected", peer.name);
@@ -104,7 +104,7 @@ impl<R: Relay> Holder<'_, R> {
                 if let Some(reply) = reply {
                     self.relay.send(&self.settings.holders[place], reply).map_err(AlignmentError::from)?;
                 }
-                self.outgoing.values_mut().filter(|load| load.to == place).for_each(Outgoing::reset);
+                self.outgoing.values_mut().filter(|load| load.to == place).for_each(OutgoingLoad::reset);
                 let loads = self.incoming.values().filter(|load| load.from == place);
                 let held: Vec<(Route, u32)> = loads.map(|load| (load.route, load.held())).collect();
                 for (route, chunks) in held {
@@ -132,7 +132,7 @@ impl<R: Relay> Holder<'_, R> {
                     }
                     Ok(load.have(chunks)?)
                 }
-                _ => Err(Fault::Unexpected.into()),
+                _ => Err(PeerFault::Unexpected.into()),
             },
             Message::Done => {
                 self.outgoing
@@ -146,7 +146,7 @@ impl<R: Relay> Holder<'_, R> {
             }
             // A holder that is through has its result, whatever becomes of others.
             Message::Failed if self.secret.is_none() => Ok(()),
-            Message::Failed => Err(Fault::Stopped.into()),
+            Message::Failed => Err(PeerFault::Stopped.into()),
         }
     }
 
@@ -161,17 +161,17 @@ impl<R: Relay> Holder<'_, R> {
         let Some(secret) = &self.secret else { return Ok(()) };
         let (item_bytes, target) = (route.load.item_bytes(), self.folder.target(route));
         let load =
-            self.incoming.get_mut(&route).filter(|load| load.from == place).ok_or(Fault::Unexpected)?;
+            self.incoming.get_mut(&route).filter(|load| load.from == place).ok_or(PeerFault::Unexpected)?;
         if load.journal.is_none() && load.complete.is_none() {
             let most = self.settings.most_records;
             if route.load == Load::Verdict {
                 let places = self.folder.of("places", usize::from(route.set));
                 let points = if places.exists() { Items::open(&places, PLACE_BYTES)?.total } else { 0 };
                 if points == 0 || verdict_bytes(points) != total {
-                    return Err(Fault::Resized.into());
+                    return Err(PeerFault::Resized.into());
                 }
             } else if !(1..=most).contains(&total) {
-                return Err(Fault::Size { found: total, most }.into());
+                return Err(PeerFault::Size { found: total, most }.into());
             }
             // Nothing is made on disk for a chunk that is not the first.
             load.check(index, total, &bytes)?;
@@ -181,7 +181,7 @@ impl<R: Relay> Holder<'_, R> {
         let bytes = match route.load {
             Load::Points => {
                 let points = bytes.as_chunks::<POINT_BYTES>().0;
-                secret.blind_again(points).map_err(Fault::from)?.into_flattened()
+                secret.blind_again(points).map_err(PeerFault::from)?.into_flattened()
             }
             Load::Tags | Load::Verdict => bytes,
         };
@@ -196,12 +196,12 @@ impl<R: Relay> Holder<'_, R> {
 
 /// A peer's fault, or one of our own.
 enum Broken {
-    Peer(Fault),
+    Peer(PeerFault),
     Here(AlignmentError),
 }
 
-impl From<Fault> for Broken {
-    fn from(fault: Fault) -> Self {
+impl From<PeerFault> for Broken {
+    fn from(fault: PeerFault) -> Self {
         Self::Peer(fault)
     }
 }
