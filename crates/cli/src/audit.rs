@@ -34,6 +34,9 @@ pub enum AuditCommand {
         /// A file of heads of this log that a peer kept: from the folder `heads` of the peer's audit trail.
         #[arg(long, value_name = "FILE")]
         against: Option<PathBuf>,
+        /// Compare only with heads that were sent in this run.
+        #[arg(long, value_name = "RUN", requires = "against")]
+        run: Option<String>,
     },
     /// Verify another side's erasure receipt: its signature, and that it matches this request.
     Receipt {
@@ -168,7 +171,9 @@ impl AuditCommand {
     pub fn run(&self, read: ReadConfig) -> anyhow::Result<()> {
         match self {
             Self::Show { log, run, last } => show(&log.path(read)?, run.as_deref(), *last),
-            Self::Verify { log, against } => verify(&log.path(read)?, against.as_deref()),
+            Self::Verify { log, against, run } => {
+                verify(&log.path(read)?, against.as_deref(), run.as_deref())
+            }
             Self::Receipt { receipt, ids, signer } => verify_receipt(receipt, ids, signer, read),
             Self::Accept { config, side } => {
                 let entries = counted(read(config)?.audit.accept(side)?, "entry");
@@ -195,7 +200,7 @@ fn show(log: &Path, run: Option<&str>, last: Option<usize>) -> anyhow::Result<()
     Ok(())
 }
 
-fn verify(log: &Path, against: Option<&Path>) -> anyhow::Result<()> {
+fn verify(log: &Path, against: Option<&Path>, run: Option<&str>) -> anyhow::Result<()> {
     let chain = LogChain::read(log)?;
     if chain.incomplete_bytes > 0 {
         say!(
@@ -208,8 +213,14 @@ fn verify(log: &Path, against: Option<&Path>) -> anyhow::Result<()> {
             counted(chain.entries.len(), "entry")
         ),
         Some(file) => {
-            let heads = read_heads(file)?;
-            ensure!(!heads.is_empty(), "{} holds no head: there is nothing to compare with", file.display());
+            let mut heads = read_heads(file)?;
+            heads.retain(|head| run.is_none_or(|run| head.run.as_str() == run));
+            let of_run = run.map_or_else(String::new, |run| format!(" of run {run}"));
+            ensure!(
+                !heads.is_empty(),
+                "{} holds no head{of_run}: there is nothing to compare with",
+                file.display()
+            );
             tell_signatures(&heads).with_context(|| file.display().to_string())?;
             let vouched = compare(&chain, &heads).with_context(|| file.display().to_string())?;
             say!(
@@ -275,4 +286,41 @@ fn export(log: &Path, out: &Path) -> anyhow::Result<()> {
     write_whole(out, &bytes)?;
     say!("{} written; head: {}", out.display(), chain.head());
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use hashvfl_audit::{AuditLog, Head, HeadMoment};
+    use hashvfl_core::{Digest, RunId};
+
+    use super::*;
+
+    #[test]
+    fn heads_that_were_sent_in_another_run_are_left_out_where_one_is_named() {
+        let place = tempfile::tempdir().unwrap();
+        let (log, file) = (place.path().join("log.jsonl"), place.path().join("coordinator.jsonl"));
+        let own = AuditLog::open(&log, &Side::Coordinator).unwrap().head();
+        let other = Head { sequence: 9, entry: Digest([1; 32]) };
+        let mut lines = String::new();
+        for (run, head) in [("spring", own), ("autumn", other)] {
+            let head = KeptHead {
+                side: "coordinator".to_string(),
+                run: RunId::new(run).unwrap(),
+                at: HeadMoment::Begin,
+                time: String::new(),
+                sequence: head.sequence,
+                entry_sha256: head.entry.to_string(),
+                signature: None,
+                key: None,
+            };
+            lines += &serde_json::to_string(&head).unwrap();
+            lines.push('\n');
+        }
+        fs::write(&file, lines).unwrap();
+        verify(&log, Some(&file), Some("spring")).unwrap();
+        let error = format!("{:#}", verify(&log, Some(&file), None).unwrap_err());
+        assert!(error.contains("It has no entry of that run"), "{error}");
+        let error = format!("{:#}", verify(&log, Some(&file), Some("winter")).unwrap_err());
+        assert!(error.contains("holds no head of run winter"), "{error}");
+    }
 }

@@ -15,7 +15,7 @@ use serde::Deserialize;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EncryptionConfig {
-    /// A file of 64 hexadecimal digits that its owner alone can read.
+    /// A file of 64 hexadecimal digits that only its owner can read.
     #[serde(default)]
     key_file: Option<PathBuf>,
     /// A variable of the environment that holds them.

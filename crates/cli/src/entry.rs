@@ -50,7 +50,7 @@ impl RunExits {
     pub fn note(&mut self, run: &str, ended: anyhow::Result<()>) {
         let Err(error) = ended else { return };
         let (begin, code) = begin_and_code(&error);
-        complain_of_end(begin, Some(run), &format!("{error:#}"));
+        complain_of_end(begin, Some(run), &with_causes(&error));
         // One that has failed is worse than one that was asked to end.
         if self.worst == 0 || code == FAILED {
             self.worst = code;
@@ -74,6 +74,18 @@ fn begin_and_code(error: &anyhow::Error) -> (&'static str, u8) {
         Some(Unfinished::AskedToEnd(_)) => ("", ASKED_TO_END),
         None => ("error: ", FAILED),
     }
+}
+
+/// An error in a line, with its causes. One that the error before it has told already is not told again.
+fn with_causes(error: &anyhow::Error) -> String {
+    let mut line = error.to_string();
+    for cause in error.chain().skip(1) {
+        let text = cause.to_string();
+        if !line.ends_with(&text) {
+            line = format!("{line}: {text}");
+        }
+    }
+    line
 }
 
 /// Parses `arguments`, which start with the program's name, and runs them. An error becomes one line on standard error
@@ -101,8 +113,29 @@ where
                 return ExitCode::from(*code);
             }
             let (begin, code) = begin_and_code(&error);
-            complain_of_end(begin, None, &format!("{error:#}"));
+            complain_of_end(begin, None, &with_causes(&error));
             ExitCode::from(code)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot read policy.toml: {source}")]
+    struct Unread {
+        source: io::Error,
+    }
+
+    #[test]
+    fn each_cause_is_told_once() {
+        let unread = Unread { source: io::Error::other("it is locked") };
+        let error = anyhow::Error::from(unread).context("the run has not begun");
+        assert_eq!(with_causes(&error), "the run has not begun: cannot read policy.toml: it is locked");
+        assert_eq!(with_causes(&anyhow::anyhow!("no space left")), "no space left");
     }
 }

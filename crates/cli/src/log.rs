@@ -3,6 +3,8 @@
 //! A process may hold several runs. Work at one is done within a span that has a field `run`, and a line within it is of that
 //! run. A line outside of all spans is of the run that the process works at, if that is one.
 
+mod subject;
+
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::io::IsTerminal;
@@ -21,6 +23,8 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, registry};
+
+use subject::SubjectFirst;
 
 /// How a process logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -57,7 +61,7 @@ pub fn init_logging(program: &'static str, format: LogFormat) {
         // A line of the log that nobody can read is no reason to stop.
         .log_internal_errors(false);
     let lines = match format {
-        LogFormat::Text => lines.boxed(),
+        LogFormat::Text => lines.fmt_fields(SubjectFirst).boxed(),
         LogFormat::Json => {
             *JSON.lock().unwrap_or_else(PoisonError::into_inner) = true;
             lines.event_format(JsonLines).and_then(RunsOfSpans).boxed()
@@ -81,7 +85,7 @@ pub fn at_step(run: &str, step: u64) {
 }
 
 /// Why a process ends before its work is done, as the last line of its log; `begin` comes before it in a line for a person.
-/// Where it is `run` alone that ends so, both name it.
+/// Where only `run` ends so, both name it.
 pub(crate) fn complain_of_end(begin: &str, run: Option<&str>, text: &str) {
     if !*JSON.lock().unwrap_or_else(PoisonError::into_inner) {
         let of_run = run.map_or(String::new(), |run| format!("run {run}: "));

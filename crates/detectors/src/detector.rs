@@ -90,7 +90,7 @@ pub trait DetectorKind: Copy + 'static {
     const ALL: &'static [Self];
     /// The detectors that are combined where settings name none.
     const DEFAULT: &'static [Self];
-    /// How their p-values become one where settings name no rule.
+    /// How their p-values become one.
     const COMBINATION: Combination;
 
     /// The name in settings and reports.

@@ -70,7 +70,7 @@ fn damaged(reason: &str) -> DetectorError {
     DetectorError::Format(reason.to_string())
 }
 
-/// Writes a file, whole or not at all, that its owner alone can read.
+/// Writes a file, whole or not at all, that only its owner can read.
 ///
 /// # Errors
 /// If it is too large or cannot be written.

@@ -12,7 +12,7 @@ use hashvfl_transport::monitor::{AddressRange, Monitor, MonitorAddress, Page, Pa
 use serde::Serialize;
 
 use crate::balance::BitBalance;
-use crate::curve::{Curve, Point};
+use crate::curve::{LearningCurve, Point};
 use crate::flags::FlagHistory;
 use crate::metrics;
 use crate::progress::ProgressLine;
@@ -138,7 +138,7 @@ fn lock<T>(shown: &Mutex<T>) -> MutexGuard<'_, T> {
 /// What is to be seen.
 struct Shown {
     status: Arc<Mutex<Status>>,
-    curve: Mutex<Curve>,
+    curve: Mutex<LearningCurve>,
     flags: Mutex<FlagHistory>,
     /// By side, with the moment of the last look.
     balances: Mutex<BTreeMap<String, (BitBalance, Instant)>>,

@@ -20,13 +20,13 @@ pub struct Point {
 
 /// All epochs of a run, or of a long one every second, fourth, eighth and so on.
 #[derive(Debug, Default)]
-pub struct Curve {
+pub struct LearningCurve {
     points: Vec<Point>,
     /// Only epochs that are a multiple of this, plus one, are kept.
     every: u32,
 }
 
-impl Curve {
+impl LearningCurve {
     /// Adds an epoch, if it is one of those that are kept, in place of those from it on: a run that goes on from a checkpoint
     /// trains them again.
     pub fn add(&mut self, point: Point) {
@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn a_long_run_keeps_evenly_spaced_epochs() {
-        let mut curve = Curve::default();
+        let mut curve = LearningCurve::default();
         for epoch in 1..=10_000 {
             let train_loss = 1.0 / f64::from(epoch);
             curve.add(Point { epoch, train_loss, validation_loss: None, metric: None });
@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn an_epoch_that_is_trained_again_takes_the_place_of_what_was() {
-        let mut curve = Curve::default();
+        let mut curve = LearningCurve::default();
         let mut add = |epoch, train_loss| {
             curve.add(Point { epoch, train_loss, validation_loss: None, metric: None });
         };

@@ -284,7 +284,7 @@ fn gradients(text: &mut Text, of: &GradientMonitorStatus) {
     text.one("hashvfl_gradient_alarm", "gauge", "1 if an alarm was raised, else 0.", "", u8::from(*alarm));
 }
 
-/// The text so far. Labels hold names and versions alone, in which nothing has to be escaped.
+/// The text so far. Labels hold only names and versions, in which nothing has to be escaped.
 struct Text(String);
 
 impl Text {

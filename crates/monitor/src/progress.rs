@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use hashvfl_core::text::figure;
+use hashvfl_core::text::{counted, figure};
 use hashvfl_files::{PROGRESS_WIDTH, can_show_progress, show_progress};
 
 use crate::status::{Epochs, ProcessPhase, Status};
@@ -94,7 +94,9 @@ fn line(status: &Status, speed: Option<f64>) -> String {
             let away: Vec<&str> = away.map(|(name, _)| name.as_str()).collect();
             if away.is_empty() { phase.to_string() } else { format!("{phase} for {}", away.join(", ")) }
         }
-        (ProcessPhase::Serving, _) => format!("{phase}: {} requests", status.predictions.requests),
+        (ProcessPhase::Serving, _) => {
+            format!("{phase}: {}", counted(status.predictions.requests, "request"))
+        }
         _ => phase.to_string(),
     }
 }
@@ -174,5 +176,8 @@ mod tests {
         assert_eq!(said, "training: epoch 11/10000000, 894 h left, accuracy 0.7500, loss 1.0000e9");
         status.phase = ProcessPhase::Encoding;
         assert_eq!(line(&status, None), "encoding");
+        status.phase = ProcessPhase::Serving;
+        status.predictions.requests = 1;
+        assert_eq!(line(&status, None), "serving: 1 request");
     }
 }

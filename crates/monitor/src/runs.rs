@@ -14,7 +14,7 @@ const BYTES: u64 = 1 << 20;
 /// Runs that are shown at most, the latest.
 const MOST: usize = 500;
 
-/// What a run gave, in a line. Figures alone, as in its summary.
+/// What a run gave, in a line. Only figures, as in its summary.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FinishedRun {
     /// The run.

@@ -81,27 +81,27 @@ pub struct Status {
     pub steps: u64,
     /// How often the run went on from a checkpoint.
     pub resumes: u64,
-    /// Parties that were refused, by why; at the coordinator alone.
+    /// Parties that were refused, by why; only at the coordinator.
     pub refusals: BTreeMap<String, u64>,
     /// How far the training is.
     pub epochs: Option<Epochs>,
     /// The coordinator's view of each party.
     pub parties: BTreeMap<PartyName, PartyStatus>,
-    /// Seconds from the first step to the last answer, without those between two attempts at the run; at the coordinator alone.
+    /// Seconds from the first step to the last answer, without those between two attempts at the run; only at the coordinator.
     pub step_seconds: f64,
-    /// Bytes between this side and all others; at the coordinator alone.
+    /// Bytes between this side and all others; only at the coordinator.
     pub traffic: TrafficBytes,
     /// What the run has come to, while there is one.
     pub run: RunTotals,
-    /// What was released of this side's records; at a party alone.
+    /// What was released of this side's records; only at a party.
     pub released: ReleasedCodes,
-    /// What the coordinator asked for, by kind of request; at a party alone.
+    /// What the coordinator asked for, by kind of request; only at a party.
     pub requests: BTreeMap<String, u64>,
-    /// What the policy allows, and what is used up; at a party alone.
+    /// What the policy allows, and what is used up; only at a party.
     pub budget: Option<Budget>,
     /// What the monitor of gradients has seen; at a party that has one.
     pub gradient_monitor: Option<GradientMonitorStatus>,
-    /// What clients asked for; at the coordinator alone.
+    /// What clients asked for; only at the coordinator.
     pub predictions: PredictionCounts,
     /// Until when this side's own certificate counts, in seconds since 1970; absent without one.
     pub certificate_end_s: Option<i64>,
@@ -123,7 +123,7 @@ pub struct Epochs {
     pub batches_done: u32,
     /// Batches of each epoch.
     pub batches: u32,
-    /// Mean training loss of the last epoch; at the coordinator alone, as what follows.
+    /// Mean training loss of the last epoch; only at the coordinator, as is what follows.
     pub train_loss: Option<f64>,
     /// Loss on validation records after the last epoch.
     pub validation_loss: Option<f64>,
@@ -177,11 +177,11 @@ pub struct TrafficBytes {
 pub struct RunTotals {
     /// The last step.
     pub steps: u64,
-    /// Bytes from all parties; at the coordinator alone.
+    /// Bytes from all parties; only at the coordinator.
     pub received_bytes: u64,
-    /// Bytes to all parties; at the coordinator alone.
+    /// Bytes to all parties; only at the coordinator.
     pub sent_bytes: u64,
-    /// Bits of the codes that left, and of p-values beside them; at a party alone.
+    /// Bits of the codes that left, and of p-values beside them; only at a party.
     pub released_bits: u64,
 }
 

@@ -24,12 +24,8 @@ impl fmt::Display for Status {
         }
         write_totals(f, self)?;
         if let Some(Budget { bits, encodings, .. }) = &self.budget {
-            writeln!(
-                f,
-                "most released of any one record: {} bits, {} codes",
-                spent(*bits),
-                spent(*encodings)
-            )?;
+            let (bits, codes) = (spent(*bits, "bit"), spent(*encodings, "code"));
+            writeln!(f, "most released of any one record: {bits}, {codes}")?;
         }
         if let Some(gradients) = &self.gradient_monitor {
             let GradientMonitorStatus { suspicion, bound, earlier_score, earlier_bound, alarm, .. } =
@@ -78,7 +74,7 @@ fn write_totals(f: &mut fmt::Formatter<'_>, status: &Status) -> fmt::Result {
         let (codes, bits) = (counted(codes, "code"), counted(bits, "bit"));
         write!(f, "released: {codes}, {bits}; {} refused", counted(refused, "record"))?;
         if status.resumes > 0 {
-            write!(f, "; in the whole run {} bits", run.released_bits)?;
+            write!(f, "; in the whole run {}", counted(run.released_bits, "bit"))?;
         }
         writeln!(f)?;
     }
@@ -118,8 +114,11 @@ fn write_party(f: &mut fmt::Formatter<'_>, party: &PartyStatus, status: &Status)
     writeln!(f)
 }
 
-fn spent(Spent { used, allowed }: Spent) -> String {
-    allowed.map_or_else(|| format!("{used}"), |allowed| format!("{used} of {allowed}"))
+fn spent(Spent { used, allowed }: Spent, one: &str) -> String {
+    match allowed {
+        Some(allowed) => format!("{used} of {}", counted(allowed, one)),
+        None => counted(used, one),
+    }
 }
 
 fn write_counts(f: &mut fmt::Formatter<'_>, status: &Status) -> fmt::Result {
@@ -178,10 +177,18 @@ mod tests {
         let mut status = Status::new("coordinator", RunId::new("r").unwrap());
         status.resumes = 1;
         status.released = ReleasedCodes { codes: 1, bits: 16, refused: 1 };
+        status.run.released_bits = 1;
+        let encodings = Spent { used: 1.0, allowed: Some(2.0) };
+        status.budget =
+            Some(Budget { bits: Spent { used: 1.0, allowed: None }, encodings, ..Budget::default() });
         let bank = PartyStatus { departures: 1, returns: 2, ..PartyStatus::default() };
         status.parties.insert(PartyName::new("bank").unwrap(), bank);
         let text = status.to_string();
-        for line in ["released: 1 code, 16 bits; 1 record refused", "continued from a checkpoint once\n"] {
+        for line in [
+            "released: 1 code, 16 bits; 1 record refused; in the whole run 1 bit\n",
+            "most released of any one record: 1 bit, 1 of 2 codes\n",
+            "continued from a checkpoint once\n",
+        ] {
             assert!(text.contains(line), "{text}");
         }
         assert!(

@@ -43,6 +43,11 @@ impl FirstCodes {
         }
     }
 
+    /// The party of the coordinator's own organisation, where it was named.
+    pub fn own(&self) -> Option<&PartyName> {
+        self.own.as_ref()
+    }
+
     /// The preset, which without `--short-codes` is that of the task.
     pub fn preset<'a>(&self, of_task: &'a str) -> &'a str {
         if self.short_codes { SHORT } else { of_task }

@@ -6,6 +6,7 @@ mod beside;
 mod command;
 mod first_codes;
 mod migrate;
+mod misspelt;
 mod old;
 mod presets;
 pub mod words;
@@ -32,12 +33,10 @@ pub fn read<T>(path: &Path, parse: fn(&str, &Path) -> anyhow::Result<T>) -> anyh
         .with_context(|| format!("cannot read the config {}", path.display()))?;
     let folder = path.parent().unwrap_or(Path::new("."));
     let read = parse(&text, folder).with_context(|| format!("config {}", path.display()));
-    match presets::named(&text) {
-        Some(preset) => read.map_err(|error| {
-            anyhow!("{error:#} (keys missing from the file come from its preset \"{preset}\")")
-        }),
-        None => read,
-    }
+    read.map_err(|error| match presets::spoken_of(&text, &format!("{error:#}")) {
+        Some(preset) => anyhow!("{error:#} (keys missing from the file come from its preset \"{preset}\")"),
+        None => error,
+    })
 }
 
 /// Parses the text of a config file. Where it has `preset = "NAME"`, the keys that it lacks are those of the preset.
@@ -47,17 +46,20 @@ pub fn read<T>(path: &Path, parse: fn(&str, &Path) -> anyhow::Result<T>) -> anyh
 pub fn parse<T: DeserializeOwned>(text: &str, presets: &[Preset]) -> anyhow::Result<T> {
     check_words(text)?;
     let Some(table) = presets::complete(text, presets)? else {
-        return toml::from_str(text).map_err(|error| placed(&error));
+        return toml::from_str(text).map_err(|error| placed(&error, presets));
     };
     T::deserialize(toml::Deserializer::from(table)).map_err(|mut error| {
         error.set_input(Some(text));
-        placed(&error)
+        placed(&error, presets)
     })
 }
 
 /// A TOML error as one line that names the place.
-fn placed(error: &toml::de::Error) -> anyhow::Error {
-    anyhow!(without_keys(&one_line(&error.to_string(), error.message())))
+fn placed(error: &toml::de::Error, presets: &[Preset]) -> anyhow::Error {
+    let said = without_keys(&one_line(&error.to_string(), error.message()));
+    // Whoever has presets takes their key out of the text first.
+    let more: &[&str] = if presets.is_empty() { &[] } else { &["preset"] };
+    anyhow!(misspelt::with_meant_key(&said, more))
 }
 
 /// A text without 64 hexadecimal digits in a row: a key that stands where something else belongs.

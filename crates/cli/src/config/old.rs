@@ -111,8 +111,10 @@ fn both(old: &str, new: &str, other: &str, place: Range<usize>) -> Outdated {
 }
 
 fn removed(path: &str, gone: Gone, place: Range<usize>, value: &DeValue<'_>) -> Outdated {
-    let why = format!("{path} no longer exists, because every run now uses {}", gone.value);
-    let (advice, change) = if says(value, gone.value) {
+    let because = gone.value.map_or_else(String::new, |now| format!(", because every run now uses {now}"));
+    let hint = if gone.hint.is_empty() { String::new() } else { format!(" ({})", gone.hint) };
+    let why = format!("{path} no longer exists{because}{hint}");
+    let (advice, change) = if gone.value.is_some_and(|now| says(value, now)) {
         ("remove it, or run `config migrate OLD NEW`", Change::Remove)
     } else {
         ("remove it", Change::Decide(format!("{why}: remove it from the old file")))
@@ -123,6 +125,7 @@ fn removed(path: &str, gone: Gone, place: Range<usize>, value: &DeValue<'_>) -> 
 /// Whether a value is what `text` says: numbers by their value, however they are written.
 fn says(value: &DeValue<'_>, text: &str) -> bool {
     match value {
+        DeValue::String(word) => format!("\"{word}\"") == text,
         DeValue::Boolean(truth) => text.parse() == Ok(*truth),
         DeValue::Float(number) => same_number(number.as_str(), text),
         DeValue::Integer(number) if number.radix() == 10 => same_number(number.as_str(), text),
@@ -172,14 +175,20 @@ mod tests {
     #[test]
     fn every_key_that_is_gone_is_refused_with_the_value_that_all_runs_have() {
         for key in GONE {
-            let text = format!("[{}]\n{} = {}\n", key.table, key.name, key.value);
-            let error = check_words(&text).unwrap_err().to_string();
-            let start = format!(
-                "line 2: {}.{} no longer exists, because every run now uses {}: ",
-                key.table, key.name, key.value
-            );
-            assert!(error.starts_with(&start), "{error}");
+            let value = key.value.unwrap_or("1");
+            let path = below(&key.table.replace('*', "bank"), key.name);
+            let error = check_words(&format!("{path} = {value}\n")).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("line 1: {path} no longer exists")), "{error}");
+            if let Some(value) = key.value {
+                assert!(error.contains(&format!(", because every run now uses {value}")), "{error}");
+                assert!(error.ends_with(": remove it, or run `config migrate OLD NEW`"), "{error}");
+            } else {
+                assert!(error.ends_with(": remove it") && !key.hint.is_empty(), "{error}");
+            }
+            assert!(error.contains(key.hint), "{error}");
         }
+        let word = check_words("[detectors]\nparties = \"twice-mean\"\n").unwrap_err().to_string();
+        assert!(word.ends_with("because every run now uses \"bonferroni\": remove it"), "{word}");
         let other = check_words("[encoder.hash]\nmedians = false\n").unwrap_err().to_string();
         assert!(other.ends_with("every run now uses true: remove it"), "{other}");
         check_words("[top.loss]\nmedians = true\n").unwrap();

@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use anyhow::{anyhow, bail};
-use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+use toml::{Spanned, Table, Value};
 
 /// A recipe for one role's config file.
 #[derive(Debug, Clone, Copy)]
@@ -81,11 +81,23 @@ pub const COORDINATOR_PRESETS: [Preset; 5] = [
     },
 ];
 
-/// The preset that a config's text names, whether it is there or not.
-pub(super) fn named(text: &str) -> Option<String> {
-    let root = DeTable::parse(text).ok()?;
-    let (_, value) = root.get_ref().iter().find(|(key, _)| key.get_ref() == "preset")?;
-    value.get_ref().as_str().map(String::from)
+/// The preset that a config's text names, where `error` speaks of a key that the text lacks and that the preset fills in.
+pub(super) fn spoken_of(text: &str, error: &str) -> Option<String> {
+    let own: Table = text.parse().ok()?;
+    let name = own.get("preset")?.as_str()?;
+    let presets = PARTY_PRESETS.into_iter().chain(COORDINATOR_PRESETS).filter(|preset| preset.name == name);
+    let mut filled = presets.flat_map(|preset| preset.texts).filter_map(|text| text.parse::<Table>().ok());
+    filled.any(|filled| speaks_of_absent(error, &own, &filled)).then(|| name.to_string())
+}
+
+/// Whether `error` speaks of a key of `filled` that `own` lacks.
+fn speaks_of_absent(error: &str, own: &Table, filled: &Table) -> bool {
+    filled.iter().any(|(key, value)| match (own.get(key), value) {
+        (Some(Value::Table(own)), Value::Table(filled)) => speaks_of_absent(error, own, filled),
+        (None, Value::Table(filled)) => speaks_of_absent(error, &Table::new(), filled),
+        (Some(_), _) => false,
+        (None, _) => error.contains(key.as_str()),
+    })
 }
 
 /// The file's table completed by the preset that it names; `None` where it names none.
@@ -145,8 +157,6 @@ fn placed<T>(value: T, place: &Range<usize>) -> Spanned<T> {
 
 #[cfg(test)]
 mod tests {
-    use toml::Table;
-
     use super::*;
     use crate::config::parse;
 
@@ -163,6 +173,15 @@ mod tests {
         assert_eq!(table["encoder"]["model"]["kind"].as_str(), Some("mlp"));
         assert!(!table.contains_key("preset"));
         assert_eq!(completed("name = \"bank\"").len(), 1, "no preset, no keys");
+    }
+
+    #[test]
+    fn a_preset_is_spoken_of_where_the_key_of_an_error_is_its_own() {
+        let (text, cycles) = ("preset = \"tabular\"\nrun = { epochs = 7 }", "run.cycles must be a divisor");
+        assert_eq!(spoken_of(text, cycles), Some("tabular".to_string()));
+        assert_eq!(spoken_of(text, "insecure_plaintext = true and [identity] exclude each other"), None);
+        assert_eq!(spoken_of("preset = \"tabular\"\nrun = { cycles = 7 }", cycles), None);
+        assert_eq!(spoken_of("run = { epochs = 7 }", cycles), None);
     }
 
     /// What a preset sets decides what is learned: whoever changes a value changes this line, and says in

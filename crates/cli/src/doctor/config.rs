@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use toml::Table;
 
 /// Keys whose texts are words of this program.
-const WORDS: [&str; 22] = [
+const WORDS: [&str; 21] = [
     "preset",
     "device",
     "on_alarm",
@@ -28,7 +28,6 @@ const WORDS: [&str; 22] = [
     "row_order",
     "batch_rows",
     "send",
-    "combination",
     "absent",
     "fill",
     "validate",

@@ -93,7 +93,8 @@ impl fmt::Display for ExaminedPath {
             write!(f, ", {} MiB free", room.free_bytes / MIB)?;
         }
         if self.owner_only == Some(false) && self.writable {
-            write!(f, "; others than its owner can read it")?;
+            let verb = if *kind == "folder" { "list" } else { "read" };
+            write!(f, "; others than its owner can {verb} it")?;
         }
         Ok(())
     }

@@ -26,7 +26,7 @@ pub fn process<E: Display>(answer: Option<Result<String, E>>) -> (Value, String)
     }
 }
 
-/// Numbers and switches of a status; of texts the phase alone.
+/// Numbers and switches of a status; of texts only the phase.
 fn figures(status: &Value) -> Value {
     match status {
         Value::Object(entries) => {

@@ -1,6 +1,5 @@
-//! What the `[detectors]` tables of both sides have in common: which detectors, how combined, at which level.
+//! What the `[detectors]` tables of both sides have in common: which detectors, at which level.
 
-use super::combine::Combination;
 use super::panel::{Calibrated, Panel};
 use super::split;
 use crate::detector::DetectorKind;
@@ -11,8 +10,6 @@ use crate::error::DetectorError;
 pub struct DetectorSettings<'a, K> {
     /// Which detectors.
     pub kinds: &'a [K],
-    /// How their p-values become one.
-    pub combination: Combination,
     /// The level that p-values must be able to reach, above 0 and below 1.
     pub level: f64,
 }
@@ -59,7 +56,7 @@ impl<K: DetectorKind> DetectorSettings<'_, K> {
         for kind in self.kinds {
             detectors.push(kind.fit(normal, seed)?);
         }
-        let panel = Panel::new(detectors, self.combination, scale)?;
+        let panel = Panel::new(detectors, K::COMBINATION, scale)?;
         Calibrated::new(panel, scale, calibrate, classes)
     }
 }

@@ -73,7 +73,7 @@ impl ScreeningSettings {
         DetectorError::fraction("screening.level", self.level)?;
         match self.folds {
             2..=20 => Ok(()),
-            found => Err(DetectorError::Limit { what: "screening.folds (2 to 20)", found, limit: 20 }),
+            found => Err(DetectorError::Limit { what: "folds of a screening (2 to 20)", found, limit: 20 }),
         }
     }
 

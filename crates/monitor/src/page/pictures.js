@@ -1,6 +1,8 @@
 // Pictures in SVG, each in the size of its own view box.
 "use strict";
 
+import { counted } from "/tables.js";
+
 const SVG = "http://www.w3.org/2000/svg";
 
 function shape(kind, attributes) {
@@ -43,7 +45,7 @@ export function drawBalance(name, balance) {
   const shares = balance.ones_per_mille.map((ones) => ones / 1000);
   const off = shares.map((share) => Math.abs(2 * share - 1));
   const mean = off.reduce((a, b) => a + b, 0) / Math.max(off.length, 1);
-  caption.textContent = name + ": " + shares.length + " bits, " + balance.records.toLocaleString("en") + " codes; mean imbalance " +
+  caption.textContent = name + ": " + counted(shares.length, "bit") + ", " + counted(balance.records, "code") + "; mean imbalance " +
     (100 * mean).toFixed(1) + " %";
   const picture = shape("svg", { class: "bars", viewBox: "0 0 400 48", preserveAspectRatio: "none", role: "img",
     "aria-label": caption.textContent });
@@ -60,5 +62,5 @@ export function drawFlags(picture, spans) {
   picture.replaceChildren(shape("path", { class: "bars", d: bars(shares.map((share) => most > 0 ? share / most : 0), 80) }));
   const judged = spans.reduce((sum, span) => sum + span.judged, 0), flagged = spans.reduce((sum, span) => sum + span.flagged, 0);
   return flagged.toLocaleString("en") + " of " + judged.toLocaleString("en") + " checked records were flagged in " +
-    (spans.length === 1 ? "1 minute" : spans.length + " minutes") + "; at most " + (100 * most).toFixed(1) + " % in one of them";
+    counted(spans.length, "minute") + "; at most " + (100 * most).toFixed(1) + " % in one of them";
 }

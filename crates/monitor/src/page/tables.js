@@ -28,6 +28,11 @@ export function counted(value, one) {
   return count(value) + " " + one + (value === 1 ? "" : "s");
 }
 
+// How often something happened.
+function times(value) {
+  return value === 1 ? "once" : counted(value, "time");
+}
+
 // Until when something is valid, or since when it no longer is, in whole days.
 export function validity(end, now) {
   if (!Number.isFinite(end)) return "";
@@ -72,8 +77,8 @@ export function fillParties(table, status) {
   const labels = [...table.querySelectorAll("thead th")].slice(1).map((head) => head.textContent);
   table.querySelector("tbody").replaceChildren(...Object.entries(status.parties).map(([name, party]) => {
     const there = cell("td", party.connected ? "connected" : "away", party.connected ? "good" : "bad");
-    if (party.returns > 0) there.textContent += ", reconnected " + counted(party.returns, "time");
-    if (party.departures > 0) there.textContent += ", disconnected " + counted(party.departures, "time");
+    if (party.returns > 0) there.textContent += ", reconnected " + times(party.returns);
+    if (party.departures > 0) there.textContent += ", disconnected " + times(party.departures);
     const share = status.step_seconds > 0 ? " (" + (100 * party.answer_seconds / status.step_seconds).toFixed(0) + " %)" : "";
     const heard = party.heard_s === null ? "" : status.now_s - party.heard_s < 2 ? "now" : seconds(status.now_s - party.heard_s) + " ago";
     const released = party.run_released_bits === null ? count(party.released_bits) :
