@@ -7,14 +7,13 @@ use std::process::ExitCode;
 use anyhow::{Context, ensure};
 use clap::{Parser, Subcommand};
 use hashvfl_cli::config::ConfigCommand;
-use hashvfl_core::Digest;
 use hashvfl_files::{complain, say};
-use hashvfl_transcript::Recording;
 use hashvfl_transport::stop;
 
 use crate::config::AttackConfig;
 use crate::evaluation;
 use crate::evidence::manifest::Manifest;
+use crate::inputs::Inputs;
 use crate::report::{Report, text, write};
 
 /// Attack what a run really sent, and report how much of the columns can be reconstructed.
@@ -53,6 +52,10 @@ enum Command {
         /// Folder for the report and the transcripts of simulated baselines. It is created if it does not exist.
         #[arg(long, value_name = "FOLDER")]
         out: PathBuf,
+        /// Keep the report in that folder if it was made of the same transcript, manifest and config by this version, and all
+        /// its checks held.
+        #[arg(long)]
+        keep: bool,
     },
     /// Rewrite config files of earlier versions.
     Config {
@@ -80,9 +83,14 @@ fn run_command(arguments: Arguments) -> anyhow::Result<()> {
             say!("{} names the run's files and their SHA-256", out.display());
             Ok(())
         }
-        Command::Run { transcript, config, out } => {
-            let report =
-                run(&transcript, &AttackConfig::read(&config)?, &out, &mut |line| complain!("{line}"))?;
+        Command::Run { transcript, config, out, keep } => {
+            let config = AttackConfig::read(&config)?;
+            let inputs = Inputs::read(&transcript, &config)?;
+            if keep && inputs.made(&out) {
+                say!("kept: {}/report.html is of this transcript, manifest and config", out.display());
+                return Ok(());
+            }
+            let report = evaluate(&inputs, &config, &out, &mut |line| complain!("{line}"))?;
             say!("{}", text(&report).trim_end());
             say!("\nWritten: {0}/report.html, {0}/report.json", out.display());
             let failed = report.checks.iter().filter(|check| !check.held);
@@ -108,19 +116,18 @@ pub fn run(
     out: &Path,
     tell: &mut dyn FnMut(&str),
 ) -> anyhow::Result<Report> {
-    let head = config.head.as_deref().map(|text| {
-        Digest::from_hex(text).context("head must be the 64 hex digits of `transcript_head` in summary.json")
-    });
-    let recording = Recording::read(transcript, head.transpose()?)?;
-    let manifest = Manifest::read(&config.manifest)?;
-    ensure!(
-        recording.header.recorder == "coordinator",
-        "{} was recorded by {}: attacks on columns need what the coordinator recorded",
-        transcript.display(),
-        recording.header.recorder
-    );
+    evaluate(&Inputs::read(transcript, config)?, config, out, tell)
+}
+
+fn evaluate(
+    inputs: &Inputs,
+    config: &AttackConfig,
+    out: &Path,
+    tell: &mut dyn FnMut(&str),
+) -> anyhow::Result<Report> {
     std::fs::create_dir_all(out).with_context(|| format!("cannot create the folder {}", out.display()))?;
-    let report = evaluation::evaluate(&recording, &manifest, config, out, tell)?;
+    let mut report = evaluation::evaluate(&inputs.recording, &inputs.manifest, config, out, tell)?;
+    inputs.note(&mut report);
     write(&report, out)?;
     Ok(report)
 }

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::ensure;
 use hashvfl_core::PartyName;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// What `attack.toml` holds. Unknown keys are refused; relative paths start at the file's folder.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct AttackConfig {
-    /// The evaluation manifest (`attack manifest` writes one).
+    /// The evaluation manifest (`attack manifest` writes one). Where it lies changes nothing.
+    #[serde(skip_serializing)]
     pub manifest: PathBuf,
     /// The party whose columns are attacked.
     pub victim: PartyName,
@@ -50,8 +51,9 @@ pub struct AttackConfig {
     /// figures are lower.
     #[serde(default)]
     pub quick: bool,
-    /// Whether the adversary is granted the victim's weights as well.
-    #[serde(default = "yes")]
+    /// Whether the adversary is granted the victim's weights as well, which a short demonstration leaves out. No key of a config
+    /// file: a report shows what the weights add beside what is got without them.
+    #[serde(skip_deserializing, default = "yes")]
     pub white_box: bool,
     /// The fraction of the columns' variance that may be told, from 0 to 1, as in a policy: the report's first answers are red
     /// above it.

@@ -9,7 +9,7 @@
 //! [`frontier`] trains and attacks many forms of codes, without a recording.
 //!
 //! `attacks` lists all attacks. Each is handed what it declares to know: facts of `evidence::knowledge` and auxiliary
-//! records. Truth of target records reaches `evaluation::score` alone.
+//! records. Truth of target records reaches only `evaluation::score`.
 
 mod attacks;
 mod cli;
@@ -17,6 +17,7 @@ mod config;
 mod evaluation;
 mod evidence;
 pub mod frontier;
+mod inputs;
 pub mod metrics;
 pub mod report;
 

@@ -8,12 +8,12 @@ use std::fmt;
 
 use crate::evaluation::attack::Attack;
 use crate::report::Hijack;
-use inference::{label_defences, membership, reidentification};
+use inference::{label_defences, membership, reidentification, shadow_federations};
 use reconstruction::inversion::Matching;
 use reconstruction::white_box::Start;
 use reconstruction::{
     conditional_mean, esa, fora, grna, instrument, inverse_network, other_classes, positive_control,
-    predictions, pseudo_clients, query_free, unsplit, white_box,
+    posterior, predictions, pseudo_clients, query_free, ssim_decoder, unsplit, white_box,
 };
 use sweeps::{auxiliary_fraction, code_length, encode_once, epochs, randomised_response, trainings};
 
@@ -35,11 +35,14 @@ pub(crate) mod reconstruction {
     pub(crate) mod other_classes;
     pub(crate) mod pcat;
     pub(crate) mod positive_control;
+    pub(crate) mod posterior;
     pub(crate) mod predictions;
     pub(crate) mod pseudo_clients;
     pub(crate) mod queries;
     pub(crate) mod query_free;
+    pub(crate) mod record_posterior;
     pub(crate) mod sdar;
+    pub(crate) mod ssim_decoder;
     pub(crate) mod substitute;
     pub(crate) mod unsplit;
     pub(crate) mod white_box;
@@ -53,6 +56,8 @@ pub(crate) mod inference {
     pub(crate) mod linkage;
     pub(crate) mod membership;
     pub(crate) mod reidentification;
+    pub(crate) mod shadow_federations;
+    pub(crate) mod unlabelled;
 }
 
 /// Attacks by a coordinator that does not follow the protocol.
@@ -90,6 +95,7 @@ pub static ALL: &[&dyn Attack] = &[
     &positive_control::PositiveControl,
     &other_classes::OtherClasses,
     &membership::Membership,
+    &shadow_federations::ShadowFederations,
     &query_free::QueryFree,
     &pseudo_clients::PseudoClients,
     &fora::Fora,
@@ -101,6 +107,8 @@ pub static ALL: &[&dyn Attack] = &[
     &active::steering::Steering,
     &active::hijacks::Hijacks,
     &epochs::OverEpochs,
+    &posterior::Posterior,
+    &ssim_decoder::SsimDecoder,
     &auxiliary_fraction::OverAuxiliaryFraction,
     &encode_once::EncodeOnce,
     &randomised_response::OverEpsilons,
@@ -113,12 +121,11 @@ pub static ALL: &[&dyn Attack] = &[
 pub const BEYOND: &[&str] = &[
     "malicious gradients mixed with honest ones, or sent for some records only, to stay below the gradient monitor's alarm, other \
      than hijacks that are half honest",
-    "posterior sampling: a learned prior of the columns (a generator, a diffusion or a flow) with the likelihood of codes through \
-     known encoders, and such priors as penalties",
-    "decoders of images that are trained for structural similarity (SSIM)",
-    "label inference without any known label, by a single party other than the attacked one, or by some but not all parties",
+    "posterior sampling by a learned generator (a diffusion or a flow) in place of known people, of images above all, and such priors \
+     as penalties",
+    "label inference by a single party other than the attacked one, or by some but not all parties",
     "collusion of parties with the coordinator beyond its own organisation's columns, about columns or about labels",
-    "shadow federations: attacks that are trained on whole runs of the attacker's own, such as membership inference by LiRA",
+    "shadow federations that learned from the very record in question, or that teach attacks on columns or labels",
     "linkage without any record known in both runs",
     "adversaries with other side information than listed in this report",
 ];
@@ -134,8 +141,12 @@ pub enum AttackId {
     QueriedMean,
     /// Own columns as an instrument.
     Instrument,
+    /// The posterior of whole records.
+    Posterior,
     /// The inverse network.
     InverseNetwork,
+    /// A decoder that is trained for structural similarity.
+    SsimDecoder,
     /// White-box inversion, by what is made to agree and where the search starts.
     WhiteBox(Matching, Start),
     /// The same of the value before the sign.
@@ -154,6 +165,8 @@ pub enum AttackId {
     MembershipByRegression,
     /// Membership inference by the top model's loss.
     MembershipByLoss,
+    /// The same beside the losses of the attacker's own federations.
+    MembershipByShadows,
     /// A substitute that learns through the top model.
     QueryFree,
     /// A substitute that learns through the top model of every step.
@@ -196,6 +209,12 @@ pub enum AttackId {
     CodesAlone,
     /// Labels by a model of the code and the party's own columns.
     CodesAndColumns,
+    /// Labels by the length of the gradient, without a known one.
+    UnlabelledNorm,
+    /// Labels by clusters of directions, without a known one.
+    UnlabelledClusters,
+    /// Labels by clusters of codes, without a known one.
+    UnlabelledCodes,
 }
 
 impl fmt::Display for AttackId {
@@ -205,7 +224,9 @@ impl fmt::Display for AttackId {
             Self::ConditionalMean => "conditional mean",
             Self::QueriedMean => "conditional mean, codes of all owned records",
             Self::Instrument => "own columns as an instrument",
+            Self::Posterior => "posterior of whole records",
             Self::InverseNetwork => "inverse network",
+            Self::SsimDecoder => "decoder trained for SSIM",
             Self::WhiteBox(matching, start) => return write!(f, "white-box, {matching}, from the {start}"),
             Self::WhiteBoxBeforeSign(start) => {
                 return write!(f, "white-box, before the sign, from the {start}");
@@ -219,6 +240,7 @@ impl fmt::Display for AttackId {
             }
             Self::MembershipByRegression => "membership by regression",
             Self::MembershipByLoss => "membership by the top model's loss",
+            Self::MembershipByShadows => "membership by shadow federations (LiRA)",
             Self::QueryFree => "query-free",
             Self::Pcat => "PCAT",
             Self::Sdar => "SDAR",
@@ -240,6 +262,9 @@ impl fmt::Display for AttackId {
             Self::CompletionWithColumns => "model completion with own columns",
             Self::CodesAlone => "model completion, codes alone",
             Self::CodesAndColumns => "model completion, codes and own columns",
+            Self::UnlabelledNorm => "gradient norm, without labels",
+            Self::UnlabelledClusters => "gradient clusters, without labels",
+            Self::UnlabelledCodes => "code clusters, without labels",
         };
         f.write_str(name)
     }
@@ -273,7 +298,11 @@ mod tests {
     /// What an attack cannot work without it declares: an error at the end of an evaluation would come after hours.
     #[test]
     fn inference_of_classes_needs_classes() {
-        for attack in [&label_defences::LabelInference as &dyn Attack, &other_classes::OtherClasses] {
+        for attack in [
+            &label_defences::LabelInference as &dyn Attack,
+            &other_classes::OtherClasses,
+            &shadow_federations::ShadowFederations,
+        ] {
             let about = attack.about();
             assert!(about.needs.contains(&Need::Classes), "{}", about.title);
         }
@@ -286,12 +315,9 @@ mod tests {
         for attack in [
             "below the gradient monitor's alarm",
             "posterior sampling",
-            "structural similarity",
-            "without any known label",
             "by a single party other than",
             "collusion of parties with the coordinator",
             "shadow federations",
-            "LiRA",
             "linkage without any record",
             "other side information",
         ] {

@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use hashvfl_core::text::counted;
+
 use crate::evaluation::victim::VictimContext;
-use crate::evidence::knowledge::{Epochs, Fact};
+use crate::evidence::knowledge::{EpochRange, Fact};
 
 /// Who attacks, by what it knows of every record beside what left the victim. Each knows all that the one before knows; its
 /// auxiliary records are the same.
@@ -69,9 +71,9 @@ pub enum ObservedRelease {
     /// One code, the last.
     OneCode,
     /// The codes of these epochs.
-    Epochs(Epochs),
+    Epochs(EpochRange),
     /// The codes of all these epochs, and the one after the freeze.
-    EpochsAndLast(Epochs),
+    EpochsAndLast(EpochRange),
 }
 
 impl fmt::Display for ObservedRelease {
@@ -79,15 +81,17 @@ impl fmt::Display for ObservedRelease {
         match self {
             Self::Nothing => f.write_str("nothing"),
             Self::OneCode => f.write_str("one code"),
-            Self::Epochs(epochs) => write!(f, "the codes of {} epochs", epochs.count),
-            Self::EpochsAndLast(epochs) => write!(f, "the codes of {} epochs and the last one", epochs.count),
+            Self::Epochs(epochs) => write!(f, "the codes of {}", counted(epochs.count, "epoch")),
+            Self::EpochsAndLast(epochs) => {
+                write!(f, "the codes of {} and the last one", counted(epochs.count, "epoch"))
+            }
         }
     }
 }
 
 impl ObservedRelease {
     /// Epochs whose codes it holds, where there are any.
-    pub fn epochs(self) -> Option<Epochs> {
+    pub fn epochs(self) -> Option<EpochRange> {
         match self {
             Self::Nothing | Self::OneCode => None,
             Self::Epochs(epochs) | Self::EpochsAndLast(epochs) => Some(epochs).filter(|all| all.count > 0),

@@ -4,6 +4,7 @@ use hashvfl_learning::top::loss::Labels;
 
 use crate::evaluation::PrivacyEvaluation;
 use crate::evaluation::victim::VictimContext;
+use crate::metrics::image;
 use crate::report::Knowledge;
 
 /// What an attack says of itself.
@@ -44,6 +45,12 @@ pub enum Need {
     Signs,
     /// The victim's columns are an image.
     Image,
+    /// They are a table's.
+    Table,
+    /// They are a grey image that is large enough for structural similarity.
+    ImageWithSsim,
+    /// The config asks for more than a first look.
+    Thorough,
     /// The config asks for more than reconstruction with codes and columns of the same records.
     FurtherAttacks,
     /// The config asks for that too, or limits how many records are found.
@@ -65,9 +72,7 @@ impl Need {
     pub fn missing(self, victim: &VictimContext) -> Option<&'static str> {
         let config = victim.config;
         let (met, reason) = match self {
-            Self::Weights => {
-                (config.white_box, "the adversary is not granted the victim's weights (white_box)")
-            }
+            Self::Weights => (config.white_box, "the adversary is not granted the victim's weights"),
             Self::OwnColumns => (
                 config.own.is_some(),
                 "no party belongs to the adversary's organisation (own in attack.toml)",
@@ -80,6 +85,12 @@ impl Need {
                 "it works only on codes of signs with the same length at all parties",
             ),
             Self::Image => (victim.owner.image.is_some(), "the columns are not an image"),
+            Self::Table => (victim.owner.image.is_none(), "the columns are an image"),
+            Self::ImageWithSsim => (
+                matches!(victim.owner.image, Some([1, height, width]) if image::has_ssim(height, width)),
+                "the columns are no grey image of 11 x 11 pixels or more",
+            ),
+            Self::Thorough => (!config.quick, "quick asks only for a first look"),
             Self::FurtherAttacks => (config.further_attacks, "further_attacks is off"),
             Self::Identities => (
                 config.further_attacks || config.max_reidentified.is_some(),

@@ -262,39 +262,62 @@ fn most_right(fractions: &[f64], rate: f64, steps: usize) -> f64 {
 /// Rate in bits at one slope of the curve of rate and distortion, where a wrong value costs one, and the fraction guessed right that
 /// nobody exceeds with `rate` bits (Blahut 1972).
 fn at_slope(fractions: &[f64], rate: f64, slope: f64, steps: usize) -> (f64, f64) {
-    let (count, wrong) = (fractions.len(), (-slope).exp());
-    let kernel = |value: usize, guess: usize| if value == guess { 1.0 } else { wrong };
-    let weighed = |guesses: &[f64]| -> Vec<f64> {
-        let of =
-            |value: usize| -> f64 { (0..count).map(|guess| guesses[guess] * kernel(value, guess)).sum() };
-        (0..count).map(of).collect()
-    };
-    // For each guess, what all values make of it by `all`: 1 where the iteration has ended.
-    let factors = |all: &[f64]| -> Vec<f64> {
-        let of = |guess: usize| -> f64 {
-            (0..count).map(|value| fractions[value] * kernel(value, guess) / all[value]).sum()
-        };
-        (0..count).map(of).collect()
-    };
+    let curve = Slope { fractions, wrong: (-slope).exp() };
+    let count = fractions.len();
     let mut guesses = vec![1.0 / count as f64; count];
     for _ in 0..steps {
-        let factors = factors(&weighed(&guesses));
+        let factors = curve.factors(&curve.weighed(&guesses));
         guesses.iter_mut().zip(factors).for_each(|(likely, factor)| *likely *= factor);
     }
-    let all = weighed(&guesses);
-    let greatest = factors(&all).into_iter().fold(0.0, f64::max);
+    let all = curve.weighed(&guesses);
+    let greatest = curve.factors(&all).into_iter().fold(0.0, f64::max);
     let nats: f64 = fractions.iter().zip(&all).map(|(fraction, all)| fraction * all.ln()).sum();
     let most = 1.0 + (nats + greatest.ln() + rate * std::f64::consts::LN_2) / slope;
     let mut bits = 0.0;
     for (value, fraction) in fractions.iter().enumerate() {
         for (guess, likely) in guesses.iter().enumerate() {
-            let share = likely * kernel(value, guess) / all[value];
+            let share = likely * curve.kernel(value, guess) / all[value];
             if share > 0.0 {
                 bits += fraction * share * (share / likely).log2();
             }
         }
     }
     (bits, most)
+}
+
+/// One slope of that curve, for a value with these `fractions`.
+struct Slope<'a> {
+    fractions: &'a [f64],
+    /// How much a wrong guess counts where a right one counts 1.
+    wrong: f64,
+}
+
+impl Slope<'_> {
+    fn kernel(&self, value: usize, guess: usize) -> f64 {
+        if value == guess { 1.0 } else { self.wrong }
+    }
+
+    /// For each value, what all `guesses` make of it.
+    fn weighed(&self, guesses: &[f64]) -> Vec<f64> {
+        let mut all = vec![0.0; guesses.len()];
+        for (value, all) in all.iter_mut().enumerate() {
+            for (guess, likely) in guesses.iter().enumerate() {
+                *all += likely * self.kernel(value, guess);
+            }
+        }
+        all
+    }
+
+    /// For each guess, what all values make of it by `all`: 1 where the iteration has ended.
+    fn factors(&self, all: &[f64]) -> Vec<f64> {
+        let mut factors = vec![0.0; all.len()];
+        for (guess, factor) in factors.iter_mut().enumerate() {
+            for (value, fraction) in self.fractions.iter().enumerate() {
+                *factor += fraction * self.kernel(value, guess) / all[value];
+            }
+        }
+        factors
+    }
 }
 
 #[cfg(test)]

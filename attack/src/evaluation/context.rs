@@ -20,7 +20,7 @@ use hashvfl_leakage::regression::{Examples, Regression};
 pub struct AttackContext<'a> {
     /// What is known.
     pub sources: Sources<'a>,
-    /// The victim's columns, as its bottom model sees them. Attacks read rows of `auxiliary` alone.
+    /// The victim's columns, as its bottom model sees them. Attacks read only rows of `auxiliary`.
     pub columns: &'a Matrix,
     /// Channels, height and width, where they are an image.
     pub image: Option<[usize; 3]>,
@@ -110,6 +110,16 @@ impl AttackContext<'_> {
             (0..observed.parties.len()).all(|party| observed.saw(party, ObservedAt::Frozen, record))
         };
         self.auxiliary.iter().chain(self.elsewhere).copied().filter(|record| all(*record)).collect()
+    }
+
+    /// Records that the adversary owns and of which it saw such codes as of the targets: those that are like the targets first. After the
+    /// freeze all parties sent them, in training all that `facts` hold.
+    pub fn owned_like_targets(&self, facts: &[Fact]) -> Vec<u32> {
+        if self.population == Population::Test {
+            return self.owned_frozen();
+        }
+        let owned = self.auxiliary.iter().chain(self.elsewhere).copied();
+        owned.filter(|record| self.sources.knows(facts, *record)).collect()
     }
 
     /// What `facts` say of `records`, beside their columns.

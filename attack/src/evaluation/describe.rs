@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use hashvfl_core::text::counted;
 use hashvfl_learning::top::evaluation::Evaluation as TaskMetrics;
 use hashvfl_transcript::Recording;
 
@@ -79,7 +80,10 @@ pub fn run_facts(recording: &Recording, floats_head: &str) -> BTreeMap<String, S
     BTreeMap::from([
         ("run".to_string(), header.run_id.to_string()),
         ("recorded by".to_string(), header.recorder.clone()),
-        ("what was recorded".to_string(), format!("{:?}, {} steps", header.cut, recording.steps.len())),
+        (
+            "what was recorded".to_string(),
+            format!("{:?}, {}", header.cut, counted(recording.steps.len(), "step")),
+        ),
         ("head of the transcript's chain (SHA-256)".to_string(), recording.head.to_string()),
         ("head of the simulated floats' transcript".to_string(), floats_head.to_string()),
     ])
@@ -128,6 +132,12 @@ pub fn pictures(victim: &VictimContext, surfaces: &Surfaces, findings: &Findings
         let mut fitting = whole.iter().copied().filter(|attacked| on_codes.fits(&attacked.result));
         fitting.find(|found| found.result.attack == attack && found.result.knowledge == knowledge)
     };
+    let alike = whole.iter().copied().find(|found| {
+        let AttackResult { attack, knowledge, releases, .. } = &found.result;
+        on_codes.fits(&found.result)
+            && (*attack, *releases) == (AttackId::SsimDecoder, 1)
+            && knowledge.is_empty()
+    });
     let control = AttackId::BlockDecoder(1);
     let control = findings.attacked.iter().find(|attacked| attacked.result.attack == control);
     let attacks = [
@@ -137,6 +147,7 @@ pub fn pictures(victim: &VictimContext, surfaces: &Surfaces, findings: &Findings
         ),
         ("best without any code", on_codes.best(&whole, true)),
         ("conditional mean of one code", known(AttackId::ConditionalMean, &[])),
+        ("one code, by a decoder trained for SSIM", alike),
         ("best from codes", on_codes.best(&whole, false)),
         ("best from floats (simulated)", on_floats.best(&whole, false)),
         ("from floats after the first block (simulated)", control),

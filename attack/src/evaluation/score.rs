@@ -60,7 +60,7 @@ pub fn scales(matrix: &Matrix, records: &[u32]) -> (Vec<f32>, Vec<f32>) {
 }
 
 /// Least value and range.
-fn span(values: &[f32]) -> (f32, f32) {
+pub fn span(values: &[f32]) -> (f32, f32) {
     let low = values.iter().copied().fold(f32::INFINITY, f32::min);
     let high = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     (low, (high - low).max(1e-6))

@@ -160,7 +160,10 @@ impl<'a> VictimContext<'a> {
         let parties = &evidence.coordinator.run.parties;
         let find = |name: &PartyName| {
             let place = parties.iter().position(|party| party == name);
-            place.with_context(|| format!("{name} is not a party of the run"))
+            place.with_context(|| {
+                let parties: Vec<&str> = parties.iter().map(PartyName::as_str).collect();
+                format!("{name} is not a party of the run, whose parties are {}", parties.join(", "))
+            })
         };
         let place = find(&config.victim)?;
         let own = config.own.as_ref().map(find).transpose()?.map(|own| &evidence.owners[own].columns);

@@ -10,14 +10,14 @@ use crate::report::Knowledge;
 
 /// Epochs of a run, one after the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Epochs {
+pub struct EpochRange {
     /// The first of them, from 0.
     pub from: u32,
     /// How many they are.
     pub count: u32,
 }
 
-impl Epochs {
+impl EpochRange {
     /// So many of the run's first ones.
     pub fn first(count: u32) -> Self {
         Self { from: 0, count }
@@ -36,9 +36,9 @@ pub enum Fact {
     /// The last codes of the other parties.
     OtherCodes,
     /// The victim's codes in these epochs.
-    EpochCodes(Epochs),
+    EpochCodes(EpochRange),
     /// The other parties' codes in these epochs.
-    OtherEpochCodes(Epochs),
+    OtherEpochCodes(EpochRange),
     /// The label.
     Label,
     /// The columns of the coordinator's own organisation.
@@ -232,12 +232,12 @@ mod tests {
         let labels = Labels::Real(vec![0.0; 3]);
         let sources =
             Sources { observed: &observed, victim: 0, labels: &labels, own: None, others: vec![1, 2] };
-        let facts = [Fact::OtherEpochCodes(Epochs::first(2))];
+        let facts = [Fact::OtherEpochCodes(EpochRange::first(2))];
         let features = sources.inputs(&facts, &[0, 1]).unwrap();
         assert_eq!(features.width, 8);
         assert_eq!(features.values, [-1.0, 1.0, 1.0, 1.0, 1.0, 1.0, -1.0, 1.0].repeat(2));
         assert!(sources.knows(&facts, 1) && !sources.knows(&facts, 2));
-        let second = [Fact::EpochCodes(Epochs { from: 1, count: 1 })];
+        let second = [Fact::EpochCodes(EpochRange { from: 1, count: 1 })];
         assert_eq!(sources.features(&second, &[0, 1]).unwrap().values, [-1.0, 1.0, -1.0, 1.0]);
         assert!(sources.knows(&second, 1) && !sources.knows(&second, 2));
         assert!(known(&facts).is_empty(), "a report says of it that other parties' codes are known");

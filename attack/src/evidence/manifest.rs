@@ -10,6 +10,7 @@ use anyhow::{Context, ensure};
 use hashvfl_coordinator::CoordinatorConfig;
 use hashvfl_coordinator::state::StateFolder;
 use hashvfl_core::Digest;
+use hashvfl_core::text::counted;
 use hashvfl_data::fingerprint;
 use hashvfl_files::write_whole;
 use hashvfl_party::PartyConfig;
@@ -84,14 +85,37 @@ impl Manifest {
         Ok(write_whole(path, toml::to_string_pretty(self)?.as_bytes())?)
     }
 
-    fn files(&self) -> anyhow::Result<Vec<PathBuf>> {
-        let mut files = vec![self.coordinator.clone()];
+    /// The configs, which have to be those of one run, the parties' in its order.
+    pub(crate) fn configs(&self) -> anyhow::Result<(CoordinatorConfig, Vec<PartyConfig>)> {
         let coordinator = CoordinatorConfig::read(&self.coordinator)?;
+        let (named, names) = (self.parties.len(), &coordinator.run.parties);
+        ensure!(
+            named == names.len(),
+            "{} of {} named: name a config for each, in the order of run.parties",
+            counted(named, "party"),
+            names.len()
+        );
+        let mut parties = Vec::new();
+        for (path, name) in self.parties.iter().zip(names) {
+            let config = PartyConfig::read(path)?;
+            ensure!(
+                config.name == *name && config.run == coordinator.run,
+                "{}: not the config of {name} in the coordinator's run: name the parties' configs in the order of \
+                 run.parties when you write the manifest",
+                path.display()
+            );
+            parties.push(config);
+        }
+        Ok((coordinator, parties))
+    }
+
+    fn files(&self) -> anyhow::Result<Vec<PathBuf>> {
+        let (coordinator, parties) = self.configs()?;
+        let mut files = vec![self.coordinator.clone()];
         files.extend_from_slice(coordinator.labels.files());
         let state = StateFolder::existing(&coordinator.state);
         files.extend([state.top(), state.summary(), state.records()]);
-        for path in &self.parties {
-            let party = PartyConfig::read(path)?;
+        for (path, party) in self.parties.iter().zip(parties) {
             files.push(path.clone());
             files.push(party.model_path());
             files.extend_from_slice(party.columns.files());

@@ -88,7 +88,7 @@ pub struct Evidence {
 impl Evidence {
     /// Loads everything that a manifest names.
     pub fn load(manifest: &Manifest) -> anyhow::Result<Self> {
-        let coordinator = CoordinatorConfig::read(&manifest.coordinator)?;
+        let (coordinator, parties) = manifest.configs()?;
         let file = TopFile::read(&top_file::path(&coordinator), &coordinator.run)?;
         let records = StateFolder::existing(&coordinator.state).read_records()?;
         ensure!(
@@ -100,28 +100,17 @@ impl Evidence {
         let plan = Plan::new(&coordinator.run, records.count())?.without(&records.gone());
         let plan = plan.context("without the records that were excluded or erased")?;
         let mut owners = Vec::new();
-        for (path, name) in manifest.parties.iter().zip(&coordinator.run.parties) {
-            let config = PartyConfig::read(path)?;
-            ensure!(
-                config.name == *name && config.run == coordinator.run,
-                "{}: not the config of {name} in the coordinator's run",
-                path.display()
-            );
+        for config in parties {
             let model = Snapshot::read(&config.model_path())?;
             let prepared = Prepared::load_trained(&config, &model)
-                .with_context(|| format!("the trained model of {name}"))?;
+                .with_context(|| format!("the trained model of {}", config.name))?;
             ensure!(
                 digest_of_run(&config.run_id, prepared.ids.iter().map(String::as_str)) == records.digest(),
-                "{name}: the table holds other records than the run was about, or in another order: restore it"
+                "{}: the table holds other records than the run was about, or in another order: restore it",
+                config.name
             );
             owners.push(PartyData::new(config, prepared)?);
         }
-        ensure!(
-            owners.len() == coordinator.run.parties.len(),
-            "the manifest names {}, the run has {}",
-            hashvfl_core::text::counted(owners.len(), "party"),
-            coordinator.run.parties.len()
-        );
         let mut top = top_file::new(&coordinator, labels.clone(), &plan, &Device::flex())?;
         top.load_trained(&file.model)?;
         let (records, excluded) = (records.digest(), records.gone());

@@ -63,7 +63,7 @@ impl PartyBackend for RecordedParties<'_> {
     }
 
     fn encode_synthetic(&mut self, _chunk: u32) -> anyhow::Result<Vec<PackedCodes>> {
-        // Of no record, and for detectors alone.
+        // Of no record, and only for detectors.
         Ok(Vec::new())
     }
 

@@ -11,7 +11,7 @@ use hashvfl_coordinator::top_file;
 use hashvfl_core::codes::randomised_response::{KEY_BYTES, Response};
 use hashvfl_core::random::stream;
 use hashvfl_core::settings::RunSettings;
-use hashvfl_core::{Part, PartyName, Plan};
+use hashvfl_core::{ExcludedRecords, Part, PartyName, Plan};
 use hashvfl_learning::Classifier;
 use hashvfl_learning::device::Device;
 use hashvfl_learning::encoder::{CutLayer, Encoder};
@@ -47,6 +47,8 @@ pub struct RunVariant<'a> {
     pub keep_last: bool,
     /// Deviation of the noise before the sign or the level at parties where it is not their own.
     pub noises: Option<&'a BTreeMap<PartyName, f32>>,
+    /// Records that it goes on without, beside those that the run went on without.
+    pub excluded: Option<&'a ExcludedRecords>,
 }
 
 impl<'a> RunVariant<'a> {
@@ -62,6 +64,7 @@ impl<'a> RunVariant<'a> {
             to_the_end: false,
             keep_last: false,
             noises: None,
+            excluded: None,
         }
     }
 }
@@ -120,7 +123,10 @@ fn repeated<'o>(
         repeat.settings = &of_floats;
     }
     let repeat = &repeat;
-    let plan = evidence.plan_under(repeat.settings)?;
+    let mut plan = evidence.plan_under(repeat.settings)?;
+    if let Some(excluded) = repeat.excluded {
+        plan = plan.without(excluded)?;
+    }
     let device = Device::flex();
     let parties = evidence.owners.iter().map(|owner| party(owner, repeat, &plan, &device));
     let parties = parties.collect::<anyhow::Result<Vec<_>>>()?;

@@ -19,25 +19,44 @@ pub fn best_column(
     mean: &[f32],
     places: &[Range<usize>],
 ) -> Option<(usize, Estimate)> {
-    let width = mean.len();
-    let records = truth.len() / width.max(1);
-    let errors_at = |rows: &Range<usize>, places: &Range<usize>| {
-        let of = |table: &[f32]| neighbours(&table[rows.start * width..rows.end * width], width, places);
-        let (truth, mean) = (of(truth), mean[places.clone()].repeat(rows.len()));
-        [of(guess), mean].map(|guess| squared_errors(&truth, &guess, places.len()))
-    };
-    let choose = |rows: Range<usize>| {
-        let r2 = |places: &Range<usize>| {
-            let [errors, reference] = errors_at(&rows, places);
-            skill(&errors, &reference)
-        };
-        let columns = places.iter().map(r2).enumerate().filter(|(_, r2)| r2.is_finite());
-        columns.max_by(|a, b| a.1.total_cmp(&b.1)).map(|(column, _)| column)
-    };
+    let tables = Tables { truth, guess, mean };
+    let records = truth.len() / mean.len().max(1);
     let half = records / 2;
-    let chosen = choose(0..half)?;
-    let [errors, reference] = errors_at(&(half..records), &places[chosen]);
-    Some((choose(0..records)?, ratio::skill(&errors, &reference)))
+    let chosen = tables.best(&(0..half), places)?;
+    let [errors, reference] = tables.errors(&(half..records), &places[chosen]);
+    Some((tables.best(&(0..records), places)?, ratio::skill(&errors, &reference)))
+}
+
+/// The truth and a guess [records, width], and the mean of each of the columns.
+struct Tables<'a> {
+    truth: &'a [f32],
+    guess: &'a [f32],
+    mean: &'a [f32],
+}
+
+impl Tables<'_> {
+    /// The column with the greatest R2 over the records of `rows`; nothing if none varies there.
+    fn best(&self, rows: &Range<usize>, places: &[Range<usize>]) -> Option<usize> {
+        let mut best: Option<(usize, f64)> = None;
+        for (column, places) in places.iter().enumerate() {
+            let [errors, reference] = self.errors(rows, places);
+            let r2 = skill(&errors, &reference);
+            if r2.is_finite() && best.is_none_or(|(_, most)| r2.total_cmp(&most).is_ge()) {
+                best = Some((column, r2));
+            }
+        }
+        best.map(|(column, _)| column)
+    }
+
+    /// Squared errors of the records of `rows` where a column stands at `places`: of the guess, and of the mean.
+    fn errors(&self, rows: &Range<usize>, places: &Range<usize>) -> [Vec<f64>; 2] {
+        let width = self.mean.len();
+        let cells = rows.start * width..rows.end * width;
+        let truth = neighbours(&self.truth[cells.clone()], width, places);
+        let guess = neighbours(&self.guess[cells], width, places);
+        let mean = self.mean[places.clone()].repeat(rows.len());
+        [guess, mean].map(|guess| squared_errors(&truth, &guess, places.len()))
+    }
 }
 
 #[cfg(test)]

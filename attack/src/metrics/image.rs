@@ -29,37 +29,103 @@ const STABLE: (f64, f64) = (0.0001, 0.0009);
 pub fn ssim(truth: &[f32], guess: &[f32], height: usize, width: usize) -> Option<f64> {
     assert_eq!(truth.len(), height * width, "the image is not height x width");
     assert_eq!(truth.len(), guess.len(), "truth and guess differ in size");
-    if height < WINDOW || width < WINDOW {
+    if !has_ssim(height, width) {
         return None;
     }
     let kernel = gaussian();
-    let (down, across) = (height - WINDOW + 1, width - WINDOW + 1);
-    let mut total = 0.0;
-    for corner in (0..down).flat_map(|y| (0..across).map(move |x| y * width + x)) {
-        total += similarity(&truth[corner..], &guess[corner..], width, &kernel);
-    }
-    Some(total / (down * across) as f64)
+    let corners = corners(height, width);
+    let similar =
+        corners.iter().map(|corner| SsimWindow::new(&truth[*corner..], &guess[*corner..], width, &kernel));
+    Some(similar.map(|window| window.similarity()).sum::<f64>() / corners.len() as f64)
 }
 
-/// Similarity within the window whose first pixel is the first of the slices.
-fn similarity(a: &[f32], b: &[f32], width: usize, kernel: &[f64; WINDOW]) -> f64 {
-    let [mut mean_a, mut mean_b, mut square_a, mut square_b, mut product] = [0.0; 5];
-    for (y, weight_y) in kernel.iter().enumerate() {
-        let row = y * width..y * width + WINDOW;
-        for ((a, b), weight_x) in a[row.clone()].iter().zip(&b[row]).zip(kernel) {
-            let (a, b, weight) = (f64::from(*a), f64::from(*b), weight_y * weight_x);
-            mean_a += weight * a;
-            mean_b += weight * b;
-            square_a += weight * a * a;
-            square_b += weight * b * b;
-            product += weight * a * b;
+/// Whether images of that size have a structural similarity.
+pub fn has_ssim(height: usize, width: usize) -> bool {
+    height >= WINDOW && width >= WINDOW
+}
+
+/// The gradient of the structural similarity with respect to the `guess`, of an image that has one.
+pub fn ssim_gradient(truth: &[f32], guess: &[f32], height: usize, width: usize) -> Vec<f32> {
+    let kernel = gaussian();
+    let corners = corners(height, width);
+    let mut gradient = vec![0.0; guess.len()];
+    for corner in &corners {
+        let window = SsimWindow::new(&truth[*corner..], &guess[*corner..], width, &kernel);
+        let [constant, of_truth, of_guess] = window.slopes();
+        for (y, weight_y) in kernel.iter().enumerate() {
+            let start = corner + y * width;
+            for (place, weight_x) in (start..start + WINDOW).zip(&kernel) {
+                let (a, b) = (f64::from(truth[place]), f64::from(guess[place]));
+                let slope = weight_y * weight_x * (constant + of_truth * a + of_guess * b);
+                gradient[place] += (slope / corners.len() as f64) as f32;
+            }
         }
     }
-    let means = mean_a * mean_b;
-    let squares = mean_a * mean_a + mean_b * mean_b;
-    let (c1, c2) = STABLE;
-    (2.0 * means + c1) * (2.0 * (product - means) + c2)
-        / ((squares + c1) * (square_a + square_b - squares + c2))
+    gradient
+}
+
+/// First pixels of all windows that lie in an image wholly.
+fn corners(height: usize, width: usize) -> Vec<usize> {
+    let (down, across) = (height - WINDOW + 1, width - WINDOW + 1);
+    (0..down).flat_map(|y| (0..across).map(move |x| y * width + x)).collect()
+}
+
+/// Weighted means over one window: of each image, of their squares and of their product.
+struct SsimWindow {
+    mean_a: f64,
+    mean_b: f64,
+    square_a: f64,
+    square_b: f64,
+    product: f64,
+}
+
+impl SsimWindow {
+    /// The window whose first pixel is the first of the slices.
+    fn new(a: &[f32], b: &[f32], width: usize, kernel: &[f64; WINDOW]) -> Self {
+        let mut window = Self { mean_a: 0.0, mean_b: 0.0, square_a: 0.0, square_b: 0.0, product: 0.0 };
+        for (y, weight_y) in kernel.iter().enumerate() {
+            let row = y * width..y * width + WINDOW;
+            for ((a, b), weight_x) in a[row.clone()].iter().zip(&b[row]).zip(kernel) {
+                let (a, b, weight) = (f64::from(*a), f64::from(*b), weight_y * weight_x);
+                window.mean_a += weight * a;
+                window.mean_b += weight * b;
+                window.square_a += weight * a * a;
+                window.square_b += weight * b * b;
+                window.product += weight * a * b;
+            }
+        }
+        window
+    }
+
+    /// Both factors of the numerator, and both of the denominator.
+    fn factors(&self) -> [f64; 4] {
+        let means = self.mean_a * self.mean_b;
+        let squares = self.mean_a * self.mean_a + self.mean_b * self.mean_b;
+        let (c1, c2) = STABLE;
+        [
+            2.0 * means + c1,
+            2.0 * (self.product - means) + c2,
+            squares + c1,
+            self.square_a + self.square_b - squares + c2,
+        ]
+    }
+
+    fn similarity(&self) -> f64 {
+        let [of_means, of_products, by_means, by_squares] = self.factors();
+        of_means * of_products / (by_means * by_squares)
+    }
+
+    /// The slope of the similarity with respect to a pixel of the second image, by its weight: a constant, and what belongs to that
+    /// pixel of the first image and of the second.
+    fn slopes(&self) -> [f64; 3] {
+        let [of_means, of_products, by_means, by_squares] = self.factors();
+        let (below, similar) = (by_means * by_squares, self.similarity());
+        let of_truth = 2.0 * of_means / below;
+        let of_guess = -2.0 * similar / by_squares;
+        let constant = self.mean_a * (2.0 * of_products / below - of_truth)
+            - self.mean_b * (2.0 * similar / by_means + of_guess);
+        [constant, of_truth, of_guess]
+    }
 }
 
 fn gaussian() -> [f64; WINDOW] {
@@ -101,6 +167,22 @@ mod tests {
         let one = |y: usize, x: usize| ((y * y + 3 * x) % 29) as f64 / 28.0;
         let other = |y: usize, x: usize| ((y * x + 7) % 29) as f64 / 28.0;
         check(28, 28, [image(28, 28, one), image(28, 28, other)], 0.086_011_586_865_280_68);
+    }
+
+    #[test]
+    fn the_gradient_is_that_of_the_similarity() {
+        let truth = image(12, 13, |y, x| ((3 * y + 5 * x) % 17) as f64 / 16.0);
+        let guess = image(12, 13, |y, x| 0.3 + 0.4 * ((y * x + 2 * x) % 7) as f64 / 6.0);
+        let gradient = ssim_gradient(&truth, &guess, 12, 13);
+        for place in [0, 20, 70, 84, 155] {
+            let moved = |by: f32| {
+                let mut moved = guess.clone();
+                moved[place] += by;
+                ssim(&truth, &moved, 12, 13).unwrap()
+            };
+            let slope = (moved(1e-3) - moved(-1e-3)) / 2e-3;
+            assert!((slope - f64::from(gradient[place])).abs() < 1e-4, "{slope} {}", gradient[place]);
+        }
     }
 
     #[test]

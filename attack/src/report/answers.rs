@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use hashvfl_core::text::counted;
+
 use super::model::{AttackResult, CutKind, Estimate, Report};
 use super::relate::strongest;
 use super::{Metric, Victim};
@@ -33,10 +35,13 @@ impl StrongestAttack<'_> {
     pub fn seen(&self) -> String {
         match (self.best.cut, self.best.releases) {
             (CutKind::Gradients, 1) => "one gradient".to_string(),
-            (CutKind::Gradients, times) => format!("the gradients of {times} releases"),
+            (CutKind::Gradients, times) => format!("the gradients of {}", counted(times, "release")),
             (CutKind::Predictions, _) => "predictions".to_string(),
-            (_, 1) => format!("one code of {} bits", self.best.bits),
-            (_, times) => format!("the codes of {times} releases, {} bits in all", self.best.bits),
+            (_, 1) => format!("one code of {}", counted(self.best.bits, "bit")),
+            (_, times) => {
+                let (releases, bits) = (counted(times, "release"), counted(self.best.bits, "bit"));
+                format!("the codes of {releases}, {bits} in all")
+            }
         }
     }
 

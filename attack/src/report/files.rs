@@ -1,4 +1,4 @@
-//! The files, written whole or not at all, for their owner alone: they hold reconstructions.
+//! The files, written whole or not at all, readable only by their owner: they hold reconstructions.
 
 use std::fs;
 use std::io;
@@ -55,14 +55,15 @@ pub enum ReportError {
     Json(#[from] serde_json::Error),
 }
 
-/// Writes `report.json` and `report.html` into `folder`, which it makes if need be.
+/// Writes `report.html` and `report.json` into `folder`, which it makes if need be. The second is written last, and says of what
+/// both were made.
 pub fn write(report: &Report, folder: &Path) -> Result<(), ReportError> {
     check(report)?;
     let json = serde_json::to_vec(report)?;
     fs::create_dir_all(folder)
         .map_err(|reason| ReportError::Folder { path: folder.to_path_buf(), reason })?;
-    write_whole(&folder.join("report.json"), &json)?;
-    Ok(write_whole(&folder.join("report.html"), html(report).as_bytes())?)
+    write_whole(&folder.join("report.html"), html(report).as_bytes())?;
+    Ok(write_whole(&folder.join("report.json"), &json)?)
 }
 
 fn check(report: &Report) -> Result<(), ReportError> {

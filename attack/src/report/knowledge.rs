@@ -42,6 +42,8 @@ pub enum Knowledge {
     TrainingColumns,
     /// Labels of a few records of each class.
     FewLabels,
+    /// How common each class is, and no label.
+    ClassFractions,
     /// Codes that one party sent.
     OwnCodes,
     /// Codes that all parties sent.
@@ -79,6 +81,7 @@ impl fmt::Display for Knowledge {
             Self::RoundedPredictions => write!(f, "predictions rounded to {ROUNDED}"),
             Self::TrainingColumns => f.write_str("columns of training records"),
             Self::FewLabels => write!(f, "{SHOTS} labels per class"),
+            Self::ClassFractions => f.write_str("no label, how common classes are"),
             Self::OwnCodes => f.write_str("codes of one party"),
             Self::AllCodes => f.write_str("codes of all parties"),
             Self::OwnGradients => f.write_str("gradients of one party"),

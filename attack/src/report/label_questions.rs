@@ -21,12 +21,15 @@ fn of_labels(report: &Report, asked: &'static str, together: bool) -> Question {
             && !result.is_baseline()
             && Some(&result.defence) == report.gradients.as_ref()
     };
-    let by_all = |result: &AttackResult| result.knows_one_of(&[Knowledge::AllGradients, Knowledge::AllCodes]);
     let all: Vec<&AttackResult> = report.results.iter().filter(of_run).collect();
-    let fits = |result: &&AttackResult| together || !by_all(result);
-    let attacks: Vec<&AttackResult> = all.iter().copied().filter(fits).collect();
+    let (by_all, by_one): (Vec<&AttackResult>, Vec<&AttackResult>) = all
+        .iter()
+        .copied()
+        .partition(|result| result.knows_one_of(&[Knowledge::AllGradients, Knowledge::AllCodes]));
+    let none_by_all = by_all.is_empty();
+    let attacks = if together { all } else { by_one };
     let judged = report.judge_labels(&attacks);
-    if together && !all.is_empty() && !all.iter().any(|result| by_all(result)) {
+    if together && !attacks.is_empty() && none_by_all {
         let answer = format!("{NOT_TRIED} They can learn at least what one can.");
         return Question::new(asked, answer, &judged.without_all("all parties together were not tried"));
     }
@@ -60,8 +63,8 @@ fn of_labels(report: &Report, asked: &'static str, together: bool) -> Question {
 mod tests {
     use super::*;
     use crate::attacks::AttackId;
-    use crate::report::CutKind;
     use crate::report::sample::{labels, sample};
+    use crate::report::{CutKind, Estimate};
 
     #[test]
     fn labels_are_answered_beside_codes_alone_and_by_a_limit_of_their_own() {
@@ -85,6 +88,23 @@ mod tests {
         // Gradients of another kind say nothing of what the run's own give away.
         report.gradients = None;
         assert!(label_questions(&report)[0].answer.starts_with("This was not tried."));
+    }
+
+    #[test]
+    fn whoever_is_nearly_always_wrong_knows_the_labels() {
+        let mut report = sample();
+        report.limits.labels = Some(0.75);
+        for result in report.results.iter_mut().filter(|result| result.victim == Victim::Labels) {
+            let value = if result.attack == AttackId::GradientDirection { 0.05 } else { 0.6 };
+            let found = Estimate { value, low: value - 0.02, high: value + 0.02 };
+            result.metrics = [(Metric::Auc, found)].into();
+        }
+        let [alone, _] = label_questions(&report);
+        assert_eq!(alone.within, Some(false));
+        assert!(
+            alone.verdict.as_ref().is_some_and(|verdict| verdict.contains("0.950 (0.930 to 0.970)")),
+            "{alone:?}"
+        );
     }
 
     #[test]

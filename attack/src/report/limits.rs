@@ -102,8 +102,12 @@ impl Report {
     pub(super) fn judge_labels(&self, attacks: &[&AttackResult]) -> LimitVerdict {
         let Some(limit) = self.limits.labels else { return LimitVerdict::NoLimit };
         let metric = attacks.iter().find_map(|result| result.headline()).map_or(Metric::Auc, |found| found.0);
-        let (key, worst) = ("max_labels".to_string(), worst_by(metric, attacks));
-        let of = if metric == Metric::Auc { "as AUC of the labels" } else { "of the labels" };
+        let figures = attacks.iter().filter_map(|result| result.metrics.get(&metric).copied());
+        let (key, worst) = ("max_labels".to_string(), worst(figures.map(|found| turned(metric, found))));
+        let of = match metric {
+            Metric::Auc => "as AUC of the labels (turned round where it is below 0.5)",
+            _ => "of the labels",
+        };
         self.verdict(&[Measured { key, of: of.to_string(), metric, limit, worst }])
     }
 
@@ -157,6 +161,17 @@ impl Measured {
         let unit = if self.metric.is_fraction() { " %" } else { "" };
         let (reached, limit) = (self.metric.phrase(worst), self.metric.number(self.limit));
         Some(format!("{reached} {}, but the limit is {limit}{unit}", self.of))
+    }
+}
+
+/// An AUC as it is for whoever takes each class for the other one, where that is better beyond chance: an attacker that is nearly
+/// always wrong knows the labels, and the next one knows that it was.
+fn turned(metric: Metric, found: Estimate) -> Estimate {
+    match metric {
+        Metric::Auc if found.high < 0.5 => {
+            Estimate { value: 1.0 - found.value, low: 1.0 - found.high, high: 1.0 - found.low }
+        }
+        _ => found,
     }
 }
 

@@ -2,10 +2,11 @@
 //!
 //! [`write()`] makes `report.json` and `report.html`, one file that needs neither network nor scripts. All text
 //! is generated from the figures: the strongest attack never stands without its baseline and interval. Attacks, victims,
-//! defences, metrics and knowledge are ids; their names for people come from their `Display` alone.
+//! defences, metrics and knowledge are ids; their names for people come only from their `Display`.
 
 mod answers;
 mod defence;
+mod details;
 mod exposed;
 mod files;
 mod json;

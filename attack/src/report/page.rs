@@ -83,7 +83,10 @@ fn colours(report: &Report) -> String {
         named.push(format!("{} % of the records re-identified", Metric::Top1.number(limit)));
     }
     format!(
-        "Green: every attack stayed within the limits with its whole interval. Red: one did not. Limits: {}.",
+        "Green: every attack that was tried stayed within the limits with its whole interval; its adversary owned {} of {}. Red: \
+         one did not. Limits: {}.",
+        report.owned.len(),
+        hashvfl_core::text::counted(report.sorted.len(), "record"),
         named.join("; ")
     )
 }
@@ -403,6 +406,7 @@ mod tests {
         let page = first(&report);
         assert!(page.contains("class=\"held\"") && page.contains("Within the limits."), "{page}");
         assert!(page.contains("(a few columns could still be revealed completely)"), "{page}");
+        assert!(page.contains("its adversary owned 2 of 6 records"), "{page}");
         report.checks[0].held = false;
         let page = first(&report);
         assert!(!page.contains("class=\"held\"") && page.contains("Not decided"), "{page}");

@@ -1,5 +1,6 @@
 //! The first screen: the questions that a reader decides by, each answered for the adversary that gets most.
 
+use super::details;
 use super::limits::LimitVerdict;
 use super::model::{AttackResult, Bound, CutKind, Report};
 use super::relate::strongest;
@@ -41,15 +42,15 @@ pub fn questions(report: &Report) -> [Question; 3] {
     let is_identity = |result: &AttackResult| matches!(result.victim, Victim::Identity { .. });
     let all =
         |result: &AttackResult| report.is_honest(result) && (result.saw_everything() || is_identity(result));
+    let everything =
+        question(report, "What can it learn from everything that was ever sent about a person?", &all);
+    let beside = everything.beside.iter().cloned().chain(details::members(report)).collect();
     [
         Question {
             bound: report.bound_on(false),
             ..question(report, "What can the coordinator learn about a person from one code?", &one)
         },
-        Question {
-            bound: report.bound_on(true),
-            ..question(report, "What can it learn from everything that was ever sent about a person?", &all)
-        },
+        Question { bound: report.bound_on(true), beside, ..everything },
         Question { bound: report.widest_bound(), ..forced(report) },
     ]
 }
@@ -86,47 +87,12 @@ fn question(report: &Report, asked: &'static str, fits: &dyn Fn(&AttackResult) -
         };
         return Question::new(asked, NOT_TRIED.into(), &verdict);
     };
-    let mut beside = Vec::new();
-    beside.extend(noticed(best));
+    let mut beside: Vec<String> = details::noticed(best).into_iter().collect();
     if let Some(granted) = plain.and(granted) {
         beside.push(format!("With the encoder's weights or its answers: {}", answer(report, granted)));
     }
-    beside.extend(named(&attacks));
-    beside.extend(values(report, best));
+    beside.extend(details::of_attacks(report, &attacks));
     Question { beside, ..Question::new(asked, answer(report, best), &verdict) }
-}
-
-/// Whether the party would have let it come so far.
-fn noticed(best: &AttackResult) -> Option<String> {
-    if !best.defence.is_steered() {
-        return None;
-    }
-    let Some(alarm) = &best.alarm else {
-        return Some("The party's gradient monitor raised no alarm.".to_string());
-    };
-    let (step, cause) = (alarm.steps, &alarm.cause);
-    Some(match alarm.on_alarm.as_str() {
-        "stop" => format!(
-            "The party stops at an alarm (on_alarm), which its gradient monitor raises at step {step} ({cause}): the figure is that \
-             of a run to its end."
-        ),
-        other => format!(
-            "A gradient monitor raises an alarm at step {step} ({cause}), at which this party does not stop (on_alarm is {other})."
-        ),
-    })
-}
-
-/// How often codes name their own record.
-fn named(attacks: &[&AttackResult]) -> Option<String> {
-    let identity = attacks.iter().copied().filter(|result| matches!(result.victim, Victim::Identity { .. }));
-    let best = strongest(identity)?;
-    Some(format!(
-        "Among {} records it finds the right one in {} of cases, by {}, {}.",
-        best.target_rows,
-        Metric::Top1.phrase(*best.metrics.get(&Metric::Top1)?),
-        best.attack,
-        best.knowing()
-    ))
 }
 
 /// What it can force. Whoever cheats can do all that an honest coordinator can.
@@ -162,29 +128,12 @@ fn answer(report: &Report, best: &AttackResult) -> String {
     if let Some((floats, found)) = floats.and_then(|floats| Some((floats, skill(floats)?))) {
         let times = match floats.releases == best.releases {
             true => String::new(),
-            false => format!(", which were sent {} times,", floats.releases),
+            false => format!(", which were sent {},", hashvfl_core::text::times(floats.releases)),
         };
         answer.push_str(&format!("; from floats{times} {}", Metric::Skill.phrase(found)));
     }
     answer.push('.');
     answer
-}
-
-/// How many values, and whole records, are guessed right.
-fn values(report: &Report, best: &AttackResult) -> Option<String> {
-    let (right, all) = (best.metrics.get(&Metric::Right)?, best.metrics.get(&Metric::AllRight)?);
-    let bare = |metric| report.baseline_of(best).and_then(|result| result.metrics.get(&metric)).copied();
-    let without = |metric: Metric| {
-        bare(metric).map_or(String::new(), |found| format!(", without codes {}", metric.phrase(found)))
-    };
-    Some(format!(
-        "Of the values in columns with few distinct values, the attack guesses {} right{}; it guesses all of them right in {} of \
-         the records{}.",
-        Metric::Right.phrase(*right),
-        without(Metric::Right),
-        Metric::AllRight.phrase(*all),
-        without(Metric::AllRight)
-    ))
 }
 
 impl AttackResult {

@@ -71,19 +71,22 @@ pub fn strongest<'a>(results: impl Iterator<Item = &'a AttackResult>) -> Option<
     results.max_by(|a, b| a.rank().total_cmp(&b.rank()))
 }
 
+/// Whether `other` has nothing that crossed the cut, is after the same and knows no more than `result`. Codes of other parties that it
+/// knows are those of the same run.
+fn is_baseline_of(other: &AttackResult, result: &AttackResult) -> bool {
+    other.is_baseline()
+        && other.victim == result.victim
+        && other.known().is_subset(&result.known())
+        && (!other.knows_codes() || other.defence.is_of_the_run_of(&result.defence))
+}
+
 /// [`Report::baseline_of`] among `results`.
 pub fn baseline_of<'a, I: Iterator<Item = &'a AttackResult>>(
     results: impl Fn() -> I,
     result: &AttackResult,
 ) -> Option<&'a AttackResult> {
-    let known = result.known();
     let of_its_run = |other: &&AttackResult| other.defence.is_of_the_run_of(&result.defence);
-    let fits = |other: &&AttackResult| {
-        other.is_baseline()
-            && other.victim == result.victim
-            && other.known().is_subset(&known)
-            && (!other.knows_codes() || of_its_run(other))
-    };
+    let fits = |other: &&AttackResult| is_baseline_of(other, result);
     let most = results().filter(fits).map(|other| other.known().len()).max()?;
     let of_most = || results().filter(fits).filter(move |other| other.known().len() == most);
     strongest(of_most().filter(of_its_run)).or_else(|| strongest(of_most()))
@@ -94,6 +97,14 @@ impl Report {
     /// of that knowledge and knows nothing else. Codes of other parties that it knows are those of the same run.
     pub fn baseline_of(&self, result: &AttackResult) -> Option<&AttackResult> {
         baseline_of(|| self.results.iter(), result)
+    }
+
+    /// All baselines of who knows no more than `result`.
+    pub(super) fn baselines_of<'a>(
+        &'a self,
+        result: &'a AttackResult,
+    ) -> impl Iterator<Item = &'a AttackResult> {
+        self.results.iter().filter(move |other| is_baseline_of(other, result))
     }
 
     /// What an attack on labels is compared with: the same parties from their codes and columns, without gradients; where that was

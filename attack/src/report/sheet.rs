@@ -32,7 +32,8 @@ pub fn sheet(tab: &str, head: [&str; 3], sections: &[(&str, String)]) -> String 
             }
         }
     };
-    page.into_string()
+    // A figure and its unit stay on one line.
+    page.into_string().replace(" %", "\u{a0}%")
 }
 
 /// A list of plain text.
@@ -47,5 +48,14 @@ mod tests {
     #[test]
     fn markup_becomes_text() {
         assert_eq!(escape("<a href=\"x\">&é"), "&lt;a href=&quot;x&quot;&gt;&amp;é");
+    }
+
+    #[test]
+    fn no_line_begins_with_a_unit() {
+        let page = sheet("a", ["a", "a", "12 % of all"], &[("a", "<p>5.0 %</p>".to_string())]);
+        assert!(
+            page.contains("12\u{a0}% of all") && page.contains("5.0\u{a0}%") && !page.contains(" %"),
+            "{page}"
+        );
     }
 }

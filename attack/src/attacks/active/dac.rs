@@ -12,7 +12,7 @@ use crate::attacks::reconstruction::predictions::probabilities;
 
 /// Codes of some records, and their classes.
 #[derive(Debug, Clone, Copy)]
-pub struct Labelled<'a> {
+pub struct LabelledCodes<'a> {
     /// Values [rows, latents].
     pub codes: &'a [f32],
     /// A class a row.
@@ -43,8 +43,8 @@ impl Dac {
 
     /// The gradient [rows, latents] of the cross-entropy by which the victim's codes are taken for the surrogate's of their own
     /// class; nothing is learned.
-    pub fn pull(&self, theirs: Labelled) -> Vec<f32> {
-        let Labelled { codes, classes } = theirs;
+    pub fn pull(&self, theirs: LabelledCodes) -> Vec<f32> {
+        let LabelledCodes { codes, classes } = theirs;
         let (logits, trace) =
             self.model.forward(self.tensor(codes.to_vec(), classes.len()), &mut Dropout::off());
         let gradient = self.of_entropy(&to_host(logits), classes, 1);
@@ -52,7 +52,7 @@ impl Dac {
     }
 
     /// An update: the victim's codes are the victim's, and the surrogate's are `ours`.
-    pub fn learn(&mut self, theirs: Labelled, ours: Labelled) {
+    pub fn learn(&mut self, theirs: LabelledCodes, ours: LabelledCodes) {
         let (codes, rows) = ([theirs.codes, ours.codes].concat(), theirs.classes.len() + ours.classes.len());
         let (logits, trace) = self.model.forward(self.tensor(codes, rows), &mut Dropout::off());
         let logits = to_host(logits);
@@ -101,7 +101,7 @@ mod tests {
             };
             logits.chunks_exact(4).zip(&classes).map(of_row).sum::<f64>() / 6.0
         };
-        let pull = dac.pull(Labelled { codes: &codes, classes: &classes });
+        let pull = dac.pull(LabelledCodes { codes: &codes, classes: &classes });
         for (at, found) in pull.iter().enumerate() {
             let moved = |by: f32| {
                 let mut codes = codes.clone();
@@ -127,9 +127,9 @@ mod tests {
         let mut dac = Dac::new(2, 2, &[32], 3e-3, 0);
         for draw in 1..=200 {
             let ours = around(draw, |class| class as usize);
-            let theirs = Labelled { codes: &codes, classes: &classes };
+            let theirs = LabelledCodes { codes: &codes, classes: &classes };
             let pull = dac.pull(theirs);
-            dac.learn(theirs, Labelled { codes: &ours, classes: &classes });
+            dac.learn(theirs, LabelledCodes { codes: &ours, classes: &classes });
             codes.iter_mut().zip(pull).for_each(|(value, pull)| *value -= 0.05 * 128.0 * pull);
         }
         for (class, centre) in CENTRES.iter().enumerate() {

@@ -7,7 +7,7 @@ use crate::attacks::active::urvfl::Urvfl;
 
 /// Who hijacks.
 pub enum Hijacker<'a> {
-    /// FSHA, which knows columns alone.
+    /// FSHA, which knows only columns.
     Fsha(Box<Fsha>),
     /// URVFL, which knows labels and columns of its own organisation too.
     Urvfl(Box<Urvfl<'a>>),

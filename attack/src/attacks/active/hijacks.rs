@@ -8,7 +8,7 @@ use crate::attacks::active::cheated_run::{CheatedRun, Cheating, form_at};
 use crate::attacks::active::fsha::{Auxiliary, Fsha, FshaConfig};
 use crate::attacks::active::hijacker::Hijacker;
 use crate::attacks::active::steering_server::Goal;
-use crate::attacks::active::urvfl::{Known, Urvfl, UrvflConfig};
+use crate::attacks::active::urvfl::{Urvfl, UrvflConfig, UrvflKnowledge};
 use crate::attacks::reconstruction::substitute::{BATCH, untrained};
 use crate::evaluation::PrivacyEvaluation;
 use crate::evaluation::attack::{About, Attack, Need};
@@ -20,7 +20,7 @@ use crate::report::{Change, CutKind, Defence, Hijack, Knowledge};
 
 /// Repeats the run under each hijacker, with none and with half of the honest gradient kept. One code of each test record is read by
 /// the hijacker's own decoder, and by every adversary of the grid; of the hijack that gives these most, so is everything that
-/// training and validation records sent. Floats are read by the decoder alone.
+/// training and validation records sent. Only the decoder reads floats.
 pub struct Hijacks;
 
 const KNOWS: &[Knowledge] =
@@ -133,7 +133,7 @@ fn hijacker<'a>(
     let sync = by == Hijack::UrvflSync;
     let config = UrvflConfig { sync, head_start, seed, ..UrvflConfig::default() };
     let surrogate = untrained(victim, cut, config.updates(steps))?;
-    let known = Known {
+    let known = UrvflKnowledge {
         columns: &owner.columns,
         auxiliary: owned,
         labels: &evidence.labels,

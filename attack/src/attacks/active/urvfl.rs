@@ -14,7 +14,7 @@ use hashvfl_data::Matrix;
 use hashvfl_learning::Encoder;
 use hashvfl_learning::top::loss::Labels;
 
-use crate::attacks::active::dac::{Dac, Labelled};
+use crate::attacks::active::dac::{Dac, LabelledCodes};
 use crate::attacks::reconstruction::batches::Batches;
 use crate::attacks::reconstruction::column_decoder::ColumnDecoder;
 use crate::attacks::reconstruction::substitute::{BATCH, Substitute};
@@ -55,7 +55,7 @@ impl UrvflConfig {
 
 /// What a hijacker knows of a run's records.
 #[derive(Clone, Copy)]
-pub struct Known<'a> {
+pub struct UrvflKnowledge<'a> {
     /// The victim's columns, as its bottom model takes them.
     pub columns: &'a Matrix,
     /// Rows of them that the hijacker owns.
@@ -71,7 +71,7 @@ pub struct Known<'a> {
 /// A hijacker at work.
 pub struct Urvfl<'a> {
     sync: bool,
-    known: Known<'a>,
+    known: UrvflKnowledge<'a>,
     classes: Vec<u32>,
     /// Mean and deviation of own columns.
     scales: (Vec<f32>, Vec<f32>),
@@ -86,8 +86,8 @@ pub struct Urvfl<'a> {
 impl<'a> Urvfl<'a> {
     /// A hijacker of a run of so many `steps`. `surrogate` has learned nothing, and its rates are those of
     /// [`UrvflConfig::updates`] updates.
-    pub fn new(config: &UrvflConfig, surrogate: Encoder, known: Known<'a>, steps: u64) -> Self {
-        let Known { columns, auxiliary, labels, own, pixels } = known;
+    pub fn new(config: &UrvflConfig, surrogate: Encoder, known: UrvflKnowledge<'a>, steps: u64) -> Self {
+        let UrvflKnowledge { columns, auxiliary, labels, own, pixels } = known;
         let (form, seed) = (surrogate.form(), config.seed);
         let (count, classes) = classed(labels);
         let inputs = form.latents() + own.map_or(0, Matrix::cols);
@@ -117,9 +117,9 @@ impl<'a> Urvfl<'a> {
     pub fn gradient(&mut self, rows: &[u32], codes: &[f32]) -> Vec<f32> {
         let (own_rows, own_codes) = if self.sync { self.learn_surrogate() } else { self.draw_surrogate() };
         let (classes, own_classes) = (self.classes_of(rows), self.classes_of(&own_rows));
-        let theirs = Labelled { codes, classes: &classes };
+        let theirs = LabelledCodes { codes, classes: &classes };
         let pull = self.dac.pull(theirs);
-        self.dac.learn(theirs, Labelled { codes: &own_codes, classes: &own_classes });
+        self.dac.learn(theirs, LabelledCodes { codes: &own_codes, classes: &own_classes });
         pull
     }
 
@@ -242,7 +242,7 @@ mod tests {
         fn hijacker(&self, sync: bool) -> Urvfl<'_> {
             let config = UrvflConfig { sync, head_start: 300, seed: 3, ..UrvflConfig::default() };
             let Self { columns, labels, auxiliary, .. } = self;
-            let known = Known { columns, auxiliary, labels, own: None, pixels: false };
+            let known = UrvflKnowledge { columns, auxiliary, labels, own: None, pixels: false };
             Urvfl::new(&config, Self::encoder(config.updates(STEPS), 77), known, STEPS)
         }
 
@@ -329,7 +329,7 @@ mod tests {
             &Device::flex(),
         );
         let Case { columns, labels, auxiliary, others } = &case;
-        let known = Known { columns, auxiliary, labels, own: Some(columns), pixels: false };
+        let known = UrvflKnowledge { columns, auxiliary, labels, own: Some(columns), pixels: false };
         let mut hijacker = Urvfl::new(&config, surrogate.unwrap(), known, 10);
         let (rows, codes) = hijacker.draw_surrogate();
         let levels: Vec<f32> = (0..4).map(|level| CodeForm::new(3, 2).value(level)).collect();

@@ -27,6 +27,7 @@ impl Attack for LabelInference {
             title: "inference of labels from a party's gradients",
             knows: &[
                 Knowledge::FewLabels,
+                Knowledge::ClassFractions,
                 Knowledge::OwnColumns,
                 Knowledge::OwnCodes,
                 Knowledge::AllCodes,
@@ -147,7 +148,9 @@ fn infer(
         };
         let insider = Insider::new(view, classes, pool, targets, victim.config.seed);
         if place == 0 && gradients == Knowledge::OwnGradients {
-            evaluation.keep(insider.majority(pool));
+            for knowledge in [Knowledge::FewLabels, Knowledge::ClassFractions] {
+                evaluation.keep(insider.majority(pool, knowledge));
+            }
         }
         for way in insider.ways() {
             for epochs in [0..1, 0..epochs] {
@@ -155,7 +158,7 @@ fn infer(
             }
         }
         if variant.followed && parties.len() == 1 {
-            for way in insider.ways() {
+            for way in insider.ways().filter(|way| way.classes_from() == Knowledge::FewLabels) {
                 curves.push(follow(&insider, way, variant, epochs)?);
             }
         }

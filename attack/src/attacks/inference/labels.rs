@@ -7,7 +7,8 @@
 //! - **clusters** of directions, named by those records;
 //! - **model completion** (Fu et al. 2022, "Label inference attacks against vertical federated learning"): a model
 //!   fitted on the code and gradient of those records;
-//! - the same from the code alone: what gradients add is the difference.
+//! - the same from the code alone: what gradients add is the difference;
+//! - the same without any labelled record, by how common each class is ([`unlabelled`]).
 //!
 //! A party has its own columns as well. So models are fitted with them and without them: they help where labelled records are many
 //! enough, and drown the rest where they are few. The labelled records are never scored.
@@ -21,6 +22,7 @@ use hashvfl_data::Matrix;
 
 use crate::attacks::AttackId;
 use crate::attacks::inference::clusters::{cosine, k_means, nearest, norm};
+use crate::attacks::inference::unlabelled;
 use crate::evaluation::findings::AttackOutcome;
 use crate::evaluation::score::moments;
 use crate::evidence::observed::{Observed, ObservedAt};
@@ -66,6 +68,8 @@ pub struct Insider<'a> {
     seed: u64,
     /// Labelled records.
     shots: Vec<u32>,
+    /// How common each class is in the pool.
+    fractions: Vec<f64>,
     /// Records that are scored.
     targets: &'a [u32],
 }
@@ -87,10 +91,16 @@ pub enum Inference {
     CodeAlone,
     /// By a model of code and columns.
     CodeAndColumns,
+    /// Without any label, by the length of the gradient; of two classes only.
+    UnlabelledNorm,
+    /// Without any label, by clusters of directions.
+    UnlabelledClusters,
+    /// Without any label, by clusters of codes.
+    UnlabelledCodes,
 }
 
 impl Inference {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 10] = [
         Self::Norm,
         Self::Direction,
         Self::Clusters,
@@ -98,6 +108,9 @@ impl Inference {
         Self::CompletionWithColumns,
         Self::CodeAlone,
         Self::CodeAndColumns,
+        Self::UnlabelledNorm,
+        Self::UnlabelledClusters,
+        Self::UnlabelledCodes,
     ];
 
     /// Which attack it is.
@@ -110,16 +123,35 @@ impl Inference {
             Self::CompletionWithColumns => AttackId::CompletionWithColumns,
             Self::CodeAlone => AttackId::CodesAlone,
             Self::CodeAndColumns => AttackId::CodesAndColumns,
+            Self::UnlabelledNorm => AttackId::UnlabelledNorm,
+            Self::UnlabelledClusters => AttackId::UnlabelledClusters,
+            Self::UnlabelledCodes => AttackId::UnlabelledCodes,
         }
     }
 
     /// Whether it looks at gradients.
     pub fn sees_gradients(self) -> bool {
-        !matches!(self, Self::CodeAlone | Self::CodeAndColumns)
+        !matches!(self, Self::CodeAlone | Self::CodeAndColumns | Self::UnlabelledCodes)
+    }
+
+    /// What names the classes.
+    pub fn classes_from(self) -> Knowledge {
+        match self {
+            Self::UnlabelledNorm | Self::UnlabelledClusters | Self::UnlabelledCodes => {
+                Knowledge::ClassFractions
+            }
+            _ => Knowledge::FewLabels,
+        }
     }
 
     fn sees_codes(self) -> bool {
-        !matches!(self, Self::Norm | Self::Direction | Self::Clusters)
+        use Inference::{Clusters, Direction, Norm, UnlabelledClusters, UnlabelledNorm};
+        !matches!(self, Norm | Direction | Clusters | UnlabelledNorm | UnlabelledClusters)
+    }
+
+    /// Whether lengths of gradients are what it looks at.
+    fn is_by_length(self) -> bool {
+        matches!(self, Self::Norm | Self::UnlabelledNorm)
     }
 
     fn sees_columns(self) -> bool {
@@ -128,7 +160,7 @@ impl Inference {
 
     /// Whether it can be used: of `two_classes` or more, and `columns` that the party has or has not.
     fn is_for(self, two_classes: bool, columns: bool) -> bool {
-        (two_classes || self != Self::Norm) && (columns || !self.sees_columns())
+        (two_classes || !self.is_by_length()) && (columns || !self.sees_columns())
     }
 }
 
@@ -157,7 +189,9 @@ impl<'a> Insider<'a> {
         let shots =
             (0..classes.count as u32).flat_map(|class| of_class(class).take(SHOTS)).copied().collect();
         let moments = view.columns.iter().map(|columns| moments(columns, pool)).collect();
-        Self { view, classes, moments, seed, shots, targets }
+        let fraction = |class| of_class(class).count() as f64 / pool.len() as f64;
+        let fractions = (0..classes.count as u32).map(fraction).collect();
+        Self { view, classes, moments, seed, shots, fractions, targets }
     }
 
     /// The ways that fit the number of classes, and what is looked at.
@@ -171,15 +205,16 @@ impl<'a> Insider<'a> {
         metric(self.classes.count)
     }
 
-    /// The baseline: the most common class of `pool`, guessed for every record.
-    pub fn majority(&self, pool: &[u32]) -> AttackOutcome {
+    /// The baseline of adversaries that have classes from such `knowledge`: the most common class of `pool`, guessed for every
+    /// record.
+    pub fn majority(&self, pool: &[u32], knowledge: Knowledge) -> AttackOutcome {
         let labels: Vec<u32> = pool.iter().map(|record| self.class(*record)).collect();
         let most = label::majority(&labels).unwrap_or(0);
         let mut score = vec![0.0_f64; self.classes.count];
         score[most as usize] = 1.0;
         let scores = score.repeat(self.targets.len());
         let result = AttackResult {
-            knowledge: vec![Knowledge::FewLabels],
+            knowledge: vec![knowledge],
             note: Some("granted the fractions of classes".into()),
             hits: self.told_hits(&scores),
             ..self.result(AttackId::MajorityClass, self.score(&scores))
@@ -203,6 +238,10 @@ impl<'a> Insider<'a> {
             | Inference::CompletionWithColumns
             | Inference::CodeAlone
             | Inference::CodeAndColumns => self.by_model(&known, &asked),
+            Inference::UnlabelledNorm => unlabelled::by_lengths(&asked, &self.fractions),
+            Inference::UnlabelledClusters | Inference::UnlabelledCodes => {
+                unlabelled::by_clusters(&asked, &self.fractions, self.seed)
+            }
         };
         let releases = u64::from(epochs.end - epochs.start);
         let seen = self.view.observed;
@@ -232,7 +271,7 @@ impl<'a> Insider<'a> {
             (way.sees_gradients(), self.view.gradients),
         ];
         let seen = seen.into_iter().filter(|(sees, _)| *sees).map(|(_, knowledge)| knowledge);
-        [Knowledge::FewLabels].into_iter().chain(seen).collect()
+        [way.classes_from()].into_iter().chain(seen).collect()
     }
 
     fn class(&self, record: u32) -> u32 {
@@ -254,7 +293,7 @@ impl<'a> Insider<'a> {
                     self.add_values(*party, code, records, false, &mut features)?;
                 }
                 if way.sees_gradients() {
-                    let unit = way != Inference::Norm;
+                    let unit = !way.is_by_length();
                     self.add_values(*party, gradient, records, unit, &mut features)?;
                 }
             }

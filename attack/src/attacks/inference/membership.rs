@@ -5,6 +5,8 @@
 //! - a regression on the victim's code and the label, fitted on records of which the adversary knows which they are;
 //! - the top model's loss on all parties' codes (Yeom et al. 2018, "Privacy risk in machine learning"), which is lower
 //!   on what was learned.
+//!
+//! `shadow_federations` tells on the same records how low it would be of a record that nobody learned from.
 
 use hashvfl_learning::top::loss::Labels;
 
@@ -49,25 +51,25 @@ impl Attack for Membership {
 }
 
 /// Members, then as many others.
-struct Mixed {
-    rows: Vec<u32>,
+pub(super) struct Mixed {
+    pub(super) rows: Vec<u32>,
     member: Vec<bool>,
     /// Their codes, party by party: [rows, bits].
-    codes: Vec<Vec<f32>>,
+    pub(super) codes: Vec<Vec<f32>>,
 }
 
 /// One cut at which membership is inferred.
-struct Trial<'a> {
-    victim: &'a VictimContext<'a>,
+pub(super) struct Trial<'a> {
+    pub(super) victim: &'a VictimContext<'a>,
     surface: &'a AttackSurface<'a>,
-    context: AttackContext<'a>,
+    pub(super) context: AttackContext<'a>,
     facts: Vec<Fact>,
     auxiliary: Mixed,
-    targets: Mixed,
+    pub(super) targets: Mixed,
 }
 
 impl<'a> Trial<'a> {
-    fn new(victim: &'a VictimContext<'a>, surface: &'a AttackSurface<'a>) -> Self {
+    pub(super) fn new(victim: &'a VictimContext<'a>, surface: &'a AttackSurface<'a>) -> Self {
         let context = victim.test_context(surface);
         let mixed = |members: &[u32], others: &[u32]| {
             let count = members.len().min(others.len());
@@ -138,7 +140,7 @@ impl<'a> Trial<'a> {
     }
 
     /// How well `scores` [targets] tell members apart, and what that gains over scores of the `bare` adversary.
-    fn outcome(&self, attempt: Attempt, scores: &[f64], bare: Option<&[f64]>) -> AttackOutcome {
+    pub(super) fn outcome(&self, attempt: Attempt, scores: &[f64], bare: Option<&[f64]>) -> AttackOutcome {
         let count = scores.len();
         let mut metrics = Metrics::from([(Metric::Auc, area(&self.targets.member, scores))]);
         if let Some(bare) = bare {
@@ -159,7 +161,7 @@ impl<'a> Trial<'a> {
 }
 
 /// Codes of `rows` as each party would send them after training: [party][rows, bits].
-fn codes(
+pub(super) fn codes(
     victim: &VictimContext,
     surface: &AttackSurface,
     context: &AttackContext,

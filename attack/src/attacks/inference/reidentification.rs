@@ -64,17 +64,14 @@ impl Attack for ReidentificationByCopy {
         let populations = [Some(&victim.test), Some(&victim.training), victim.validation.as_ref()];
         for records in populations.into_iter().flatten() {
             let context = victim.context(&surfaces.codes, records);
-            let (facts, known) = match records.population {
-                Population::Test => (vec![Fact::Code], context.owned_frozen()),
+            let facts = match records.population {
+                Population::Test => vec![Fact::Code],
                 _ => {
                     let all = everything_of(victim, &surfaces.codes, records);
-                    let facts = all.last().map(|release| release.facts()).unwrap_or_default();
-                    let owned = [context.auxiliary, context.elsewhere].concat();
-                    let knows = |record: &u32| context.sources.knows(&facts, *record);
-                    let known = owned.into_iter().filter(knows).collect();
-                    (facts, known)
+                    all.last().map(|release| release.facts()).unwrap_or_default()
                 }
             };
+            let known = context.owned_like_targets(&facts);
             let targets = &context.targets[..context.targets.len().min(CANDIDATES)];
             let releases = context.releases(&facts);
             let attempt = Attempt::begin(AttackId::ReidentificationByCopy, &knows, releases);
@@ -172,7 +169,7 @@ mod tests {
 
     use super::*;
     use crate::evaluation::score::{Scorer, VictimTable};
-    use crate::evidence::knowledge::{Epochs, Sources};
+    use crate::evidence::knowledge::{EpochRange, Sources};
     use crate::evidence::observed::{Observed, ObservedAt};
     use crate::report::{CutKind, Defence, Sent};
     use hashvfl_core::PartyName;
@@ -233,7 +230,7 @@ mod tests {
             seed: 1,
         };
         let named = |epochs: u32| {
-            let facts = [Fact::EpochCodes(Epochs::first(epochs))];
+            let facts = [Fact::EpochCodes(EpochRange::first(epochs))];
             mean(&hits_by_copy(&context, &facts, &owned, &targets, Effort::All).unwrap())
         };
         let (one, all) = (named(1), named(EPOCHS));

@@ -1,4 +1,4 @@
-//! Auxiliary records of another distribution than the targets': of some classes alone.
+//! Auxiliary records of another distribution than the targets': of only some classes.
 
 use hashvfl_learning::top::loss::Labels;
 

@@ -16,7 +16,7 @@ use hashvfl_transcript::Recording;
 use crate::attacks::AttackId;
 use crate::attacks::reconstruction::moment::{LastSent, Moment};
 use crate::attacks::reconstruction::pcat::Pcat;
-use crate::attacks::reconstruction::sdar::{Known, Sdar};
+use crate::attacks::reconstruction::sdar::{Sdar, SdarKnowledge};
 use crate::attacks::reconstruction::substitute::{Substitute, UPDATES, untrained};
 use crate::evaluation::PrivacyEvaluation;
 use crate::evaluation::attack::{About, Attack, Need};
@@ -88,7 +88,7 @@ fn attack(
     let substitute = || -> anyhow::Result<Substitute> {
         Ok(Substitute::of(untrained(victim, surface.cut, updates)?, columns, &owned))
     };
-    let known = Known { columns, auxiliary, labels, pixels: victim.owner.image.is_some() };
+    let known = SdarKnowledge { columns, auxiliary, labels, pixels: victim.owner.image.is_some() };
     let mut pcat = Pcat::new(substitute()?, auxiliary, labels, seed);
     let mut sdar = Sdar::new(substitute()?, known, updates, seed);
     let mut last = LastSent::new(auxiliary);
@@ -207,7 +207,7 @@ mod tests {
         /// Trains while both look on; returns them, and the victim's floats of the targets.
         fn attacked(&self) -> (Pcat<'_>, Sdar<'_>, Vec<f32>) {
             let Self { settings, plan, columns, labels, owned, targets } = self;
-            let known = Known { columns: &columns[0], auxiliary: owned, labels, pixels: false };
+            let known = SdarKnowledge { columns: &columns[0], auxiliary: owned, labels, pixels: false };
             let mut pcat = Pcat::new(self.substitute(), owned, labels, 0);
             let mut sdar = Sdar::new(self.substitute(), known, plan.updates(), 0);
             let mut last = LastSent::new(owned);

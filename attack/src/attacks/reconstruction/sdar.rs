@@ -39,7 +39,7 @@ pub struct Sdar<'a> {
 
 /// What the decoder is about.
 #[derive(Clone, Copy)]
-pub struct Known<'a> {
+pub struct SdarKnowledge<'a> {
     /// The victim's columns.
     pub columns: &'a Matrix,
     /// Rows of them that the adversary owns and that are encoded in the run.
@@ -52,8 +52,8 @@ pub struct Known<'a> {
 
 impl<'a> Sdar<'a> {
     /// One that has learned nothing and makes so many `updates`.
-    pub fn new(substitute: Substitute<'a>, known: Known<'a>, updates: u64, seed: u64) -> Self {
-        let Known { columns, auxiliary, labels, pixels } = known;
+    pub fn new(substitute: Substitute<'a>, known: SdarKnowledge<'a>, updates: u64, seed: u64) -> Self {
+        let SdarKnowledge { columns, auxiliary, labels, pixels } = known;
         let form = substitute.encoder.form();
         let condition = label_columns(labels);
         let inputs = form.latents() + condition;

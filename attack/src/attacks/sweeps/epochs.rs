@@ -8,7 +8,7 @@ use crate::evaluation::attack::{About, Attack};
 use crate::evaluation::findings::ChartId;
 use crate::evaluation::grid::AdversaryGrid;
 use crate::evaluation::victim::{AttackSurface, Records, VictimContext};
-use crate::evidence::knowledge::Epochs;
+use crate::evidence::knowledge::EpochRange;
 use crate::evidence::observed::ObservedAt;
 use crate::report::{Chart, Curve, CutKind, Metric};
 
@@ -61,9 +61,9 @@ impl Attack for OverEpochs {
 
 /// The codes of the first epoch of all these, of four, of sixteen, and so on, before `everything`.
 fn more_and_more(everything: Vec<ObservedRelease>) -> Vec<ObservedRelease> {
-    let all = everything.first().and_then(|release| release.epochs()).unwrap_or(Epochs::first(0));
+    let all = everything.first().and_then(|release| release.epochs()).unwrap_or(EpochRange::first(0));
     let counts = (0..).map(|power| 4_u32.pow(power)).take_while(|count| *count < all.count);
-    let fewer = counts.map(|count| ObservedRelease::Epochs(Epochs { count, ..all }));
+    let fewer = counts.map(|count| ObservedRelease::Epochs(EpochRange { count, ..all }));
     fewer.chain(everything).collect()
 }
 
@@ -83,7 +83,7 @@ pub fn everything_of(
     let records = [&records.auxiliary[..], &records.targets].concat();
     let seen = |moment| records.iter().all(|record| surface.observed.saw(victim.place, moment, *record));
     let from = (0..all).find(|epoch| seen(ObservedAt::Epoch(*epoch))).unwrap_or(0);
-    let epochs = Epochs { from, count: all - from };
+    let epochs = EpochRange { from, count: all - from };
     match seen(ObservedAt::Frozen) {
         true => vec![ObservedRelease::Epochs(epochs), ObservedRelease::EpochsAndLast(epochs)],
         false => vec![ObservedRelease::Epochs(epochs)],
@@ -96,8 +96,8 @@ mod tests {
 
     #[test]
     fn fewer_codes_stand_before_all_of_them() {
-        let of = |count| ObservedRelease::Epochs(Epochs { from: 3, count });
-        let last = ObservedRelease::EpochsAndLast(Epochs { from: 3, count: 5 });
+        let of = |count| ObservedRelease::Epochs(EpochRange { from: 3, count });
+        let last = ObservedRelease::EpochsAndLast(EpochRange { from: 3, count: 5 });
         assert_eq!(more_and_more(vec![of(5), last]), [of(1), of(4), of(5), last]);
         assert_eq!(more_and_more(vec![of(1)]), [of(1)]);
         assert!(more_and_more(Vec::new()).is_empty());

@@ -37,7 +37,7 @@ fn group(answer: &StrongestAttack) -> Markup {
 fn what(metric: Metric) -> String {
     match metric {
         Metric::Skill => "variance explained".to_string(),
-        Metric::Accuracy => "labels guessed right".to_string(),
+        Metric::Accuracy => "guessed right".to_string(),
         Metric::Top1 => "found".to_string(),
         other => other.to_string(),
     }

@@ -23,11 +23,11 @@ pub fn figure(chart: &Chart) -> String {
     let ys: Vec<f64> = points().flat_map(|(_, f)| [f.value, f.low, f.high]).map(|y| scale * y).collect();
     let (x, y) = (Axis::horizontal(&xs, chart.log_x), Axis::vertical(&ys));
     let mut svg = frame(&x, &y, &chart.x, &format!("{}{}", chart.y, chart.y.unit()));
-    for (curve, colour) in chart.curves.iter().zip(COLOURS.iter().cycle()) {
+    for (order, curve) in chart.curves.iter().enumerate() {
         let mut points: Vec<Point> =
             curve.points.iter().map(|(at, f)| place(&x, &y, *at, scale, f)).collect();
         points.sort_by(|a, b| a.x.total_cmp(&b.x));
-        draw(&mut svg, &points, colour);
+        draw(&mut svg, &points, COLOURS[order % COLOURS.len()], is_dashed(order));
     }
     framed(&chart.title, &legend(chart.curves.iter().map(|curve| curve.name.as_str())), &svg)
 }
@@ -51,7 +51,12 @@ pub fn place(x: &Axis, y: &Axis, at: f64, scale: f64, figure: &Estimate) -> Poin
     Point { x: x.place(at), value: up(figure.value), low: up(figure.low), high: up(figure.high) }
 }
 
-fn draw(svg: &mut String, points: &[Point], colour: &str) {
+/// Whether the line at that place has a colour that one before it has.
+fn is_dashed(order: usize) -> bool {
+    order >= COLOURS.len()
+}
+
+fn draw(svg: &mut String, points: &[Point], colour: &str, dashed: bool) {
     if points.len() > MOST_WHISKERS {
         let above = points.iter().map(|p| format!("{:.1},{:.1}", p.x, p.high));
         let below = points.iter().rev().map(|p| format!("{:.1},{:.1}", p.x, p.low));
@@ -59,7 +64,8 @@ fn draw(svg: &mut String, points: &[Point], colour: &str) {
         let _ = write!(svg, "<polygon points=\"{}\" fill=\"{colour}\" opacity=\".15\"/>", around.join(" "));
     }
     let line: Vec<String> = points.iter().map(|p| format!("{:.1},{:.1}", p.x, p.value)).collect();
-    let _ = write!(svg, "<polyline points=\"{}\" stroke=\"{colour}\"/>", line.join(" "));
+    let dashes = if dashed { " stroke-dasharray=\"7 4\"" } else { "" };
+    let _ = write!(svg, "<polyline points=\"{}\" stroke=\"{colour}\"{dashes}/>", line.join(" "));
     if points.len() <= MOST_WHISKERS {
         points.iter().for_each(|point| svg.push_str(&mark(*point, colour)));
     }
@@ -75,12 +81,19 @@ pub fn mark(point: Point, colour: &str) -> String {
     )
 }
 
-/// Names beside their colours.
+/// Names beside their colours, in stripes where lines are dashed.
 pub fn legend<'a>(names: impl Iterator<Item = &'a str>) -> Markup {
+    let background = |order: usize| {
+        let colour = COLOURS[order % COLOURS.len()];
+        match is_dashed(order) {
+            true => format!("repeating-linear-gradient(90deg,{colour} 0 3px,transparent 3px 5px)"),
+            false => colour.to_string(),
+        }
+    };
     html! {
         ul.legend {
-            @for (name, colour) in names.zip(COLOURS.iter().cycle()) {
-                li { i style={ "background:" (colour) } {} (name) }
+            @for (order, name) in names.enumerate() {
+                li { i style={ "background:" (background(order)) } {} (name) }
             }
         }
     }
@@ -96,4 +109,23 @@ pub fn framed(title: &str, legend: &Markup, svg: &str) -> String {
         }
     };
     figure.into_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample::sample;
+
+    #[test]
+    fn lines_of_one_colour_are_told_apart() {
+        let mut chart = sample().charts.swap_remove(1);
+        let drawn = |chart: &Chart| {
+            let figure = figure(chart);
+            (figure.matches("stroke-dasharray").count(), figure.matches("repeating-linear-gradient").count())
+        };
+        chart.curves = vec![chart.curves.swap_remove(0); COLOURS.len()];
+        assert_eq!(drawn(&chart), (0, 0));
+        chart.curves.push(chart.curves[0].clone());
+        assert_eq!(drawn(&chart), (1, 1));
+    }
 }
