@@ -10,7 +10,7 @@ use hashvfl_core::protocol::message::AuditHead;
 use hashvfl_identity::{Identity, Role};
 use hashvfl_monitor::{Board, REFUSALS, now_s};
 use hashvfl_transport::handshake::HandshakeError;
-use hashvfl_transport::limits::connections::Peer;
+use hashvfl_transport::limits::connections::ConnectedPeer;
 use hashvfl_transport::limits::gate::PortAccount;
 use hashvfl_transport::limits::quiet::{QuietLog, QuietLogs};
 use tracing::error;
@@ -27,6 +27,8 @@ pub struct AdmissionLog {
     refusals: Mutex<RefusalTally>,
     joins: Mutex<JoinTally>,
     lines: QuietLog,
+    /// Lines about what fails on this side, as often as peers ask for it.
+    failures: QuietLog,
     /// Lines about those who are let in, by name.
     party_lines: QuietLogs,
     board: Arc<Board>,
@@ -41,9 +43,21 @@ impl AdmissionLog {
     pub fn new(audit: Arc<AuditTrail>, service: Service, parties: Vec<PartyName>, board: Arc<Board>) -> Self {
         let refusals = Mutex::new(RefusalTally::of_refusals());
         let joins = Mutex::new(JoinTally::of_joins());
-        let (lines, party_lines) = (QuietLog::new(), QuietLogs::default());
-        let absences = OnceLock::new();
-        Self { audit, service, parties, refusals, joins, lines, party_lines, board, rates: None, absences }
+        let (lines, failures, party_lines) = (QuietLog::new(), QuietLog::new(), QuietLogs::default());
+        let (rates, absences) = (None, OnceLock::new());
+        Self {
+            audit,
+            service,
+            parties,
+            refusals,
+            joins,
+            lines,
+            failures,
+            party_lines,
+            board,
+            rates,
+            absences,
+        }
     }
 
     /// The same where parties are let in no more often than `rates` says.
@@ -83,7 +97,7 @@ impl AdmissionLog {
                 Err(HandshakeError::OlderLog { party: party.clone(), kept, told })
             }
             Err(failed) => {
-                error!("{failed}");
+                self.complain(&failed.to_string());
                 Err(HandshakeError::Failed(
                     "the coordinator cannot read the audit heads it keeps: see the coordinator's log".into(),
                 ))
@@ -107,7 +121,7 @@ impl AdmissionLog {
         // Until it is written, so that no other stream of the party is let in on the strength of this entry.
         self.audit.note(event).map_err(|failed| {
             joins.forget(party);
-            error!("no party can join: {failed}");
+            self.complain(&format!("no party can join: {failed}"));
             HandshakeError::Failed(
                 "the coordinator cannot write its audit trail: see the coordinator's log".into(),
             )
@@ -117,6 +131,13 @@ impl AdmissionLog {
     /// Whether a log line about the accepted `party` may be written now; returns what to append to it.
     pub fn may_write(&self, party: &PartyName) -> Option<String> {
         self.party_lines.may_write(party.as_str(), Instant::now())
+    }
+
+    /// Says that something has failed on this side, which a peer had asked for.
+    pub fn complain(&self, failed: &str) {
+        if let Some(more) = self.failures.next_line(Instant::now()) {
+            error!("{failed}{more}");
+        }
     }
 
     fn join_tally(&self) -> MutexGuard<'_, JoinTally> {
@@ -185,6 +206,7 @@ impl PortAccount for AdmissionLog {
 
     fn look(&self) {
         self.audit.note_revocations();
+        self.audit.note_pins();
         self.tell_due(Instant::now());
     }
 }
@@ -195,18 +217,18 @@ fn owned(party: &PartyName, head: &AuditHead) -> AuditHead {
 }
 
 /// Shows where `party` is, and until when its certificate counts.
-pub fn note_place(board: &Board, party: &PartyName, peer: Option<&Peer>) {
+pub fn note_place(board: &Board, party: &PartyName, peer: Option<&ConnectedPeer>) {
     let mut status = board.status();
     let entry = status.party(party);
     entry.heard_s = Some(now_s());
-    if let Some(Peer { address, identity }) = peer {
+    if let Some(ConnectedPeer { address, identity }) = peer {
         entry.address = Some(address.to_string());
         entry.certificate_end_s = identity.as_ref().map(|identity| identity.not_after_s);
     }
 }
 
 /// Shows that `party` is back on another connection.
-pub fn note_return(board: &Board, party: &PartyName, peer: Option<&Peer>) {
+pub fn note_return(board: &Board, party: &PartyName, peer: Option<&ConnectedPeer>) {
     note_place(board, party, peer);
     let mut status = board.status();
     let entry = status.party(party);
@@ -280,6 +302,7 @@ mod tests {
             let refused = account.joins(&bank()).unwrap_err();
             assert_eq!(refused.reason(), "this-side-failed");
             assert!(refused.to_string().contains("cannot write its audit trail"), "{refused}");
+            assert!(refused.is_for_now(), "it waits until that can be written");
         }
     }
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::ensure;
 use clap::{Parser, Subcommand};
-use hashvfl_alignment::Pin;
+use hashvfl_alignment::PinnedKey;
 use hashvfl_alignment::identity::SecretKey;
 use hashvfl_audit::AuditEvent;
 use hashvfl_cli::LogFormat;
@@ -177,7 +177,7 @@ enum Command {
         config: PathBuf,
         /// A holder's name and its public key.
         #[arg(value_name = "NAME=KEY", required = true)]
-        pins: Vec<Pin>,
+        pins: Vec<PinnedKey>,
     },
     /// Manage the private authority, which signs and revokes certificates, and this coordinator's own identity.
     Identity {
@@ -272,7 +272,7 @@ where
 fn show_ledger(ledger: &Path, key: &KeyArguments) -> anyhow::Result<()> {
     key.unlock(ledger)?;
     let report = LedgerReport::of(&RedbStore::open(ledger)?, &Policy::default())?;
-    say!("{}", report.to_string().trim_end());
+    say!("{}", report.of_labels().trim_end());
     Ok(())
 }
 

@@ -17,6 +17,7 @@ use hashvfl_identity::{IdentityConfig, identity_or_plaintext};
 use hashvfl_learning::TopConfig;
 use hashvfl_learning::device::DeviceChoice;
 use hashvfl_monitor::{AddressRange, Board, BoardConfig, MonitorAddress, Status};
+use hashvfl_transport::dial::greeting_limit;
 use hashvfl_transport::limits::ListenLimits;
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
@@ -85,7 +86,7 @@ pub struct CoordinatorConfig {
     /// Where the running process reports its status: `unix:PATH` or `ADDRESS:PORT`; absent: nowhere.
     #[serde(default)]
     pub monitor: Option<MonitorAddress>,
-    /// Who may read it there beside this machine: addresses and networks; an address of TCP alone.
+    /// Who may read it there beside this machine: addresses and networks. Only for an address of TCP.
     #[serde(default)]
     pub monitor_readers: Vec<AddressRange>,
     /// The file that lists finished runs; absent: beside the ledger, under the ledger's name with the ending `runs.jsonl`.
@@ -167,45 +168,22 @@ pub struct LimitsConfig {
     pub connections: usize,
     /// Connections of one address.
     pub connections_per_address: usize,
-    /// Longest time of a connection without an open stream, in seconds.
-    pub silence_s: u64,
     /// Longest time for a message to become complete, in seconds.
     pub message_s: u64,
-    /// Megabytes (2^20 bytes) of messages that are not complete yet, of all that were not accepted.
-    pub in_flight_mb: usize,
-    /// Megabytes (2^20 bytes) of one client's requests that are not answered yet, and of their answers.
-    pub client_mb: usize,
 }
 
 impl Default for LimitsConfig {
     fn default() -> Self {
-        Self {
-            connections: 512,
-            connections_per_address: 64,
-            silence_s: 10,
-            message_s: 60,
-            in_flight_mb: 32,
-            client_mb: 64,
-        }
+        Self { connections: 512, connections_per_address: 64, message_s: 60 }
     }
 }
 
 impl LimitsConfig {
     fn check(&self) -> anyhow::Result<()> {
-        let Self { connections, connections_per_address, silence_s, message_s, in_flight_mb, client_mb } =
-            *self;
+        let Self { connections, connections_per_address, message_s } = *self;
         ensure!(
-            connections > 0 && connections_per_address > 0 && silence_s > 0 && message_s > 0,
+            connections > 0 && connections_per_address > 0 && message_s > 0,
             "[limits]: each must be 1 or more"
-        );
-        ensure!(
-            (16..=4095).contains(&in_flight_mb),
-            "limits.in_flight_mb = {in_flight_mb}: must be from 16 MiB (one request for predictions) to 4095 MiB"
-        );
-        ensure!(
-            (36..=4095).contains(&client_mb),
-            "limits.client_mb = {client_mb}: must be from 36 MiB (one request for predictions and its answer) to \
-             4095 MiB"
         );
         Ok(())
     }
@@ -232,22 +210,15 @@ fn default_ledger() -> PathBuf {
 impl CoordinatorConfig {
     /// Limits of a port where accepted peers send messages of up to so many bytes.
     pub fn listening(&self, message_bytes: usize) -> ListenLimits {
-        let LimitsConfig {
-            connections,
-            connections_per_address,
-            silence_s,
-            message_s,
-            in_flight_mb,
-            client_mb,
-        } = self.limits;
+        let LimitsConfig { connections, connections_per_address, message_s } = self.limits;
+        let (keep_alive, message) =
+            (Duration::from_secs(self.timeouts.keep_alive_s), Duration::from_secs(message_s));
         let limits = ListenLimits {
             connections,
             connections_per_address,
-            silence: Duration::from_secs(silence_s),
-            keep_alive: Duration::from_secs(self.timeouts.keep_alive_s),
-            message: Duration::from_secs(message_s),
-            bytes_in_flight: in_flight_mb << 20,
-            client_bytes: client_mb << 20,
+            silence: greeting_limit(keep_alive).min(message),
+            keep_alive,
+            message,
             ..ListenLimits::default()
         };
         limits.with_window_for(message_bytes)
@@ -443,7 +414,7 @@ mod tests {
                 "in [screening]: screening.after_epochs must be 1 or more and less than run.epochs = 3",
             ),
             ("after_epochs = 1, level = 1.0", "screening.level = 1"),
-            ("after_epochs = 1, folds = 1", "screening.folds"),
+            ("after_epochs = 1, folds = 1", "screening.folds no longer exists"),
             ("after_epochs = 1, action = \"hide\"", "unknown variant `hide`"),
         ] {
             let error = refused(&screening(bad));
@@ -451,6 +422,17 @@ mod tests {
         }
         let text = screening("action = \"down_weight\", after_epochs = 2");
         assert!(CoordinatorConfig::parse(&text, Path::new(".")).unwrap().screening.is_some());
+    }
+
+    #[test]
+    fn a_connection_has_time_to_greet_where_the_network_is_slow() {
+        let silence = |more: &str| {
+            let config = CoordinatorConfig::parse(&format!("{SMALL}\n{more}"), Path::new(".")).unwrap();
+            config.listening(0).silence.as_secs()
+        };
+        assert_eq!(silence(""), 10);
+        assert_eq!(silence("timeouts = { keep_alive_s = 60 }"), 30);
+        assert_eq!(silence("limits = { message_s = 2 }"), 2);
     }
 
     #[test]

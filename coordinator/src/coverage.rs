@@ -1,5 +1,6 @@
 //! Which parts of a run's records lack a class, so that a metric on them is undefined, and which classes may be one.
 
+use hashvfl_core::text::counted;
 use hashvfl_core::{Part, Plan, RunSettings};
 use hashvfl_learning::top::loss::Labels;
 
@@ -55,7 +56,8 @@ fn gaps_of_parts(labels: &Labels, plan: &Plan) -> Vec<String> {
     for (part, name) in [(Part::Train, "training"), (Part::Validation, "validation"), (Part::Test, "test")] {
         let rows = plan.part(part);
         if !rows.is_empty() {
-            gaps.extend(gap(labels, rows).map(|gap| format!("the {} {name} records {gap}", rows.len())));
+            let records = counted(rows.len(), &format!("{name} record"));
+            gaps.extend(gap(labels, rows).map(|gap| format!("the run has {records}, {gap}")));
         }
     }
     gaps
@@ -73,16 +75,16 @@ fn gap(labels: &Labels, rows: &[u32]) -> Option<String> {
             let remedy = "give that part more records, or change run.seed at all sides";
             match (lacking, count) {
                 (0, _) => None,
-                (_, 2) => Some(format!("are all of one class: AUC is undefined on them; {remedy}")),
+                (_, 2) => Some(format!("all of one class: AUC is undefined on them; {remedy}")),
                 (lacking, count) => Some(format!(
-                    "have none of {lacking} of the {count} classes: macro AUC is undefined on them; {remedy}"
+                    "and none of {lacking} of the {count} classes: macro AUC is undefined on them; {remedy}"
                 )),
             }
         }
         Labels::Real(values) => {
             let first = values[rows[0] as usize];
             let same = rows.iter().all(|row| values[*row as usize] == first);
-            same.then(|| "all have one value: R2 is undefined on them".to_string())
+            same.then(|| "all with one value: R2 is undefined on them".to_string())
         }
     }
 }
@@ -119,12 +121,15 @@ mod tests {
         rare[plan.part(Part::Train)[0] as usize] = 1;
         let found = gaps(&classes(rare, 2), &plan, &settings);
         assert_eq!(found.len(), 2, "one record cannot be in every part, whatever the seed: {found:?}");
-        assert!(found[0].starts_with("the 8 validation records are all of one class"), "{found:?}");
-        assert!(found[1].starts_with("the 20 test records are all of one class"), "{found:?}");
+        assert!(found[0].starts_with("the run has 8 validation records, all of one class"), "{found:?}");
+        assert!(found[1].starts_with("the run has 20 test records, all of one class"), "{found:?}");
         let found = gaps(&classes((0..100).map(|row| row % 2).collect(), 3), &plan, &settings);
-        assert!(found.iter().all(|gap| gap.contains("have none of 1 of the 3 classes")), "{found:?}");
+        assert!(found.iter().all(|gap| gap.contains("records, and none of 1 of the 3 classes")), "{found:?}");
         assert!(found.iter().all(|gap| gap.contains("macro AUC is undefined on them")), "{found:?}");
         assert_eq!(gaps(&Labels::Real(vec![2.0; 100]), &plan, &settings).len(), 3);
+        let few = Plan::new(&settings, 10).unwrap();
+        let found = gaps(&classes(vec![0; 10], 2), &few, &settings);
+        assert!(found[1].starts_with("the run has 1 validation record, all of one class"), "{found:?}");
         assert!(gaps(&Labels::Real((0..100).map(|row| row as f32).collect()), &plan, &settings).is_empty());
     }
 

@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 
 use anyhow::{Context, ensure};
-use hashvfl_core::text::records_on_lines;
+use hashvfl_core::text::{counted, records_on_lines};
 use hashvfl_core::{Digest, RunRecords};
-use hashvfl_data::{LabelTable, Order, Target, fingerprint, load_labels};
+use hashvfl_data::{LabelTable, Order, Target, fingerprint, load_labels, remarks_on_ids};
 use hashvfl_learning::top::loss::Labels;
 
 use crate::config::CoordinatorConfig;
@@ -22,7 +22,7 @@ pub struct LabelledRecords {
     pub labels: Labels,
     /// Names of the classes, in their order; none for a regression.
     pub classes: Vec<String>,
-    /// How they were read, in a line for a person: numbers alone, no label.
+    /// How they were read, in a line for a person: only numbers, no label.
     pub reading: String,
 }
 
@@ -144,6 +144,7 @@ fn describe(loaded: &LabelTable, read: usize, config: &CoordinatorConfig) -> any
     if records < read {
         parts.push(format!("{} of them are not in the agreed order and were excluded", read - records));
     }
+    parts.extend(remarks_on_ids(&loaded.ids, config.labels.ids().key_columns()));
     parts.push(match &loaded.target {
         Target::Classes { names, index } => {
             let mut counts = vec![0_u64; names.len()];
@@ -154,7 +155,7 @@ fn describe(loaded: &LabelTable, read: usize, config: &CoordinatorConfig) -> any
         }
         Target::Real(values) => {
             let distinct: HashSet<u32> = values.iter().map(|value| value.to_bits()).collect();
-            format!("{} distinct values", distinct.len())
+            counted(distinct.len(), "distinct value")
         }
     });
     parts.extend(loaded.note.clone());
@@ -189,6 +190,8 @@ mod tests {
         assert!(cut.contains("the last line of 1 of 1 files has no line break"), "{cut}");
         let values = reading("regression", "id,y\nk1,0.5\nk2,7\nk3,7\n").unwrap();
         assert_eq!(values, "3 records on 4 lines; 2 distinct values");
+        let nobody = reading("regression", "id,y\nk1,0.5\nNA,7\n").unwrap();
+        assert!(nobody.contains("2 records on 3 lines; 1 id like NA or NULL"), "{nobody}");
         let missing = reading("multiclass", "id,y\nk1,low\nk2,NA\nk3,mid\n").unwrap_err().to_string();
         assert!(missing.contains("1 record without a label"), "{missing}");
     }

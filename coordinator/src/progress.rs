@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use hashvfl_core::text::figure;
+use hashvfl_core::text::{counted, figure};
 use hashvfl_core::{PartyName, RunId, Task};
 use hashvfl_learning::top::evaluation::Evaluation;
 use hashvfl_learning::training::{EpochReport, TrainingProgress};
@@ -130,7 +130,8 @@ impl ProgressReporter {
 
     /// Training begins.
     pub fn start(&self, epochs: u32, batches: u32) {
-        info!("all parties have joined: training for at most {epochs} epochs of {batches} batches");
+        let (most, each) = (counted(epochs, "epoch"), counted(batches, "batch"));
+        info!("all parties have joined: training for at most {most} of {each}");
         let mut status = self.board.status();
         status.phase = ProcessPhase::Training;
         status.epochs = Some(Epochs { most: epochs, batches, ..Epochs::default() });

@@ -9,14 +9,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{anyhow, bail, ensure};
-use hashvfl_alignment::{AlignmentSettings, Event, Relay, RelayError};
+use hashvfl_alignment::{AlignmentSettings, Relay, RelayError, RelayEvent};
 use hashvfl_core::limits::MAX_SEALED_BYTES;
 use hashvfl_core::protocol::message::check_version;
 use hashvfl_core::{Digest, PartyName, Settings};
 use hashvfl_identity::{Identity, Role};
 use hashvfl_proto::alignment::{Envelope, FromHolder, FromRelay};
 use hashvfl_transport::handshake::STRANGER;
-use hashvfl_transport::limits::connections::Peer;
+use hashvfl_transport::limits::connections::ConnectedPeer;
 use hashvfl_transport::limits::gate::PortAccount;
 use hashvfl_transport::limits::quiet::{QuietLog, QuietLogs};
 use hashvfl_transport::listen::{AlignmentStream, Arrivals};
@@ -324,14 +324,14 @@ async fn receive(
         }
     };
     let greeted = match greeted {
-        Ok(name) => count(&hub, &admissions, name).await,
+        Ok(name) => write_down(&hub, &admissions, name).await,
         refused => refused,
     };
     let name = match greeted {
         Ok(name) => name,
         Err(NotAdmitted { holder, why, error }) => {
             admissions.refused(holder.as_ref(), why, &format!("{error:#}"));
-            let is_known = stream.peer().is_none_or(Peer::is_known);
+            let is_known = stream.peer().is_none_or(ConnectedPeer::is_known);
             let text = if is_known { format!("{error:#}") } else { STRANGER.to_string() };
             // Whoever has gone needs no reason.
             let _ = stream.send(FromRelay::Refused { text }, greeting).await;
@@ -350,22 +350,25 @@ async fn receive(
     hub.leave(&name, number);
 }
 
-/// Counts that the holder `name`, which fits, is let in, unless it may not be or has been too often.
-async fn count(
+/// Counts and writes down that the holder `name`, which fits, is let in, before it is, unless it may not be or has been too often.
+async fn write_down(
     hub: &RelayHub,
     admissions: &Arc<AdmissionLog>,
     name: PartyName,
 ) -> Result<PartyName, NotAdmitted> {
     let (ours, holder) = (Arc::clone(admissions), name.clone());
-    // Off the network's thread: it writes a file.
-    let counted = tokio::task::spawn_blocking(move || ours.count_entry(&holder)).await;
+    // Off the network's thread: it writes files.
+    let written = tokio::task::spawn_blocking(move || {
+        ours.count_entry(&holder)?;
+        anyhow::Ok(ours.joins(&holder)?)
+    });
     // What its thread died of is said where it did.
-    let counted = counted.map_err(|_| anyhow!("the relay cannot count who joins: see its log"));
-    match counted.and_then(|counted| Ok(counted?)) {
+    let died = |_| Err(anyhow!("the relay cannot write down who joins: see its log"));
+    match written.await.unwrap_or_else(died) {
         Ok(()) => Ok(name),
         Err(error) => {
             hub.refuse(&name);
-            let why = error.downcast_ref().map_or("too-often", NotLetIn::reason);
+            let why = error.downcast_ref().map_or("this-side-failed", NotLetIn::reason);
             Err(NotAdmitted::of(&name, why, error))
         }
     }
@@ -427,7 +430,7 @@ impl<'a> LocalHolder<'a> {
 }
 
 impl Relay for LocalHolder<'_> {
-    fn receive(&mut self, wait: Duration) -> Result<Option<Event>, RelayError> {
+    fn receive(&mut self, wait: Duration) -> Result<Option<RelayEvent>, RelayError> {
         loop {
             let (messages, stop) = (&mut self.visit.messages, &mut self.stop);
             let received = self.runtime.block_on(async {
@@ -437,16 +440,16 @@ impl Relay for LocalHolder<'_> {
                     received = tokio::time::timeout(wait, messages.recv()) => Some(received),
                 }
             });
-            let Some(received) = received else { return Ok(Some(Event::AskedToEnd)) };
+            let Some(received) = received else { return Ok(Some(RelayEvent::AskedToEnd)) };
             let Ok(received) = received else { return Ok(None) };
             return match received {
                 Some(FromRelay::Envelope(envelope)) => {
                     self.visit.waiting.give_back(&envelope.holder, &envelope.sealed);
-                    Ok(Some(Event::Frame(envelope.holder, envelope.sealed)))
+                    Ok(Some(RelayEvent::Frame(envelope.holder, envelope.sealed)))
                 }
-                Some(FromRelay::Presence { holder, here: true }) => Ok(Some(Event::Arrived(holder))),
-                Some(FromRelay::Presence { holder, here: false }) => Ok(Some(Event::Left(holder))),
-                Some(FromRelay::Absence { holder, refused: false }) => Ok(Some(Event::GaveUp(holder))),
+                Some(FromRelay::Presence { holder, here: true }) => Ok(Some(RelayEvent::Arrived(holder))),
+                Some(FromRelay::Presence { holder, here: false }) => Ok(Some(RelayEvent::Left(holder))),
+                Some(FromRelay::Absence { holder, refused: false }) => Ok(Some(RelayEvent::GaveUp(holder))),
                 // The relay has said why, in this very log.
                 Some(FromRelay::Absence { refused: true, .. }) => continue,
                 Some(FromRelay::Refused { text }) => Err(RelayError(text)),

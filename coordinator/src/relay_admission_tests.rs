@@ -1,4 +1,4 @@
-//! Whom the relay lets in over TLS, and what is written down of those whom it does not.
+//! Whom the relay lets in over TLS, and what is written down of them and of those whom it does not.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -129,6 +129,8 @@ async fn a_holder_enrols_under_the_name_of_its_certificate_alone_and_others_are_
             "bank refused from alignment: other-name",
             "telecom refused from alignment: other-settings",
             "client/desk refused from alignment: not-expected",
+            "telecom joined alignment",
+            "bank joined alignment",
         ]
     );
 }

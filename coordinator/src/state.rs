@@ -9,8 +9,9 @@ use hashvfl_audit::Side;
 use hashvfl_core::{Digest, PartyName, RunRecords, StoredCodes};
 use hashvfl_files::encryption::check_place;
 use hashvfl_files::{
-    FolderLock, check_folder, check_owner, claim_folder, read_checked, read_whole, remove_all,
-    remove_if_there, rename_durably, with_digest, without_digest, write_checked, write_readable, write_whole,
+    FolderLock, check_folder, check_owner, claim_folder, owner_only_folder, read_checked, read_whole,
+    remove_all, remove_if_there, rename_durably, with_digest, without_digest, write_checked, write_readable,
+    write_whole,
 };
 use hashvfl_learning::Snapshot;
 use hashvfl_learning::training::checkpoints;
@@ -30,7 +31,7 @@ pub struct StateFolder {
 }
 
 impl StateFolder {
-    /// Makes the folder for a run, if need be; this process alone works in it. What an unfinished run has left stays.
+    /// Makes the folder for a run, if need be; only this process works in it. What an unfinished run has left stays.
     ///
     /// # Errors
     /// If it cannot be made, it is another side's, or another process works in it.
@@ -40,7 +41,9 @@ impl StateFolder {
         // Before the lock, which another side may hold.
         check_owner(folder, &owner)?;
         let mut state = Self::existing(folder);
-        fs::create_dir_all(state.codes_folder())
+        owner_only_folder()
+            .recursive(true)
+            .create(state.codes_folder())
             .with_context(|| format!("cannot create the state folder {}", folder.display()))?;
         state.lock = Some(Arc::new(FolderLock::take(folder)?));
         claim_folder(folder, &owner)?;
@@ -154,7 +157,7 @@ impl StateFolder {
         Self { folder: folder.to_path_buf(), lock: None }
     }
 
-    /// The same, where this process alone writes there until the last clone is dropped. Where the folder is not there, whoever
+    /// The same, where only this process writes there until the last clone is dropped. Where the folder is not there, whoever
     /// looks for a file in it says so.
     ///
     /// # Errors

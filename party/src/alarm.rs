@@ -1,6 +1,7 @@
 //! An alarm of the gradient monitor that has stopped this party. It is kept in the state folder, so that no restart goes on as if
 //! nothing had happened: nothing more is sent from that folder until a person has dismissed the alarm.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -49,6 +50,22 @@ impl KeptAlarm {
     pub fn keep(&self, state: &Path) -> anyhow::Result<()> {
         let text = serde_json::to_vec(self).context("the gradient alarm")?;
         Ok(write_checked(&path(state), &text)?)
+    }
+}
+
+/// That an alarm could not be kept, for a full disk, say. Only the process that has raised it knows of it.
+#[derive(Debug, Clone)]
+pub struct UnkeptAlarm {
+    /// The alarm.
+    pub alarm: KeptAlarm,
+    /// Why it could not be kept.
+    pub why: String,
+}
+
+impl fmt::Display for UnkeptAlarm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = "the alarm is not kept, and a restart would go on: do not start this party again";
+        write!(f, "{}: {what}", self.why)
     }
 }
 
@@ -108,8 +125,9 @@ pub fn is_alarm(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(Unfinished::Alarmed(_)))
 }
 
-/// Stays up until somebody has dismissed the `alarm`, so that whoever asks this process how it is hears of it. `before` was
-/// [`dismissed`] when this process went on last.
+/// Stays up until somebody has dismissed the `alarm`, so that whoever asks this process how it is hears of it. One that could not be
+/// kept is kept as soon as there is room: from then on it can be dismissed, and outlasts this process. `before` was [`dismissed`]
+/// when this process went on last.
 ///
 /// # Errors
 /// If this process is asked to end before.
@@ -121,10 +139,17 @@ pub fn wait_for_dismissal(
 ) -> anyhow::Result<()> {
     let stop = Stop::listen();
     error!("{alarm:#}");
-    show(config, board);
+    let mut unkept = alarm.downcast_ref().map(|unkept: &UnkeptAlarm| unkept.alarm.clone());
+    show(config, board, unkept.as_ref());
     while !is_dismissed_since(before, &config.state) {
         if stop.is_asked() {
             return Err(alarm.context(Unfinished::AskedToEnd(STOPPED)));
+        }
+        if let Some(raised) = &unkept
+            && raised.keep(&config.state).is_ok()
+        {
+            info!("the gradient alarm is kept now: it can be dismissed, and a restart does not go on");
+            unkept = None;
         }
         thread::sleep(LOOK);
     }
@@ -138,15 +163,16 @@ fn is_dismissed_since(before: Option<&KeptAlarm>, state: &Path) -> bool {
     dismissed(state).is_some_and(|kept| Some(&kept) != before)
 }
 
-/// Shows on `board` that an alarm stands.
-fn show(config: &PartyConfig, board: &Board) {
+/// Shows on `board` that an alarm stands: the one that is kept, or one that could not be.
+fn show(config: &PartyConfig, board: &Board, unkept: Option<&KeptAlarm>) {
     let nothing = GradientMonitorStatus {
         bound: BOUND,
         earlier_bound: EARLIER_BOUND,
         ..GradientMonitorStatus::default()
     };
     // Of a file that cannot be read the log tells.
-    let seen = read(&config.state).ok().flatten().map_or(nothing, |kept| kept.seen);
+    let kept = unkept.cloned().or_else(|| read(&config.state).ok().flatten());
+    let seen = kept.map_or(nothing, |kept| kept.seen);
     let mut status = board.status();
     status.phase = ProcessPhase::Halted;
     status.gradient_monitor = Some(GradientMonitorStatus { alarm: true, ..seen });
@@ -154,6 +180,8 @@ fn show(config: &PartyConfig, board: &Board) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
     /// A config whose party answers an alarm so, with its state folder in `folder`.
@@ -227,6 +255,35 @@ mod tests {
         assert!(!is_dismissed_since(before.as_ref(), &config.state));
         KeptAlarm { dismissed: true, ..next }.keep(&config.state).unwrap();
         assert!(is_dismissed_since(before.as_ref(), &config.state));
+    }
+
+    #[test]
+    fn an_alarm_that_could_not_be_kept_is_kept_once_there_is_room_and_can_be_dismissed_then() {
+        let place = tempfile::tempdir().unwrap();
+        let config = config(place.path(), "stop");
+        // As on a full disk: a folder has the name of the file.
+        std::fs::create_dir_all(path(&config.state)).unwrap();
+        let why = format!("{:#}", alarm().keep(&config.state).unwrap_err());
+        let raised = anyhow!("gradients point everywhere alike").context(UnkeptAlarm { alarm: alarm(), why });
+        let raised = raised.context(Unfinished::Alarmed(STANDS));
+        let line = format!("{raised:#}");
+        assert!(is_alarm(&raised) && line.contains("a restart would go on"), "{line}");
+        let board = config.board().unwrap();
+        let (kept, waited) = thread::scope(|scope| {
+            let waits = scope.spawn(|| wait_for_dismissal(raised, &config, &board, None));
+            std::fs::remove_dir(path(&config.state)).unwrap();
+            let began = Instant::now();
+            while !path(&config.state).exists() && began.elapsed() < Duration::from_secs(30) {
+                thread::yield_now();
+            }
+            let kept = read(&config.state);
+            // Whatever was found, so that the other thread ends.
+            KeptAlarm { dismissed: true, ..alarm() }.keep(&config.state).unwrap();
+            (kept, waits.join().unwrap())
+        });
+        assert_eq!(kept.unwrap(), Some(alarm()));
+        waited.unwrap();
+        assert!(dismissed(&config.state).is_some(), "nobody has raised it again");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use hashvfl_alignment::Pin;
+use hashvfl_alignment::PinnedKey;
 use hashvfl_alignment::identity::SecretKey;
 use hashvfl_cli::LogFormat;
 use hashvfl_cli::audit::{AuditCommand, AuditedSide};
@@ -143,7 +143,7 @@ enum Command {
         config: PathBuf,
         /// A holder's name and its public key.
         #[arg(value_name = "NAME=KEY", required = true)]
-        pins: Vec<Pin>,
+        pins: Vec<PinnedKey>,
     },
     /// Show the settings of the run, or approve them by their digest. With require_approval = true in its policy, a party
     /// joins no run that is not approved.
@@ -235,13 +235,14 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
             encode::encode(&config, part, &out)
         }
         Some(Command::Erase { config, ids }) => erase::run(&PartyConfig::read(&config)?, ids.as_deref()),
-        Some(Command::Serve { config }) => serving::serve(&PartyConfig::read(&config)?),
+        Some(Command::Serve { config }) => serving::serve(&PartyConfig::read(&config)?, false),
         Some(Command::TrainAndServe { config }) => {
             let config = PartyConfig::read(&config)?;
             if !config.model_path().exists() {
                 train::train_as_a_service(&config)?;
             }
-            serving::serve(&config)
+            // A service that ended while its coordinator is away would stay down. It was in when it trained.
+            serving::serve(&config, true)
         }
         Some(Command::Status { config, arguments }) => {
             hashvfl_monitor::status(PartyConfig::read(&config)?.monitor.as_ref(), &arguments)

@@ -123,7 +123,7 @@ pub struct PartyConfig {
     /// Where the running process reports its status: `unix:PATH` or `ADDRESS:PORT`; absent: nowhere.
     #[serde(default)]
     pub monitor: Option<MonitorAddress>,
-    /// Who may read it there beside this machine: addresses and networks; an address of TCP alone.
+    /// Who may read it there beside this machine: addresses and networks. Only for an address of TCP.
     #[serde(default)]
     pub monitor_readers: Vec<AddressRange>,
     /// Limits of every wait.
@@ -160,9 +160,7 @@ pub struct ServeConfig {
 pub struct Timeouts {
     /// For the coordinator to be there.
     pub connect_s: u64,
-    /// For one attempt to connect of several, the coordinator's name looked up and TLS greeted.
-    pub attempt_s: u64,
-    /// For all parties to join.
+    /// For all parties to join; in an alignment, for another holder.
     pub start_s: u64,
     /// For the coordinator's next request.
     pub step_s: u64,
@@ -178,7 +176,7 @@ fn response_key() -> PathBuf {
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self { connect_s: 120, attempt_s: 10, start_s: 3600, step_s: 600, reconnect_s: 900, keep_alive_s: 20 }
+        Self { connect_s: 120, start_s: 3600, step_s: 600, reconnect_s: 900, keep_alive_s: 20 }
     }
 }
 
@@ -382,8 +380,8 @@ impl PartyConfig {
         ensure!(config.threads <= MOST_THREADS, "threads must be 0 to {MOST_THREADS}");
         config.encoder.check().context("in [encoder]")?;
         config.detectors.as_ref().map_or(Ok(()), DetectorsConfig::check).context("in [detectors]")?;
-        let Timeouts { connect_s, attempt_s, start_s, step_s, reconnect_s, keep_alive_s } = config.timeouts;
-        let limits = [connect_s, attempt_s, start_s, step_s, reconnect_s, keep_alive_s];
+        let Timeouts { connect_s, start_s, step_s, reconnect_s, keep_alive_s } = config.timeouts;
+        let limits = [connect_s, start_s, step_s, reconnect_s, keep_alive_s];
         ensure!(limits.iter().all(|limit| *limit > 0), "[timeouts]: every value must be 1 s or more");
         Ok(config)
     }

@@ -16,7 +16,6 @@ use crate::config::PartyConfig;
 pub fn dialer(config: &PartyConfig) -> anyhow::Result<Dialer> {
     let timeouts = &config.timeouts;
     let dialer = Dialer::new(config.coordinator.clone(), timeouts.connect_s)
-        .attempting(Duration::from_secs(timeouts.attempt_s))
         .keeping_alive(Duration::from_secs(timeouts.keep_alive_s));
     let Some(identity) = &config.identity else { return Ok(dialer) };
     let files = IdentityFiles::load(identity).context("[identity]")?;

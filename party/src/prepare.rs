@@ -8,7 +8,8 @@ use hashvfl_core::records::plan::CHUNK_ROWS;
 use hashvfl_core::text::{counted, records_on_lines};
 use hashvfl_core::{Digest, Part, Plan, RunSettings, TableIds};
 use hashvfl_data::{
-    Embedded, EncodedColumns, Encoding, EncodingNotes, Faulty, Ranges, RecordStore, Treatment,
+    EmbeddedColumn, EncodedColumns, Encoding, EncodingNotes, Faulty, Ranges, RecordStore, Treatment,
+    remarks_on_ids,
 };
 use hashvfl_learning::bottom::{BottomConfig, Categories, InputShape};
 use hashvfl_learning::device::{self, Opened};
@@ -19,6 +20,9 @@ use hashvfl_learning::threads;
 use rand::TryRng;
 
 use crate::config::{PartyConfig, Source};
+
+/// Columns with unusable cells that are named, at most.
+const MOST_COLUMNS: usize = 8;
 
 /// A party's records, its plan and its encoder.
 pub struct Prepared {
@@ -38,7 +42,7 @@ pub struct Prepared {
     pub encoder: Encoder,
     /// How many records the source has, those that an order leaves out among them.
     pub read: usize,
-    /// What was taken for something else. Faulty rows are among records to be served alone.
+    /// What was taken for something else. Faulty rows are only among records to be served.
     pub noted: EncodingNotes,
     encoding: Encoding,
     ranges: Option<Ranges>,
@@ -245,7 +249,7 @@ impl Prepared {
         Digest::of(self.encoding.to_text().as_bytes())
     }
 
-    /// How the table was read, in a line for a person: numbers alone, no value.
+    /// How the table was read, in a line for a person: only numbers, no value.
     pub fn reading(&self, source: &Source) -> anyhow::Result<String> {
         let read = self.read;
         let mut parts = vec![records_on_lines(read, source.columns.lines()?)];
@@ -255,6 +259,7 @@ impl Prepared {
                 read - self.ids.len()
             ));
         }
+        parts.extend(remarks_on_ids(&self.ids, self.key_columns));
         parts.push(self.encoding.describe());
         if let Some(excluded) = source.columns.excluded(self.encoding.columns())?.filter(|count| *count > 0) {
             let excluded = counted(excluded, "column");
@@ -293,23 +298,24 @@ impl Prepared {
     }
 }
 
-/// What became something else on its way from cells to numbers, with its count: numbers alone, no value.
+/// What became something else on its way from cells to numbers, with its count: only numbers, no value.
 pub fn taken_otherwise(noted: &EncodingNotes) -> Vec<String> {
     let counts = [
-        (noted.missing, "missing values, filled in or a category of their own"),
-        (noted.unseen, "values that no training record had (treated as no category, or filled in)"),
-        (noted.rare, "values too rare in training for their own category (treated as no category)"),
+        (noted.missing, "missing value", "filled in, or a category of its own"),
+        (noted.unseen, "value", "that no training record had (treated as no category, or filled in)"),
+        (noted.rare, "value", "too rare in training for a category of its own (treated as no category)"),
         (
             noted.cut_off,
-            "numbers clipped (by `clip_quantile`, to the range of the training records in a rank-transformed column, \
-             or by `clip`)",
+            "number",
+            "clipped (by `clip_quantile`, to the range of the training records in a rank-transformed column, or by \
+             `clip`)",
         ),
     ];
-    counts
-        .into_iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, what)| format!("{count} {what}"))
-        .collect()
+    let counts = counts.into_iter().filter(|(count, ..)| *count > 0);
+    let unknown = noted.unknown_columns.iter().map(|name| {
+        format!("column {name:?} has no category that training records had: is it written as in training?")
+    });
+    counts.map(|(count, one, what)| format!("{} {what}", counted(count, one))).chain(unknown).collect()
 }
 
 /// What becomes of those of so many served `records` with cells that cannot be used; none where all cells can be.
@@ -322,10 +328,20 @@ pub fn told_of_faulty(config: &PartyConfig, noted: &EncodingNotes, records: usiz
         Faulty::Mark | Faulty::Refuse => "predictions for these records will be refused",
     };
     let faulty = noted.faulty.len();
+    let by_column = match noted.faulty_by.len() {
+        0 => String::new(),
+        columns => {
+            let shown = noted.faulty_by.iter().take(MOST_COLUMNS);
+            let shown: Vec<String> = shown.map(|(name, rows)| format!("{name:?}: {rows}")).collect();
+            let more = if columns > MOST_COLUMNS { ", ..." } else { "" };
+            format!(" (by column: {}{more})", shown.join(", "))
+        }
+    };
     (faulty > 0).then(|| {
         format!(
             "{faulty} of {records} records have a cell that is missing, unseen in training, or not a value of its \
-             column; {outcome}. Correct the cells, or set missing = \"fill\" and unseen = \"accept\""
+             column{by_column}, or an id that repeats; {outcome}. Correct the cells, or set missing = \"fill\" and unseen = \
+             \"accept\""
         )
     })
 }
@@ -337,7 +353,8 @@ fn load(source: &Source, treatment: &Treatment) -> anyhow::Result<RecordStore> {
 /// What encoded columns are to a model; those that hold positions among them.
 fn input(columns: &EncodedColumns, image: Option<[usize; 3]>, encoding: &Encoding) -> InputShape {
     let embedded = encoding.embedded().into_iter();
-    let categories = embedded.map(|Embedded { column, count, width }| Categories { column, count, width });
+    let categories =
+        embedded.map(|EmbeddedColumn { column, count, width }| Categories { column, count, width });
     InputShape { columns: columns.cols(), image, categories: categories.collect() }
 }
 

@@ -31,11 +31,14 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// A look takes one part in so many of the time.
 const LOOK_SHARE: u32 = 200;
 
-/// When the ledger was looked at last, and how long that took.
+/// When the ledger was looked at last, and whether what has left since then is still to be shown.
 #[derive(Debug, Default)]
-pub struct LedgerLook(Option<LastLook>);
+pub struct LedgerLook {
+    last: Option<LastLook>,
+    is_behind: bool,
+}
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct LastLook {
     ended: Instant,
     took: Duration,
@@ -44,14 +47,26 @@ struct LastLook {
 impl LedgerLook {
     /// Shows on `board` what is used up of the budget in `releases`, if it is time to look; where `now`, in any case.
     pub fn show(&mut self, releases: &ReleaseLedger, board: &Board, now: bool) {
-        let pause = |last: &LastLook| LOOK_EVERY.max(last.took * LOOK_SHARE);
-        if !now && self.0.as_ref().is_some_and(|last| last.ended.elapsed() < pause(last)) {
+        let began = Instant::now();
+        self.is_behind = !now && !self.left(began).is_zero();
+        if self.is_behind {
             return;
         }
-        let began = Instant::now();
         let budget = releases.budget();
         board.status().budget = Some(budget);
-        self.0 = Some(LastLook { ended: Instant::now(), took: began.elapsed() });
+        self.last = Some(LastLook { ended: Instant::now(), took: began.elapsed() });
+    }
+
+    /// How long until it is time to show what was passed over; `None` where all is shown.
+    pub fn behind(&self) -> Option<Duration> {
+        self.is_behind.then(|| self.left(Instant::now()))
+    }
+
+    /// How long until it is time to look.
+    fn left(&self, now: Instant) -> Duration {
+        let Some(LastLook { ended, took }) = self.last else { return Duration::ZERO };
+        let pause = LOOK_EVERY.max(took * LOOK_SHARE);
+        pause.saturating_sub(now.duration_since(ended))
     }
 }
 
@@ -65,5 +80,15 @@ mod tests {
         let due = [0, 1, 59, 60, 61, 119, 120, 500]
             .map(|after| progress.is_due(start + Duration::from_secs(after)));
         assert_eq!(due, [true, false, false, true, false, false, true, true]);
+    }
+
+    #[test]
+    fn what_a_look_has_passed_over_is_shown_when_it_is_time() {
+        let (ended, took) = (Instant::now(), Duration::from_millis(20));
+        let look = |is_behind| LedgerLook { last: Some(LastLook { ended, took }), is_behind };
+        assert_eq!(look(false).behind(), None);
+        assert_eq!(look(true).left(ended + Duration::from_secs(1)), Duration::from_secs(3));
+        assert_eq!(look(true).left(ended + Duration::from_secs(5)), Duration::ZERO);
+        assert!(look(true).behind().is_some_and(|left| left <= Duration::from_secs(4)));
     }
 }

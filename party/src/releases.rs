@@ -42,8 +42,9 @@ fn trained_policy(config: &PartyConfig, plan: &Plan) -> anyhow::Result<Policy> {
             OnRefusal::LeaveOut => "records that would exceed the limit are excluded",
         };
         warn!(
-            "the run may ask for {most} bits per record, but the policy allows {allowed} per record over all runs \
-             (bits_per_record): {then}"
+            "the run may ask for {} per record, but the policy allows {allowed} per record over all runs \
+             (bits_per_record): {then}",
+            counted(most, "bit")
         );
     }
     let most = run.epochs + u32::from(run.refits());

@@ -1,6 +1,5 @@
 //! The one folder in which a party keeps what it has learned.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
@@ -10,11 +9,12 @@ use hashvfl_core::protocol::message::CheckpointLabel;
 use hashvfl_detectors::{Calibrated, PartyDetector, file};
 use hashvfl_files::encryption::check_place;
 use hashvfl_files::{
-    FolderLock, check_folder, check_owner, claim_folder, read_checked, read_whole, remove_all,
-    remove_if_there, rename_durably, write_checked, write_whole,
+    FolderLock, check_folder, check_owner, claim_folder, owner_only_folder, read_checked, read_whole,
+    remove_all, remove_if_there, rename_durably, write_checked, write_whole,
 };
 use hashvfl_learning::Snapshot;
 use hashvfl_learning::training::checkpoints::list;
+use hashvfl_ledger::AnswerLog;
 use hashvfl_transcript::TranscriptSpool;
 use rand::TryRng;
 
@@ -48,7 +48,7 @@ pub fn way_out(path: &Path) -> String {
     format!("{}: restore it, or start with --fresh to discard the unfinished run", path.display())
 }
 
-/// The state folder of a run, in which this process alone works.
+/// The state folder of a run, in which only this process works.
 pub struct StateFolder {
     folder: PathBuf,
     model: PathBuf,
@@ -67,7 +67,9 @@ impl StateFolder {
     pub fn open(config: &PartyConfig) -> anyhow::Result<Self> {
         check_folder(&config.state).context("the state folder")?;
         let folder = config.state.clone();
-        fs::create_dir_all(&folder)
+        owner_only_folder()
+            .recursive(true)
+            .create(&folder)
             .with_context(|| format!("cannot create the state folder {}", folder.display()))?;
         let owner = config.side().file_stem();
         // Before the lock, which another side may hold.
@@ -196,6 +198,11 @@ impl StateFolder {
         self.pending_model().exists()
     }
 
+    /// Whether a run has begun in it of which this party does not know yet that it has finished.
+    pub fn has_begun(&self) -> bool {
+        self.is_in_doubt() || AnswerLog::has_answers(&self.answers())
+    }
+
     /// Forgets a model that waits for the coordinator's word: the run goes on.
     pub fn forget_pending(&self) {
         if remove_if_there(&self.pending_model()).unwrap_or(false) {
@@ -226,7 +233,7 @@ impl StateFolder {
     /// Throws an unfinished run away; the names of its files that were there.
     ///
     /// # Errors
-    /// If the run has finished, or may have: its model is never thrown away.
+    /// If the run has finished, or may have: its model is never discarded.
     pub fn throw_away(&self) -> anyhow::Result<Vec<String>> {
         ensure!(
             !self.is_finished(),

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use hashvfl_alignment::identity::{PublicKey, SecretKey};
-use hashvfl_alignment::{AlignmentConfig, AlignmentError, Bar, Owner, Pin, Spool, align};
+use hashvfl_alignment::{AlignmentConfig, AlignmentError, Bar, Owner, PinnedKey, Spool, align};
 use hashvfl_audit::{AuditEvent, Service};
 use hashvfl_cli::Unfinished;
 use hashvfl_core::PartyName;
+use hashvfl_core::text::counted;
 use hashvfl_data::IdSource;
 use hashvfl_files::say;
 use hashvfl_ledger::Policy;
@@ -66,7 +67,7 @@ pub fn key(config: &CoordinatorConfig) -> anyhow::Result<PublicKey> {
 }
 
 /// Pins keys of other holders.
-pub fn pin(config: &CoordinatorConfig, pins: &[Pin]) -> anyhow::Result<()> {
+pub fn pin(config: &CoordinatorConfig, pins: &[PinnedKey]) -> anyhow::Result<()> {
     let (path, table) = (policy_path(config)?, table(config)?);
     hashvfl_alignment::pin(path, &table.settings, label_holder(table)?, key(config)?, pins)?;
     say!("{} pins {} of the other holders' keys", path.display(), Policy::read(path)?.alignment.keys.len());
@@ -119,7 +120,8 @@ pub fn run(config: &CoordinatorConfig, served: bool, json: bool) -> anyhow::Resu
         Ok(spool.finish(Some(hashvfl_data::fingerprint(ids.files())?))?)
     };
     let (key_columns, ledger) = (ids.key_columns(), &config.ledger);
-    let owner = Owner { key_columns, read: &read, ledger, policy: &policy };
+    let wait = Duration::from_secs(config.timeouts.join_s);
+    let owner = Owner { key_columns, read: &read, ledger, policy: &policy, wait };
     let _traced = spans::alignment(config.run_id.as_str(), name.as_str()).entered();
     let mut bar = Bar::new();
     let join = || Ok(LocalHolder::enter(&hub, name, &runtime));
@@ -132,7 +134,7 @@ pub fn run(config: &CoordinatorConfig, served: bool, json: bool) -> anyhow::Resu
     attend_to_others(&hub, outcome.is_err());
     noted?;
     let outcome = outcome.map_err(explain_end)?;
-    info!("{} of {} records are common to all holders", outcome.common, outcome.records);
+    info!("{} in common with all holders, of {}", counted(outcome.common, "record"), outcome.records);
     reporter.finished(&alignment.order());
     Ok(())
 }

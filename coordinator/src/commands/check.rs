@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::Context;
 use hashvfl_audit::Side;
 use hashvfl_cli::config::check_state_folder;
+use hashvfl_core::text::counted;
 use hashvfl_core::{Digest, Plan};
 use hashvfl_files::check_file;
 use hashvfl_learning::device;
@@ -57,7 +58,8 @@ pub fn check(config: &CoordinatorConfig, path: &Path) -> anyhow::Result<Checked>
         to_do.push(format!("align the records to be served, which writes {}: `{command}`", order.display()));
     }
     match identity::to_do(config, path) {
-        Some(step) => to_do.push(step),
+        // An alignment needs it.
+        Some(step) => to_do.insert(0, step),
         None => drop(identity::files(config)?),
     }
     TcpListener::bind(config.listen).with_context(|| config.cannot_listen())?;
@@ -99,7 +101,8 @@ pub fn data(config: &CoordinatorConfig) -> anyhow::Result<Data> {
         RecordIndex::served(&config)?;
     }
     let device = device::open(config.device)?.name;
-    let described = format!("labels of {} records, a top model on {device}", labels.ids.len());
+    let records = counted(labels.ids.len(), "record");
+    let described = format!("labels of {records}, a top model on {device}");
     let name = run_name(&config, &labels.ids, labels.digest())?;
     Ok(Data { described, reading: labels.reading, gaps, name })
 }
@@ -115,16 +118,5 @@ fn alignment(config: &CoordinatorConfig, path: &Path) -> anyhow::Result<Vec<Stri
     if config.awaited_order().is_none() && config.awaited_served_order().is_none() {
         return Ok(Vec::new());
     }
-    let mut to_do = Vec::new();
-    let missing = alignment.check_files(name, &policy).context("[alignment]")?;
-    if !missing.is_empty() {
-        let pins: Vec<String> = missing.iter().map(|holder| format!("{holder}=KEY")).collect();
-        let command = format!("coordinator pin --config {} {}", path.display(), pins.join(" "));
-        to_do.push(format!("pin the public keys of the other holders: `{command}`"));
-    }
-    if let Some(order) = config.awaited_order() {
-        let command = format!("coordinator align --config {}", path.display());
-        to_do.push(format!("align the records, which writes {}: `{command}`", order.display()));
-    }
-    Ok(to_do)
+    alignment.to_do(name, &policy, "coordinator", path, config.awaited_order()).context("[alignment]")
 }

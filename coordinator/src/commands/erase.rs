@@ -11,7 +11,7 @@ use anyhow::{Context, ensure};
 use hashvfl_cli::transcripts;
 use hashvfl_core::text::counted;
 use hashvfl_core::{RunRecords, RunRow, ServedRow};
-use hashvfl_data::{Names, read_found};
+use hashvfl_data::{RecordNames, read_found};
 use hashvfl_files::{say, write_whole};
 
 use crate::config::CoordinatorConfig;
@@ -75,7 +75,7 @@ fn erase(config: &CoordinatorConfig, list: &Path) -> anyhow::Result<()> {
     if transcript.exists() {
         let erased = hashvfl_transcript::erase(&transcript, records.digest(), &trained)?;
         counts.insert("rows of the transcript".to_string(), erased.rows as u64);
-        say!("{} rows of the transcript erased; its head is now {}", erased.rows, erased.head);
+        say!("{} of the transcript erased; its head is now {}", counted(erased.rows, "row"), erased.head);
     }
     transcripts::tell_unfinished(&transcript);
     let mut erased = 0;
@@ -119,8 +119,8 @@ fn find(
     records: &RunRecords,
     known: &[KnownCodes],
 ) -> anyhow::Result<Vec<RecordMatch>> {
-    let trained_names = Names::read(config.order.as_deref())?;
-    let served_names = Names::read(config.serve.order.as_deref().or(config.order.as_deref()))?;
+    let trained_names = RecordNames::read(config.order.as_deref())?;
+    let served_names = RecordNames::read(config.serve.order.as_deref().or(config.order.as_deref()))?;
     Ok(read_found(list, |id| {
         let agreed = trained_names.agreed(id);
         let in_file = |(file, known): (usize, &KnownCodes)| Some((file, known.row(served_names.agreed(id))?));

@@ -7,7 +7,6 @@ use hashvfl_core::text::counted;
 use hashvfl_core::{CodeTable, Digest, Part, PartyName, Plan, RunRecords};
 use hashvfl_files::say;
 use hashvfl_learning::device;
-use hashvfl_learning::top::evaluation::Evaluation;
 use hashvfl_learning::top::loss::Labels;
 use hashvfl_learning::training::ScreeningPoint;
 use tracing::warn;
@@ -62,9 +61,8 @@ pub fn retrain(config: &CoordinatorConfig, out: &Path, changed: ChangedLabels) -
     let epoch = classifier.refit(&gather, &train, &validation, batch_rows, config.run.task)?;
     let file = TopFile::of(&classifier, stored.top.encoders, stored.top.classes, stored.top.records);
     file.to_snapshot(&config.run).write(out)?;
-    let metric = classifier.evaluate_stored(&gather, &validation).metric_text(config.run.task);
-    let name = Evaluation::metric_name(config.run.task);
-    say!("wrote {}: epoch {epoch}, {name} on validation records {metric}; no party was asked", out.display());
+    let found = classifier.evaluate_stored(&gather, &validation).describe(config.run.task);
+    say!("wrote {}: epoch {epoch}, on validation records {found}; no party was asked", out.display());
     Ok(())
 }
 

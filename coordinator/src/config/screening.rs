@@ -13,23 +13,21 @@ pub struct ScreeningConfig {
     pub action: ScreeningAction,
     /// It is flagged where its p-value is this or less.
     pub level: f64,
-    /// The number of folds; the records of one fold are judged by detectors of the others.
-    pub folds: usize,
     /// Epochs after which the records are judged for the first time.
     pub after_epochs: u32,
 }
 
 impl Default for ScreeningConfig {
     fn default() -> Self {
-        let ScreeningSettings { action, level, folds } = ScreeningSettings::default();
-        Self { action, level, folds, after_epochs: 3 }
+        let ScreeningSettings { action, level, .. } = ScreeningSettings::default();
+        Self { action, level, after_epochs: 3 }
     }
 }
 
 impl ScreeningConfig {
     /// What the detectors are told.
     pub fn settings(&self) -> ScreeningSettings {
-        ScreeningSettings { action: self.action, level: self.level, folds: self.folds }
+        ScreeningSettings { action: self.action, level: self.level, ..ScreeningSettings::default() }
     }
 
     /// Checks every range for a run of so many epochs.

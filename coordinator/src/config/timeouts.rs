@@ -7,7 +7,7 @@ use serde::Deserialize;
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Timeouts {
-    /// For all parties to join.
+    /// For all parties to join; in an alignment, for another holder.
     pub join_s: u64,
     /// For a party's next message in the handshake.
     pub handshake_s: u64,
@@ -17,21 +17,19 @@ pub struct Timeouts {
     pub reconnect_s: u64,
     /// Idle time of a connection before a keep-alive is sent; after the same time without an answer it counts as broken.
     pub keep_alive_s: u64,
-    /// For a party, when the run has finished, to say that its model counts and to hear what is said last.
-    pub parting_s: u64,
 }
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self { join_s: 3600, handshake_s: 60, step_s: 600, reconnect_s: 900, keep_alive_s: 20, parting_s: 10 }
+        Self { join_s: 3600, handshake_s: 60, step_s: 600, reconnect_s: 900, keep_alive_s: 20 }
     }
 }
 
 impl Timeouts {
     /// Whether each is one that something can come within.
     pub(super) fn check(self) -> anyhow::Result<()> {
-        let Self { join_s, handshake_s, step_s, reconnect_s, keep_alive_s, parting_s } = self;
-        let limits = [join_s, handshake_s, step_s, reconnect_s, keep_alive_s, parting_s];
+        let Self { join_s, handshake_s, step_s, reconnect_s, keep_alive_s } = self;
+        let limits = [join_s, handshake_s, step_s, reconnect_s, keep_alive_s];
         ensure!(limits.iter().all(|limit| *limit > 0), "[timeouts]: every value must be 1 s or more");
         Ok(())
     }

@@ -12,8 +12,8 @@ use hashvfl_detectors::calibration::evidence::{SentOfRows, combined_scores};
 use hashvfl_detectors::calibration::panel::Verdict;
 use hashvfl_detectors::calibration::tail::Tail;
 use hashvfl_detectors::{
-    BatchKind, Calibrated, CalibrationEvidence, Codes, Combination, CoordinatorDetector, DetectorError,
-    References, file,
+    BatchKind, Calibrated, CalibrationEvidence, Codes, Combination, CoordinatorDetector, CoordinatorKind,
+    DetectorError, DetectorKind, References, file,
 };
 use tracing::warn;
 
@@ -21,6 +21,10 @@ use super::DetectorsConfig;
 use super::client_drift::ClientDrift;
 use super::records::OwnedRows;
 use crate::state::StateFolder;
+
+/// How the coordinator's own p-value and those of parties become one score, which is then calibrated: the rule that found
+/// most in the benchmark (docs/research/detectors.md, "Several sources").
+const SOURCES: Combination = Combination::Bonferroni;
 
 /// Records of a request, as the top model has predicted them.
 pub struct Predicted<'a> {
@@ -133,8 +137,7 @@ impl AnomalyScorer {
     /// Whether the least p-value of `grid` is above the part of the level that Bonferroni leaves each of `parties` parties
     /// and the coordinator: it hardly flags a record by itself then.
     pub fn is_coarse(&self, grid: Grid, parties: usize) -> bool {
-        let rule = self.config.parties;
-        rule == Combination::Bonferroni && grid.least() > rule.level_of_each(self.config.level, 1 + parties)
+        grid.least() > SOURCES.level_of_each(self.config.level, 1 + parties)
     }
 
     /// Judges records by their codes, classes and features, and by the p-values that parties send.
@@ -145,13 +148,11 @@ impl AnomalyScorer {
         let Predicted { client, rows: asked, codes, classes, features, p_values: parties, complete } =
             predicted;
         let rows = OwnedRows::new(codes, classes, features, self.width)?;
-        let DetectorsConfig { level, per_class, combination, .. } = self.config;
+        let DetectorsConfig { level, per_class, .. } = self.config;
         let by_class = per_class.then_some(rows.classes.as_slice());
         let verdicts = self.detectors.judge(&rows.view()?, by_class, level, None)?;
         let combined = match (&self.evidence, parties) {
-            (Some(combined), [_, ..]) => {
-                combined.p_values(self.config.parties, &verdicts, &rows.classes, parties)?
-            }
+            (Some(combined), [_, ..]) => combined.p_values(&verdicts, &rows.classes, parties)?,
             _ => verdicts.iter().map(|verdict| verdict.p_value).collect(),
         };
         let mut of_batch = self.compare(&rows.codes, &complete)?.map(Vec::into_iter);
@@ -160,7 +161,7 @@ impl AnomalyScorer {
         let mut monitor = drift.as_mut().map(|drift| drift.of(client)).transpose()?;
         for (row, complete) in complete.into_iter().enumerate() {
             let p_value = match of_batch.as_mut().filter(|_| complete).and_then(Iterator::next) {
-                Some(of_batch) => combination.of(&[combined[row], of_batch]),
+                Some(of_batch) => CoordinatorKind::COMBINATION.of(&[combined[row], of_batch]),
                 None => combined[row],
             };
             flags.p_values.push(if complete { p_value as f32 } else { f32::NAN });
@@ -189,10 +190,9 @@ impl CombinedCalibration {
         Ok(Self { evidence: file::read(path)?, tail: detectors.tail()?, known: Mutex::default() })
     }
 
-    /// p-values of the coordinator's own scores combined by `rule` with what parties say, which are in the evidence.
+    /// p-values of the coordinator's own scores combined with what parties say, which are in the evidence.
     fn p_values(
         &self,
-        rule: Combination,
         own: &[Verdict],
         classes: &[u32],
         parties: &[SentPValues],
@@ -203,22 +203,22 @@ impl CombinedCalibration {
             sent.push(SentOfRows { grid: *grid, p_values });
             numbers.push(*party);
         }
-        let calibration = self.calibration(rule, &numbers)?;
+        let calibration = self.calibration(&numbers)?;
         let mut p_values = Vec::with_capacity(own.len());
-        for (score, class) in combined_scores(rule, &logs, &sent).into_iter().zip(classes) {
+        for (score, class) in combined_scores(SOURCES, &logs, &sent).into_iter().zip(classes) {
             p_values.push(calibration.p_value(score, *class, &mut Ties::Count));
         }
         Ok(p_values)
     }
 
     /// The calibration of scores that are combined with what these parties say.
-    fn calibration(&self, rule: Combination, parties: &[usize]) -> Result<Arc<Calibration>, DetectorError> {
+    fn calibration(&self, parties: &[usize]) -> Result<Arc<Calibration>, DetectorError> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let key = parties.iter().fold(0, |bits, party| bits | 1_u64 << party);
         if let Some(calibration) = known.get(&key) {
             return Ok(Arc::clone(calibration));
         }
-        let calibration = Arc::new(self.evidence.calibration(rule, parties)?);
+        let calibration = Arc::new(self.evidence.calibration(SOURCES, parties)?);
         known.insert(key, Arc::clone(&calibration));
         Ok(calibration)
     }

@@ -4,9 +4,7 @@ use anyhow::ensure;
 use hashvfl_core::{Part, Plan};
 use hashvfl_detectors::calibration::conformal::rows_needed;
 use hashvfl_detectors::calibration::split;
-use hashvfl_detectors::{
-    BatchKind, CalibrationSplit, Combination, CoordinatorKind, DetectorKind, DetectorSettings,
-};
+use hashvfl_detectors::{BatchKind, CalibrationSplit, CoordinatorKind, DetectorKind, DetectorSettings};
 use hashvfl_learning::top::loss::Labels;
 use serde::Deserialize;
 
@@ -18,10 +16,6 @@ pub struct DetectorsConfig {
     pub level: f64,
     /// Which detectors.
     pub kinds: Vec<CoordinatorKind>,
-    /// How their p-values become one.
-    pub combination: Combination,
-    /// How what these say and p-values of parties' own detectors become one score, which is then calibrated.
-    pub parties: Combination,
     /// Whether p-values are calibrated for each predicted class alone.
     pub per_class: bool,
     /// Which detector compares the records of a request with each other, if any.
@@ -38,8 +32,6 @@ impl Default for DetectorsConfig {
         Self {
             level: 0.01,
             kinds: CoordinatorKind::DEFAULT.to_vec(),
-            combination: CoordinatorKind::COMBINATION,
-            parties: Combination::Bonferroni,
             per_class: false,
             batch: None,
             batch_rows: 1000,
@@ -65,17 +57,13 @@ impl DetectorsConfig {
 
     /// What both sides' tables have in common.
     pub fn settings(&self) -> DetectorSettings<'_, CoordinatorKind> {
-        DetectorSettings {
-            kinds: &self.kinds,
-            combination: self.combination,
-            level: self.level_of_each(self.level),
-        }
+        DetectorSettings { kinds: &self.kinds, level: self.level_of_each(self.level) }
     }
 
     /// The level that each of the coordinator's own p-values must be able to reach for their combination to reach `level`.
     pub fn level_of_each(&self, level: f64) -> f64 {
         match self.batch {
-            Some(_) => self.combination.level_of_each(level, 2),
+            Some(_) => CoordinatorKind::COMBINATION.level_of_each(level, 2),
             None => level,
         }
     }

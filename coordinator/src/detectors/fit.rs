@@ -17,7 +17,7 @@ use super::records::OwnedRows;
 use crate::summary;
 
 /// What a run leaves to judge records with.
-pub struct Fitted {
+pub struct FittedDetectors {
     /// Detectors of single records.
     pub detectors: Calibrated<CoordinatorDetector>,
     /// Codes that batches are compared with, where the config asks for that.
@@ -26,7 +26,7 @@ pub struct Fitted {
     pub evidence: Option<CalibrationEvidence>,
 }
 
-/// What parties sent for detectors alone.
+/// What parties sent only for detectors.
 #[derive(Clone, Copy)]
 pub struct FromParties<'a> {
     /// Codes of synthetic inputs, one chunk after the other, each with one part per party.
@@ -46,7 +46,7 @@ pub fn fit(
     classifier: &Classifier,
     gather: &dyn Fn(&[u32]) -> Vec<Vec<f32>>,
     from_parties: FromParties<'_>,
-) -> anyhow::Result<Option<Fitted>> {
+) -> anyhow::Result<Option<FittedDetectors>> {
     let rows = plan.part(Part::Calibration);
     if rows.is_empty() {
         return Ok(None);
@@ -64,7 +64,7 @@ fn fit_on(
     classifier: &Classifier,
     records: CalibrationSplit<OwnedRows>,
     from_parties: FromParties<'_>,
-) -> Result<Fitted, DetectorError> {
+) -> Result<FittedDetectors, DetectorError> {
     let chunks =
         from_parties.synthetic.iter().map(|parts| Codes::join(parts)).collect::<Result<Vec<_>, _>>()?;
     let synthetic = Codes::stack(&chunks.iter().collect::<Vec<_>>())?;
@@ -80,7 +80,7 @@ fn fit_on(
     )?;
     let evidence = evidence(config, &detectors, &calibrate, from_parties.p_values)?;
     let references = config.batch.map(|_| References::new(fit.codes, calibrate.codes)).transpose()?;
-    Ok(Fitted { detectors, references, evidence })
+    Ok(FittedDetectors { detectors, references, evidence })
 }
 
 /// What all sides said of the calibrating records, of as many as parties were asked about; `None` where no party said anything.

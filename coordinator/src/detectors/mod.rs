@@ -9,4 +9,4 @@ mod records;
 
 pub use anomaly_scorer::{AnomalyScorer, Predicted, RequestFlags, SentPValues};
 pub use config::{DetectorsConfig, check, resolution, silent_classes};
-pub use fit::{Fitted, FromParties, fit, measure};
+pub use fit::{FittedDetectors, FromParties, fit, measure};

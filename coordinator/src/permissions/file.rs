@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, ensure};
+use hashvfl_cli::config::check_words;
 use hashvfl_core::{PartyName, RunId};
 use hashvfl_data::{IdSource, IdsSource, KeyColumns, TableError};
 use serde::Deserialize;
@@ -31,15 +32,6 @@ pub enum PartyAction {
 }
 
 impl PartyAction {
-    /// The key that says how often an hour a party may do it.
-    pub fn rate_key(self) -> &'static str {
-        match self {
-            Self::Join => "joins_per_hour",
-            Self::Serve => "serves_per_hour",
-            Self::Align => "aligns_per_hour",
-        }
-    }
-
     /// How the name of the file ends in which it is counted.
     pub fn count_file(self) -> &'static str {
         match self {
@@ -63,11 +55,11 @@ impl fmt::Display for PartyAction {
 /// What an answer says of a record.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Answers {
+pub enum AnswerDetail {
     /// Its class and the probability of each, or its value.
     #[default]
     Probabilities,
-    /// Its class alone; of a regression, its value.
+    /// Only its class; of a regression, its value.
     Classes,
 }
 
@@ -99,9 +91,7 @@ pub struct PermissionsFile {
 struct PartyTable {
     runs: Vec<String>,
     may: Vec<PartyAction>,
-    joins_per_hour: Option<u32>,
-    serves_per_hour: Option<u32>,
-    aligns_per_hour: Option<u32>,
+    per_hour: Option<u32>,
 }
 
 impl Default for PartyTable {
@@ -109,20 +99,7 @@ impl Default for PartyTable {
         Self {
             runs: vec!["*".to_string()],
             may: vec![PartyAction::Join, PartyAction::Serve, PartyAction::Align],
-            joins_per_hour: None,
-            serves_per_hour: None,
-            aligns_per_hour: None,
-        }
-    }
-}
-
-impl PartyTable {
-    /// How often an hour it may do `action`.
-    fn per_hour(&self, action: PartyAction) -> Option<u32> {
-        match action {
-            PartyAction::Join => self.joins_per_hour,
-            PartyAction::Serve => self.serves_per_hour,
-            PartyAction::Align => self.aligns_per_hour,
+            per_hour: None,
         }
     }
 }
@@ -135,7 +112,7 @@ pub struct ClientTable {
     id: Option<KeyColumns>,
     per_day: Option<u64>,
     /// What an answer says of a record.
-    pub answers: Answers,
+    pub answers: AnswerDetail,
     decimals: Option<u8>,
     flags: Option<ToldFlags>,
     times: bool,
@@ -149,16 +126,13 @@ impl PermissionsFile {
     /// # Errors
     /// If it does not say what it means.
     pub fn parse(text: &str) -> anyhow::Result<Self> {
+        check_words(text)?;
         let file: Self = toml::from_str(text).map_err(|error| anyhow::anyhow!("{}", error.message()))?;
         for (name, party) in file.parties.iter().flatten() {
-            for action in [PartyAction::Join, PartyAction::Serve, PartyAction::Align] {
-                ensure!(
-                    party.per_hour(action).is_none_or(|limit| (1..=MAX_PER_HOUR).contains(&limit)),
-                    "[parties.{name}] {}: expected 1 to {MAX_PER_HOUR} per hour; to forbid it, remove \"{action}\" \
-                     from `may`",
-                    action.rate_key()
-                );
-            }
+            ensure!(
+                party.per_hour.is_none_or(|limit| (1..=MAX_PER_HOUR).contains(&limit)),
+                "[parties.{name}] per_hour: expected 1 to {MAX_PER_HOUR}; to forbid an action, remove it from `may`"
+            );
             for pattern in &party.runs {
                 let start = pattern.strip_suffix('*').unwrap_or(pattern);
                 let fits = start.is_empty() && pattern == "*" || RunId::new(start).is_ok();
@@ -208,10 +182,9 @@ impl PermissionsFile {
         lists(self) == lists(other)
     }
 
-    /// How often an hour each party may do `action` that has a limit.
-    pub fn per_hour(&self, action: PartyAction) -> BTreeMap<PartyName, u32> {
-        let limited =
-            |(name, party): (&PartyName, &PartyTable)| Some((name.clone(), party.per_hour(action)?));
+    /// How often an hour each party that has a limit may do an action; each action counts by itself.
+    pub fn per_hour(&self) -> BTreeMap<PartyName, u32> {
+        let limited = |(name, party): (&PartyName, &PartyTable)| Some((name.clone(), party.per_hour?));
         self.parties.iter().flatten().filter_map(limited).collect()
     }
 
@@ -260,8 +233,8 @@ impl ClientTable {
             decimals: self.decimals,
             // Whoever gets no probabilities gets no p-values, which tell about as much, unless its table says so.
             flags: self.flags.unwrap_or(match self.answers {
-                Answers::Classes => ToldFlags::Flag,
-                Answers::Probabilities => ToldFlags::PValue,
+                AnswerDetail::Classes => ToldFlags::Flag,
+                AnswerDetail::Probabilities => ToldFlags::PValue,
             }),
             times: self.times,
             per_day: self.per_day,
@@ -322,14 +295,9 @@ mod tests {
     }
 
     #[test]
-    fn each_rate_is_of_its_action() {
-        let file =
-            parse("[parties.bank]\njoins_per_hour = 1\nserves_per_hour = 2\naligns_per_hour = 3\n").unwrap();
-        let bank = PartyName::new("bank").unwrap();
-        let rates = [PartyAction::Join, PartyAction::Serve, PartyAction::Align]
-            .map(|action| file.per_hour(action)[&bank]);
-        assert_eq!(rates, [1, 2, 3]);
-        assert!(parse("[parties.bank]\n").unwrap().per_hour(PartyAction::Serve).is_empty());
+    fn a_rate_is_of_the_party_that_has_one() {
+        let file = parse("[parties.bank]\nper_hour = 2\n[parties.telecom]\n").unwrap();
+        assert_eq!(file.per_hour(), BTreeMap::from([(PartyName::new("bank").unwrap(), 2)]));
     }
 
     #[test]
@@ -337,9 +305,12 @@ mod tests {
         for (text, expected) in [
             ("[parties.bank]\nruns = [\"a b\"]", "is neither a run id"),
             ("[parties.bank]\nmay = [\"look\"]", "unknown variant"),
-            ("[parties.bank]\njoins_per_hour = 0", "joins_per_hour: expected 1 to 3600"),
-            ("[parties.bank]\nserves_per_hour = 3601", "remove \"serve\" from `may`"),
-            ("[parties.bank]\naligns_per_hour = 0", "aligns_per_hour: expected 1 to 3600"),
+            ("[parties.bank]\nper_hour = 0", "per_hour: expected 1 to 3600"),
+            ("[parties.bank]\nper_hour = 3601", "remove it from `may`"),
+            (
+                "[parties.bank]\njoins_per_hour = 6",
+                "parties.bank.joins_per_hour no longer exists (per_hour limits",
+            ),
             ("[clients.desk]\nflags = \"all\"", "unknown variant"),
             ("[clients.desk]\ndecimals = 7", "expected 0 to 6"),
             ("[clients.desk]\nper_day = 0", "remove its table"),

@@ -32,8 +32,8 @@ pub enum NotLetIn {
     },
     /// It has done so as often as it may.
     #[error(
-        "{party} may {action} at most {} per hour and has reached that limit: try again in {minutes} min ({} in the \
-         coordinator's permissions)", times(.limit), .action.rate_key()
+        "{party} may {action} at most {} per hour and has reached that limit: try again in {minutes} min (per_hour in the \
+         coordinator's permissions)", times(.limit)
     )]
     Limit {
         /// The party.
@@ -55,7 +55,8 @@ impl NotLetIn {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Withdrawn { .. } => "not-permitted",
-            Self::Limit { .. } | Self::Uncounted => "too-often",
+            Self::Limit { .. } => "too-often",
+            Self::Uncounted => "this-side-failed",
         }
     }
 }
@@ -65,7 +66,8 @@ impl From<NotLetIn> for HandshakeError {
         let text = error.to_string();
         match error {
             NotLetIn::Withdrawn { .. } => Self::NotPermitted(text),
-            NotLetIn::Limit { .. } | NotLetIn::Uncounted => Self::TooOften(text),
+            NotLetIn::Limit { .. } => Self::TooOften(text),
+            NotLetIn::Uncounted => Self::Failed(text),
         }
     }
 }
@@ -93,7 +95,7 @@ impl Joins {
     ///
     /// # Errors
     /// If it cannot be read.
-    pub fn open(ledger: &Path, rules: PartyRules) -> anyhow::Result<Self> {
+    pub fn open(ledger: &Path, mut rules: PartyRules) -> anyhow::Result<Self> {
         let action = rules.action();
         let file = CountFile::beside(ledger, action.count_file());
         let times = if rules.has_limits() { Some(file.read(FRESH)?) } else { None };
@@ -144,7 +146,12 @@ impl Joins {
             return Err(NotLetIn::Limit { party: party.clone(), action: self.action, limit, minutes });
         }
         of_party.push(now);
-        if self.file.keep(&*times) { Ok(()) } else { Err(NotLetIn::Uncounted) }
+        if self.file.keep(&*times) {
+            return Ok(());
+        }
+        // Who is refused has not joined, however often it tries.
+        times.entry(party.clone()).or_default().pop();
+        Err(NotLetIn::Uncounted)
     }
 
     /// What was counted before a party had a limit.
@@ -175,14 +182,26 @@ mod tests {
     use hashvfl_core::RunId;
 
     use super::*;
+    use crate::permissions::followed::{FollowedFile, IdLists};
+
+    /// What the file at `path` says of `action` in the run `spring`.
+    fn rules_of(path: &Path, action: PartyAction) -> PartyRules {
+        let file = FollowedFile::open(Some(path), IdLists::Ignored).unwrap();
+        PartyRules::new(file, RunId::new("spring").unwrap(), action)
+    }
 
     #[test]
     fn a_restart_gives_no_new_hour_and_an_hour_does() {
         let folder = tempfile::tempdir().unwrap();
         let ledger = folder.path().join("label-ledger.redb");
         let [bank, post] = ["bank", "post"].map(|name| PartyName::new(name).unwrap());
-        let limits = BTreeMap::from([(bank.clone(), 2)]);
-        let open = || Joins::open(&ledger, PartyRules::fixed(PartyAction::Join, limits.clone())).unwrap();
+        let limited = "[parties.bank]\nper_hour = 2\n[parties.post]\n";
+        let rules = |action, text: &str| {
+            let path = folder.path().join("permissions.toml");
+            fs::write(&path, text).unwrap();
+            rules_of(&path, action)
+        };
+        let open = || Joins::open(&ledger, rules(PartyAction::Join, limited)).unwrap();
         let at = |seconds: u64| UNIX_EPOCH + Duration::from_secs(1_000_000 + seconds);
         let joins = open();
         joins.take(&bank, at(0)).unwrap();
@@ -207,18 +226,17 @@ mod tests {
         (0..2).for_each(|_| joins.take(&bank, at(13_600)).unwrap());
         assert!(joins.take(&bank, at(13_600)).is_err());
         // Serving is counted apart.
-        let serving = Joins::open(&ledger, PartyRules::fixed(PartyAction::Serve, limits.clone())).unwrap();
+        let serving = Joins::open(&ledger, rules(PartyAction::Serve, limited)).unwrap();
         (0..2).for_each(|second| serving.take(&bank, at(4_800 + second)).unwrap());
         let error = serving.take(&bank, at(4_802)).unwrap_err().to_string();
         assert!(
-            error.contains("bank may serve at most 2 times per hour")
-                && error.contains("(serves_per_hour in"),
+            error.contains("bank may serve at most 2 times per hour") && error.contains("(per_hour in"),
             "{error}"
         );
         fs::write(ledger.with_extension("parties.json"), "[").unwrap();
-        let damaged = Joins::open(&ledger, PartyRules::fixed(PartyAction::Join, limits)).err().unwrap();
+        let damaged = Joins::open(&ledger, rules(PartyAction::Join, limited)).err().unwrap();
         assert!(damaged.to_string().contains("is damaged"), "{damaged}");
-        Joins::open(&ledger, PartyRules::fixed(PartyAction::Join, BTreeMap::new())).unwrap();
+        Joins::open(&ledger, rules(PartyAction::Join, "")).unwrap();
     }
 
     #[test]
@@ -227,10 +245,9 @@ mod tests {
         let (ledger, path) =
             (folder.path().join("label-ledger.redb"), folder.path().join("permissions.toml"));
         let write = |text: &str| fs::write(&path, text).unwrap();
-        let (bank, now, run) = (PartyName::new("bank").unwrap(), UNIX_EPOCH, RunId::new("spring").unwrap());
+        let (bank, now) = (PartyName::new("bank").unwrap(), UNIX_EPOCH);
         write("[parties.bank]\n");
-        let rules = PartyRules::follow(&path, &run, PartyAction::Serve, None).unwrap();
-        let joins = Joins::open(&ledger, rules).unwrap();
+        let joins = Joins::open(&ledger, rules_of(&path, PartyAction::Serve)).unwrap();
         (0..3).for_each(|_| joins.take(&bank, now).unwrap());
         for withdrawn in [
             "[parties.telecom]\n",
@@ -248,10 +265,26 @@ mod tests {
             let error = joins.take(&bank, now).unwrap_err().to_string();
             assert_eq!(error, "bank may not serve here any more: the coordinator's permissions were changed");
         }
-        write("[parties.bank]\nserves_per_hour = 1\n");
+        write("[parties.bank]\nper_hour = 1\n");
         joins.take(&bank, now).unwrap();
         assert_eq!(joins.take(&bank, now).unwrap_err().reason(), "too-often");
         write("");
         joins.take(&bank, now).unwrap();
+    }
+
+    #[test]
+    fn whom_a_full_disk_keeps_from_being_counted_tries_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (ledger, path) =
+            (folder.path().join("label-ledger.redb"), folder.path().join("permissions.toml"));
+        fs::write(&path, "[parties.bank]\nper_hour = 1\n").unwrap();
+        let (bank, now) = (PartyName::new("bank").unwrap(), UNIX_EPOCH);
+        let joins = Joins::open(&ledger, rules_of(&path, PartyAction::Serve)).unwrap();
+        // As on a full disk: no file can be written beside the ledger.
+        drop(folder);
+        for _ in 0..3 {
+            let error = HandshakeError::from(joins.take(&bank, now).unwrap_err());
+            assert!(error.is_for_now() && error.reason() == "this-side-failed", "{error}");
+        }
     }
 }

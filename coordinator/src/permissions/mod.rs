@@ -5,33 +5,30 @@
 
 mod count_file;
 mod file;
+mod followed;
 mod joins;
 mod party_rules;
 mod quota;
 
-use std::collections::{BTreeMap, HashSet};
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::collections::HashSet;
+use std::slice;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::SystemTime;
 
-use anyhow::{Context, ensure};
-use hashvfl_audit::{AuditEvent, AuditTrail};
+use anyhow::ensure;
+use hashvfl_audit::AuditTrail;
+use hashvfl_core::PartyName;
 use hashvfl_core::text::counted;
-use hashvfl_core::{Digest, PartyName, RunId};
-use hashvfl_files::Stamps;
 use tracing::warn;
 
-pub use file::{Answers, PartyAction, ToldFlags};
-use file::{ClientTable, PermissionsFile};
+use file::ClientTable;
+pub use file::{AnswerDetail, PartyAction, ToldFlags};
+use followed::{FollowedFile, IdLists};
 pub use joins::{Joins, NotLetIn};
 use party_rules::PartyRules;
 use quota::Quota;
 
-use crate::config::CoordinatorConfig;
-
-/// Files that cannot be read are tried again so often.
-const AGAIN: Duration = Duration::from_secs(1);
+use crate::config::{CoordinatorConfig, OnAbsentParty};
 
 /// What a client may get.
 #[derive(Debug, Clone)]
@@ -39,7 +36,7 @@ pub struct ClientPermission {
     /// The ids that it may ask for; `None`: all that are served.
     pub records: Option<Arc<HashSet<String>>>,
     /// What an answer says of a record.
-    pub answers: Answers,
+    pub answers: AnswerDetail,
     /// Decimals to which numbers are rounded; `None`: as they are.
     pub decimals: Option<u8>,
     /// What an answer says of how strange a record is.
@@ -54,7 +51,7 @@ impl ClientPermission {
     pub fn everything() -> Self {
         Self {
             records: None,
-            answers: Answers::Probabilities,
+            answers: AnswerDetail::Probabilities,
             decimals: None,
             flags: ToldFlags::PValue,
             times: true,
@@ -91,98 +88,39 @@ pub enum Denied {
 
 /// The permissions of clients, while predictions are served.
 pub struct Permissions {
-    path: Option<PathBuf>,
-    seen: Mutex<Seen>,
+    file: Mutex<FollowedFile>,
     quota: Mutex<Quota>,
-    audit: Arc<AuditTrail>,
-}
-
-/// The file, and those of ids that it names, as they were read last.
-#[derive(Default)]
-struct Seen {
-    stamps: Stamps,
-    file: PermissionsFile,
-    sha256: Option<Digest>,
-    /// When they could not be read, if they have changed since.
-    failed: Option<Instant>,
-}
-
-impl Seen {
-    /// Reads the file at `path`, and those of ids that it names.
-    fn read(path: &Path) -> anyhow::Result<Self> {
-        // Before they are read: what changes meanwhile is read again.
-        let mut stamps = Stamps::default();
-        stamps.add(path.to_path_buf());
-        let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let folder = path.parent().unwrap_or(Path::new(""));
-        let mut file = PermissionsFile::parse(&text).with_context(|| path.display().to_string())?;
-        file.files_of_ids(folder).into_iter().for_each(|ids| stamps.add(ids));
-        file.read_ids(folder).with_context(|| path.display().to_string())?;
-        Ok(Self { stamps, file, sha256: Some(Digest::of(text.as_bytes())), failed: None })
-    }
-
-    /// What the audit trail hears of it; nothing where there is no file.
-    fn event(&self) -> Option<AuditEvent> {
-        let sha256 = self.sha256?.to_string();
-        // No digest of ids: a short list can be guessed.
-        Some(AuditEvent::PermissionsChanged { sha256, ids: self.file.count_ids() })
-    }
 }
 
 impl Permissions {
-    /// Reads the file that `config` names, if it names one; the audit trail hears of it when it changes.
+    /// Reads the file that `config` names, if it names one; the audit trail hears of it when it changes. A party of the run that it
+    /// does not let serve is away until it does, where `serve.absent` says what to do then.
     ///
     /// # Errors
-    /// If it cannot be read, does not say what it means, or does not let a party of the run serve.
+    /// If it cannot be read, does not say what it means, or does not let a party serve for which requests wait.
     pub fn load(config: &CoordinatorConfig, audit: Arc<AuditTrail>) -> anyhow::Result<Self> {
-        let path = config.permissions.clone();
-        let mut seen = Seen::default();
-        if let Some(path) = &path {
-            seen = Seen::read(path)?;
-            check(&seen.file, path, &config.run.parties, PartyAction::Serve, &config.run_id)?;
+        let mut file = FollowedFile::open(config.permissions.as_deref(), IdLists::Read)?;
+        for party in &config.run.parties {
+            let checked = check(&mut file, config, slice::from_ref(party), PartyAction::Serve);
+            let Err(error) = checked else { continue };
+            ensure!(
+                config.serve.absent != OnAbsentParty::Wait,
+                "{error:#}, or serve without it (serve.absent = \"mask\" or \"refuse\")"
+            );
+            warn!("{error:#}; until then it is away (serve.absent)");
         }
-        if let Some(event) = seen.event() {
-            audit.note(event)?;
-        }
-        let quota = Quota::open(&config.ledger)?;
-        Ok(Self { path, seen: Mutex::new(seen), quota: Mutex::new(quota), audit })
+        let file = Mutex::new(file.with_audit(audit)?);
+        Ok(Self { file, quota: Mutex::new(Quota::open(&config.ledger)?) })
     }
 
-    /// The files as they are now. Where one has become unreadable, all stay as they were, the log says why, and they are
-    /// tried again.
-    fn current(&self) -> MutexGuard<'_, Seen> {
+    fn file(&self) -> MutexGuard<'_, FollowedFile> {
         // What was read is whole.
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(path) = &self.path else { return seen };
-        if seen.stamps.hold() || seen.failed.is_some_and(|failed| failed.elapsed() < AGAIN) {
-            return seen;
-        }
-        let before = seen.failed.take();
-        match Seen::read(path) {
-            Ok(now) => {
-                let changes = now.sha256 != seen.sha256 || !now.file.has_ids_of(&seen.file);
-                *seen = now;
-                if let Some(event) = seen.event().filter(|_| changes) {
-                    self.audit.note_or_complain(event);
-                }
-            }
-            Err(failed) => {
-                seen.failed = Some(Instant::now());
-                // Said once for each time that they become unreadable.
-                if before.is_none() {
-                    warn!(
-                        "the changed permissions file is not used, and the previous permissions stay in force: \
-                         {failed:#}"
-                    );
-                }
-            }
-        }
-        seen
+        self.file.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Looks whether the files have changed: the audit trail hears of it.
     pub fn look(&self) {
-        drop(self.current());
+        self.file().current();
     }
 
     /// What `client` (`None`: in plain text) may get of `count` records that it asks for, which are counted.
@@ -191,7 +129,7 @@ impl Permissions {
     /// If it may not ask, or not for so many.
     pub fn ask(&self, client: Option<&PartyName>, count: usize) -> Result<ClientPermission, Denied> {
         let Some(client) = client else { return Ok(ClientPermission::everything()) };
-        let permission = match &self.current().file.clients {
+        let permission = match &self.file().current().clients {
             None => return Ok(ClientPermission::everything()),
             Some(clients) => clients.get(client).map(ClientTable::permission),
         };
@@ -205,8 +143,9 @@ impl Permissions {
 
     /// What answers to `client` may say; nothing is counted. One that may not ask hears so when it does.
     pub fn of(&self, client: Option<&PartyName>) -> ClientPermission {
-        let seen = self.current();
-        let table = client.zip(seen.file.clients.as_ref()).and_then(|(client, clients)| clients.get(client));
+        let mut file = self.file();
+        let table =
+            client.zip(file.current().clients.as_ref()).and_then(|(client, clients)| clients.get(client));
         table.map_or_else(ClientPermission::everything, ClientTable::permission)
     }
 }
@@ -221,8 +160,7 @@ pub fn check_parties(
     parties: &[PartyName],
     action: PartyAction,
 ) -> anyhow::Result<()> {
-    let Some(path) = &config.permissions else { return Ok(()) };
-    check(&Seen::read(path)?.file, path, parties, action, &config.run_id)
+    check(&mut FollowedFile::open(config.permissions.as_deref(), IdLists::Read)?, config, parties, action)
 }
 
 /// Which parties of `config` may do `action`, and how often. The file is read again when it has changed; `audit` hears of it and of
@@ -235,26 +173,64 @@ pub fn joins(
     action: PartyAction,
     audit: Option<Arc<AuditTrail>>,
 ) -> anyhow::Result<Joins> {
-    let rules = match &config.permissions {
-        None => PartyRules::fixed(action, BTreeMap::new()),
-        Some(path) => PartyRules::follow(path, &config.run_id, action, audit)?,
-    };
-    Joins::open(&config.ledger, rules)
+    let mut file = FollowedFile::open(config.permissions.as_deref(), IdLists::Ignored)?;
+    if let Some(audit) = audit {
+        file = file.with_audit(audit)?;
+    }
+    Joins::open(&config.ledger, PartyRules::new(file, config.run_id.clone(), action))
 }
 
 fn check(
-    file: &PermissionsFile,
-    path: &Path,
+    file: &mut FollowedFile,
+    config: &CoordinatorConfig,
     parties: &[PartyName],
     action: PartyAction,
-    run: &RunId,
 ) -> anyhow::Result<()> {
+    let (Some(path), run) = (&config.permissions, &config.run_id) else { return Ok(()) };
+    let said = file.current();
     for party in parties {
         ensure!(
-            file.party_may(party, action, run),
+            said.party_may(party, action, run),
             "{} does not let {party} {action} in run {run}: add it to [parties.{party}]",
             path.display()
         );
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use hashvfl_audit::Side;
+
+    use super::*;
+
+    #[test]
+    fn a_party_that_may_not_serve_is_away_where_serving_goes_on_without_one_and_an_error_where_it_waits() {
+        let place = tempfile::tempdir().unwrap();
+        let load = |absent: &str| {
+            let text = format!(
+                "run_id = \"r\"\nlisten = \"127.0.0.1:0\"\nstate = \"state\"\nidentity = {{ folder = \"identity\" }}\n\
+                 permissions = \"permissions.toml\"\nserve = {{ absent = \"{absent}\" }}\naudit = {{ enabled = false }}\n\
+                 labels = {{ format = \"csv\", paths = [\"labels.csv\"], id = \"id\", column = \"y\" }}\n\
+                 run = {{ parties = [\"bank\", \"telecom\"], task = \"binary\", bits = 16, epochs = 3 }}\n"
+            );
+            let config = CoordinatorConfig::parse(&text, place.path()).unwrap();
+            let audit = AuditTrail::open(&config.audit, Side::Coordinator, &config.run_id, None).unwrap();
+            Permissions::load(&config, Arc::new(audit)).map(drop)
+        };
+        fs::write(
+            place.path().join("permissions.toml"),
+            "[parties.bank]\n[parties.telecom]\nmay = [\"join\"]\n",
+        )
+        .unwrap();
+        load("mask").unwrap();
+        load("refuse").unwrap();
+        let error = format!("{:#}", load("wait").unwrap_err());
+        assert!(error.contains("does not let telecom serve in run r"), "{error}");
+        assert!(error.contains("serve.absent = \"mask\" or \"refuse\""), "{error}");
+        fs::write(place.path().join("permissions.toml"), "[parties.bank]\n[parties.telecom]\n").unwrap();
+        load("wait").unwrap();
+    }
 }

@@ -1,17 +1,9 @@
 //! What the permissions file says of parties, as it is now.
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use hashvfl_core::{PartyName, RunId};
 
-use anyhow::Context;
-use hashvfl_audit::{AuditEvent, AuditTrail};
-use hashvfl_core::{Digest, PartyName, RunId};
-use hashvfl_files::Stamps;
-use tracing::warn;
-
-use super::file::{PartyAction, PermissionsFile};
+use super::file::PartyAction;
+use super::followed::FollowedFile;
 
 /// Whether a party is let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,70 +16,17 @@ pub enum PartyRule {
     Always,
 }
 
-/// What parties may do, and how often.
+/// What parties may do in a run, and how often.
 pub struct PartyRules {
-    action: PartyAction,
-    limits: BTreeMap<PartyName, u32>,
-    /// Where it is written; `None`: what is here stays.
-    source: Option<Source>,
-}
-
-/// The file, and what it held when it was read last.
-struct Source {
-    path: PathBuf,
+    file: FollowedFile,
     run: RunId,
-    read: Read,
-    /// Whether the log says already that the file, as it is now, cannot be read.
-    is_told: bool,
-    /// What hears that it has changed.
-    audit: Option<Arc<AuditTrail>>,
-}
-
-struct Read {
-    stamps: Stamps,
-    file: PermissionsFile,
-    sha256: Digest,
-}
-
-impl Read {
-    /// Reads the file at `path`, and none of those of ids that it names.
-    fn of(path: &Path) -> anyhow::Result<Self> {
-        // Before it is read: what changes meanwhile is read again.
-        let mut stamps = Stamps::default();
-        stamps.add(path.to_path_buf());
-        let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let file = PermissionsFile::parse(&text).with_context(|| path.display().to_string())?;
-        Ok(Self { stamps, file, sha256: Digest::of(text.as_bytes()) })
-    }
-
-    /// What the audit trail hears of it.
-    fn event(&self) -> AuditEvent {
-        AuditEvent::PermissionsChanged { sha256: self.sha256.to_string(), ids: None }
-    }
+    action: PartyAction,
 }
 
 impl PartyRules {
-    /// Every party may do `action`, those in `limits` so often an hour.
-    pub fn fixed(action: PartyAction, limits: BTreeMap<PartyName, u32>) -> Self {
-        Self { action, limits, source: None }
-    }
-
-    /// What the file at `path` says of `action` in `run`; `audit` hears of it, and again when it has changed.
-    ///
-    /// # Errors
-    /// If it cannot be read, does not say what it means, or cannot be written down.
-    pub fn follow(
-        path: &Path,
-        run: &RunId,
-        action: PartyAction,
-        audit: Option<Arc<AuditTrail>>,
-    ) -> anyhow::Result<Self> {
-        let (path, run, read) = (path.to_path_buf(), run.clone(), Read::of(path)?);
-        if let Some(audit) = &audit {
-            audit.note(read.event())?;
-        }
-        let limits = read.file.per_hour(action);
-        Ok(Self { action, limits, source: Some(Source { path, run, read, is_told: false, audit }) })
+    /// What `file` says of `action` in `run`.
+    pub fn new(file: FollowedFile, run: RunId, action: PartyAction) -> Self {
+        Self { file, run, action }
     }
 
     /// What the parties do.
@@ -95,45 +34,18 @@ impl PartyRules {
         self.action
     }
 
-    /// Whether any party has a limit.
-    pub fn has_limits(&self) -> bool {
-        !self.limits.is_empty()
+    /// Whether any party has a limit now.
+    pub fn has_limits(&mut self) -> bool {
+        !self.file.current().per_hour().is_empty()
     }
 
     /// What counts for `party` now.
     pub fn of(&mut self, party: &PartyName) -> PartyRule {
-        self.look();
-        if let Some(Source { read, run, .. }) = &self.source
-            && !read.file.party_may(party, self.action, run)
-        {
+        let file = self.file.current();
+        if !file.party_may(party, self.action, &self.run) {
             return PartyRule::Never;
         }
-        self.limits.get(party).map_or(PartyRule::Always, |limit| PartyRule::AtMost(*limit))
-    }
-
-    /// Reads the file again if it has changed. One that has become unreadable changes nothing, and the log says why.
-    fn look(&mut self) {
-        let Some(source) = &mut self.source else { return };
-        if source.read.stamps.hold() {
-            return;
-        }
-        match Read::of(&source.path) {
-            Ok(now) => {
-                if let Some(audit) = source.audit.as_ref().filter(|_| now.sha256 != source.read.sha256) {
-                    audit.note_or_complain(now.event());
-                }
-                self.limits = now.file.per_hour(self.action);
-                (source.read, source.is_told) = (now, false);
-            }
-            Err(failed) => {
-                if !source.is_told {
-                    warn!(
-                        "the changed permissions file is not used, and the previous permissions stay in force: \
-                         {failed:#}"
-                    );
-                }
-                source.is_told = true;
-            }
-        }
+        let limits = file.per_hour();
+        limits.get(party).map_or(PartyRule::Always, |limit| PartyRule::AtMost(*limit))
     }
 }

@@ -64,7 +64,12 @@ impl Quota {
             return Err(Denied::PerDay { client: client.clone(), per_day, asked, count });
         }
         self.counts.asked.insert(client.clone(), asked + count);
-        if self.file.keep(&self.counts) { Ok(()) } else { Err(Denied::Quota) }
+        if self.file.keep(&self.counts) {
+            return Ok(());
+        }
+        // Nothing is answered, however often it asks.
+        self.counts.asked.insert(client.clone(), asked);
+        Err(Denied::Quota)
     }
 
     /// Begins a new day where `today` is one. A clock that goes back begins none. One that was ahead for a while keeps nobody out
@@ -100,6 +105,21 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    #[test]
+    fn what_a_full_disk_keeps_from_being_counted_uses_nothing_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let (desk, now) = (PartyName::new("desk").unwrap(), UNIX_EPOCH);
+        let state = folder.path().join("state");
+        let mut quota = Quota::open(&state.join("ledger.redb")).unwrap();
+        // As on a full disk: no file can be written beside the ledger.
+        for _ in 0..3 {
+            assert!(matches!(quota.take(&desk, 10, 10, now), Err(Denied::Quota)));
+        }
+        fs::create_dir(&state).unwrap();
+        quota.take(&desk, 10, 10, now).unwrap();
+        assert!(matches!(quota.take(&desk, 1, 10, now), Err(Denied::PerDay { asked: 10, .. })));
+    }
 
     #[test]
     fn a_clock_that_was_ahead_keeps_nobody_out_for_longer_than_until_tomorrow() {

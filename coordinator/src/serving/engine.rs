@@ -25,7 +25,7 @@ use tracing::{Span, info, warn};
 use super::answer::{ComputeError, PredictionAnswer, PredictionOutcome};
 use super::index::RecordIndex;
 use super::known_codes::KnownCodes;
-use super::party_connection::{CodeResponse, PartyConnection, Patience};
+use super::party_connection::{CodeResponse, PartyConnection, PartyTimeouts};
 use crate::admission_log::AdmissionLog;
 use crate::config::{CoordinatorConfig, OnAbsentParty};
 use crate::detectors::{AnomalyScorer, Predicted, RequestFlags, SentPValues};
@@ -258,17 +258,22 @@ impl Engine {
         let Some(grid) = self.parties[party].read().grid() else { return };
         let name = &self.parties[party].name;
         let sending = self.parties.iter().filter(|party| party.read().grid().is_some()).count();
-        if !scorer.takes(party, grid) {
-            warn!(
+        let is_taken = scorer.takes(party, grid);
+        if is_taken && !scorer.is_coarse(grid, sending) {
+            return;
+        }
+        // It may come again and again.
+        let Some(more) = self.admissions.may_write(name) else { return };
+        match is_taken {
+            false => warn!(
                 "flags do not use the p-values of {name}: the run calibrated no p-values of this kind. Set \
-                 detectors.send and detectors.level at {name} before the next run"
-            );
-        } else if scorer.is_coarse(grid, sending) {
-            warn!(
+                 detectors.send and detectors.level at {name} before the next run{more}"
+            ),
+            true => warn!(
                 "{name}'s p-values are too coarse to flag a record alone at level {}. Before the next run, lower \
-                 detectors.level or set detectors.send = \"p_value\" at {name}, or change detectors.parties",
+                 detectors.level or set detectors.send = \"p_value\" at {name}{more}",
                 scorer.level()
-            );
+            ),
         }
     }
 
@@ -349,7 +354,7 @@ impl Engine {
             OnAbsentParty::Mask | OnAbsentParty::Refuse => Duration::ZERO,
         };
         let waiting = spans::codes(phase, party.name.as_str(), missing.len());
-        party.connection.ask(&missing, Patience { away, silent }, &waiting).await
+        party.connection.ask(&missing, PartyTimeouts { away, silent }, &waiting).await
     }
 
     fn compute(
@@ -388,7 +393,7 @@ impl Engine {
         drop(known);
         let (outputs, features) = match predicted.len() {
             0 => Default::default(),
-            // A predictor holds weights alone, which nothing changes.
+            // A predictor holds only weights, which nothing changes.
             count => self.predictor.lock().unwrap_or_else(PoisonError::into_inner).predict(&codes, count),
         };
         let began = Instant::now();

@@ -74,7 +74,7 @@ impl RecordIndex {
         Ok(index)
     }
 
-    /// Says how the list of served records was read, in numbers alone.
+    /// Says how the list of served records was read, in numbers only.
     fn tell_of(&self, source: &IdsSource) -> anyhow::Result<()> {
         let lines = match source {
             IdsSource::Csv(_) => format!(" of a list on {}", counted(source.count_at_most()?, "line")),

@@ -12,7 +12,7 @@ use hashvfl_core::records::record_keys::RecordKeys;
 use hashvfl_core::{CodeTable, Digest, PackedCodes, ServedRow};
 use hashvfl_files::encryption::EncryptionError;
 use hashvfl_files::{read_whole, write_whole};
-use tracing::{info, warn};
+use tracing::warn;
 
 const MAGIC: &[u8] = b"hashvfl served 2\n";
 
@@ -95,15 +95,15 @@ impl KnownCodes {
         self.list.keys.row(id)
     }
 
-    /// The party serves this from now on.
-    pub fn serves(&mut self, served: ServedEncoder) {
-        if self.tables.served != served {
-            if self.tables.served.revision != Digest([0; 32]) {
-                info!("columns or detectors have changed: codes known so far are out of date");
-            }
-            self.tables = Tables::new(served, self.tables.codes.records(), self.tables.codes.bits());
-            self.changed = true;
+    /// The party serves this from now on; whether codes that were known are out of date with that.
+    pub fn serves(&mut self, served: ServedEncoder) -> bool {
+        if self.tables.served == served {
+            return false;
         }
+        let knew_others = self.tables.served.revision != Digest([0; 32]);
+        self.tables = Tables::new(served, self.tables.codes.records(), self.tables.codes.bits());
+        self.changed = true;
+        knew_others
     }
 
     /// Whether the code of `row` is known.
@@ -319,10 +319,8 @@ mod tests {
         assert!(known.changes().is_none());
         let mut again = load();
         assert!(again.knows(row(2)));
-        again.serves(NONE);
-        assert!(again.knows(row(2)));
-        again.serves(second);
-        assert!(!again.knows(row(2)));
+        assert!(!again.serves(NONE) && again.knows(row(2)));
+        assert!(again.serves(second) && !again.knows(row(2)));
         std::fs::write(&path, "no codes").unwrap();
         assert!(!load().knows(row(2)), "what is damaged is asked for again");
         std::fs::remove_file(&path).unwrap();

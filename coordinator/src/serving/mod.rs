@@ -1,6 +1,6 @@
 //! `coordinator serve`: predictions with the trained top model, from codes that parties send when they are asked.
 //!
-//! A client names records by id. Only the coordinator knows the row of each id; parties receive rows alone. An id that is
+//! A client names records by id. Only the coordinator knows the row of each id; parties receive only rows. An id that is
 //! not among the served records is refused before any party is asked. Codes that have come are kept.
 
 mod answer;

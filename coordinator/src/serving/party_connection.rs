@@ -66,7 +66,7 @@ impl ConnectedParty {
 
 /// How long a request waits for a party.
 #[derive(Debug, Clone, Copy)]
-pub struct Patience {
+pub struct PartyTimeouts {
     /// That is away.
     pub away: Duration,
     /// That is there, owes an answer and says nothing.
@@ -94,7 +94,12 @@ impl PartyConnection {
 
     /// Asks for codes of `rows`; `None` if the party is away, leaves or is silent for longer than `patience`. What it answers
     /// later is known then.
-    pub async fn ask(&self, rows: &[ServedRow], patience: Patience, waiting: &Span) -> Option<CodeResponse> {
+    pub async fn ask(
+        &self,
+        rows: &[ServedRow],
+        patience: PartyTimeouts,
+        waiting: &Span,
+    ) -> Option<CodeResponse> {
         let deadline = Instant::now() + patience.away;
         let mut watched = self.0.subscribe();
         let mut tried = 0;
@@ -150,7 +155,7 @@ mod tests {
     /// Asks for a record's code; how long that took.
     async fn ask(connection: &PartyConnection) -> (Option<CodeResponse>, Duration) {
         let began = Instant::now();
-        let patience = Patience { away: Duration::ZERO, silent: SILENT };
+        let patience = PartyTimeouts { away: Duration::ZERO, silent: SILENT };
         (connection.ask(&[ServedRow::new(0)], patience, &Span::none()).await, began.elapsed())
     }
 

@@ -18,7 +18,7 @@ use hashvfl_transport::handshake::{Handshake, HandshakeError, refuse, refuse_for
 use hashvfl_transport::listen::{Arrivals, ServingStream};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
-use tracing::debug;
+use tracing::{debug, info};
 
 use super::engine::Engine;
 use super::known_codes::ServedEncoder;
@@ -45,7 +45,11 @@ async fn receive(engine: Arc<Engine>, mut stream: ServingStream) {
     };
     note_place(engine.reporter.board(), &engine.parties[party].name, stream.peer());
     engine.unacknowledged.acknowledged(&engine.parties[party].name);
-    engine.parties[party].known().serves(served);
+    let are_outdated = engine.parties[party].known().serves(served);
+    if are_outdated && let Some(more) = engine.admissions.may_write(&engine.parties[party].name) {
+        let party = &engine.parties[party].name;
+        info!(%party, "columns or detectors have changed: codes known so far are out of date{more}");
+    }
     engine.check_p_values(party);
     let StreamEnd { stream: number, asked, owing } = engine.parties[party].connection.open();
     engine.reporter.joined(&engine.parties[party].name);

@@ -13,7 +13,7 @@ use tokio::task::spawn_blocking;
 use super::answer::{PredictionAnswer, PredictionOutcome};
 use super::engine::Engine;
 use crate::detectors::{AnomalyScorer, RequestFlags};
-use crate::permissions::{Answers, ClientPermission, Denied, ToldFlags};
+use crate::permissions::{AnswerDetail, ClientPermission, Denied, ToldFlags};
 
 /// Bytes that an answer takes per record beside its outputs, at most.
 const RECORD_BYTES: usize = 32;
@@ -28,7 +28,7 @@ impl Predictions for Engine {
             classes: self.top.classes.clone(),
             max_ids: max_ids(self.meaning()) as u32,
             flag_level,
-            classes_only: permission.answers == Answers::Classes,
+            classes_only: permission.answers == AnswerDetail::Classes,
         }
     }
 
@@ -51,7 +51,7 @@ impl Predictions for Engine {
         // Without certificates all clients are one.
         let name = client.as_ref().map_or("unnamed", PartyName::as_str);
         let answer = self.answer(name, ids, permission.records.clone()).await.map_err(|error| {
-            tracing::error!("{error}");
+            engine.admissions.complain(&error.to_string());
             Rejection::Internal("the coordinator cannot answer: see its log")
         })?;
         engine.count_answer(name, &answer);
@@ -140,10 +140,10 @@ fn predictions(
 ) -> v1::Predictions {
     let outcomes = answer.outcomes.iter().map(outcome).collect();
     let (classes, probabilities, values) = match (meaning, permission.answers) {
-        (OutputKind::Classes(_), Answers::Classes) => {
+        (OutputKind::Classes(_), AnswerDetail::Classes) => {
             (meaning.classes(&answer.outputs), Vec::new(), Vec::new())
         }
-        (OutputKind::Classes(_), Answers::Probabilities) => {
+        (OutputKind::Classes(_), AnswerDetail::Probabilities) => {
             (meaning.classes(&answer.outputs), rounded(answer.outputs, permission.decimals), Vec::new())
         }
         (OutputKind::Value { .. }, _) => {

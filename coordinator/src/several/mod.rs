@@ -12,11 +12,12 @@ use std::thread::{self, Builder};
 
 use anyhow::anyhow;
 use hashvfl_cli::RunExits;
+use tracing::warn;
 
 use crate::config::CoordinatorConfig;
 use crate::training::cancellation::Cancelled;
 use crate::training::shared_port::SharedPort;
-use crate::training::{is_cancelled, run_among_others};
+use crate::training::{commit, is_cancelled, run_among_others};
 
 /// Stack of a run's thread: as much as a main thread has.
 const STACK_BYTES: usize = 8 << 20;
@@ -75,7 +76,7 @@ fn open_ports(files: &[ConfigFile]) -> anyhow::Result<BTreeMap<SocketAddr, Share
     sharing.into_iter().map(|(listen, configs)| Ok((listen, SharedPort::open(&configs)?))).collect()
 }
 
-/// One run, to its end; its parties hear at the port that it has ended.
+/// One run, to its end; its parties hear at the port that it has ended, and those that have not confirmed their models that these count.
 fn hold(
     config: &CoordinatorConfig,
     port: Option<&SharedPort>,
@@ -88,8 +89,14 @@ fn hold(
         Err(error) if is_cancelled(error) => Cancelled.to_string(),
         _ => "the coordinator's log says how".to_string(),
     };
-    if let Some(port) = port {
-        port.leave(&config.run_id, why);
+    let Some(port) = port else { return ended };
+    // Where this one has failed, what its state folder says may be of another run.
+    let answers = if ended.is_ok() { commit::answer_later(config, port) } else { Ok(false) };
+    match answers {
+        Ok(true) => return ended,
+        Ok(false) => {}
+        Err(error) => warn!("parties that ask whether the run has finished are not told: {error:#}"),
     }
+    port.leave(&config.run_id, why);
     ended
 }

@@ -15,7 +15,6 @@ use super::HeldRun;
 use super::admission::answer_bytes;
 use crate::admission_log::AdmissionLog;
 use crate::identity;
-use crate::permissions::{self, PartyAction};
 
 /// A stream that a party has opened.
 pub struct Arrival {
@@ -78,18 +77,17 @@ pub fn admission_log(run: &HeldRun<'_>, audit: Arc<AuditTrail>) -> Arc<Admission
     Arc::new(AdmissionLog::new(audit, Service::Training, parties, board))
 }
 
-/// Lets the parties of a run come in, as whom its config names and who may join; with the server, which ends where it fails.
-/// `log` hears who is turned away by a certificate.
+/// Lets the parties of a run come in, as whom its config names; with the server, which ends where it fails. `log` hears who is
+/// turned away by a certificate.
 ///
 /// # Errors
-/// If nobody can listen, or a party of the run may not join.
+/// If nobody can listen.
 pub async fn let_in(
     run: &HeldRun<'_>,
     log: Arc<AdmissionLog>,
 ) -> anyhow::Result<(PartyStreams, JoinHandle<Result<(), ServeError>>)> {
     let HeldRun { config, reporter, shared } = run;
     if let Some(port) = shared {
-        permissions::check_parties(config, &config.run.parties, PartyAction::Join)?;
         let arrivals = port.enter(&config.run_id, log);
         reporter.listening(port.address());
         // It ends with the process.
@@ -99,7 +97,6 @@ pub async fn let_in(
         .await
         .with_context(|| config.cannot_listen())?;
     let listener = identity::secure(listener, config, identity::parties(&config.run.parties), log)?;
-    permissions::check_parties(config, &config.run.parties, PartyAction::Join)?;
     reporter.listening(listener.address()?);
     let (arrivals, serving) = listen::training(listener);
     Ok((PartyStreams::Own(arrivals), tokio::spawn(serving)))

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use hashvfl_core::PartyName;
 use hashvfl_transport::handshake::HandshakeError;
-use hashvfl_transport::limits::connections::Peer;
+use hashvfl_transport::limits::connections::ConnectedPeer;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
@@ -29,20 +29,24 @@ pub struct Absence {
     pub party: PartyName,
     /// What became of it, to follow its name: words for everybody.
     pub why: String,
-    /// Where it will not take part as it is: why, in its own words, which are for this side alone.
+    /// Where it will not take part as it is: why, in its own words, which are only for this side.
     pub gave_up: Option<String>,
 }
 
 impl Absence {
     /// What those who wait are told of a `peer` that was turned away, and says that it is `named`; `None` where that is nothing, as
     /// of a stranger.
-    pub fn of(peer: Option<&Peer>, named: Option<&PartyName>, error: &HandshakeError) -> Option<Self> {
+    pub fn of(
+        peer: Option<&ConnectedPeer>,
+        named: Option<&PartyName>,
+        error: &HandshakeError,
+    ) -> Option<Self> {
         let (certified, gave_up) = match error {
             HandshakeError::OtherName(other) => (Some(&other.certificate.name), None),
             HandshakeError::GaveUp { text, .. } => (None, Some(text.clone())),
             _ => (None, None),
         };
-        let party = named.or(certified).filter(|_| peer.is_none_or(Peer::is_known))?.clone();
+        let party = named.or(certified).filter(|_| peer.is_none_or(ConnectedPeer::is_known))?.clone();
         Some(Self { party, why: error.for_others()?, gave_up })
     }
 }
@@ -192,7 +196,7 @@ mod tests {
 
     #[test]
     fn a_stranger_that_is_refused_is_no_news_and_one_of_this_machine_is() {
-        let peer = |address: &str| Peer { address: address.parse().unwrap(), identity: None };
+        let peer = |address: &str| ConnectedPeer { address: address.parse().unwrap(), identity: None };
         let (bank, refused) = (name("bank"), HandshakeError::TooOften("5 joins an hour".into()));
         assert_eq!(Absence::of(Some(&peer("192.0.2.7:9")), Some(&bank), &refused), None);
         let told = Absence::of(Some(&peer("127.0.0.1:9")), Some(&bank), &refused).unwrap();

@@ -3,7 +3,8 @@
 //! A party whose connection, or process, ended between its last answer and the coordinator's word does not decide alone. It
 //! asks when it is started again, and the coordinator has the answer in its state folder: started again by the same command,
 //! it waits a while for whoever has not acknowledged it ([`announce`]), and one that serves predictions answers as long as it
-//! does ([`answer_all`]). A party that serves predictions with the run's model has acknowledged it by that.
+//! does ([`answer_all`]), as does one that holds other runs ([`answer_later`]). A party that serves predictions with the run's model
+//! has acknowledged it by that.
 //!
 //! Each stream is answered by itself, so that a silent one keeps nobody waiting. The records are compared under the run's own
 //! salt, whose digest the state folder holds: no table of labels is read for whoever asks.
@@ -12,12 +13,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use hashvfl_audit::Service;
 use hashvfl_core::PartyName;
 use hashvfl_core::protocol::admission::Admission;
 use hashvfl_core::protocol::message::{FromCoordinator, FromParty};
 use hashvfl_core::records::RecordsDigest;
 use hashvfl_core::records::run_records::salt_of_run;
-use hashvfl_monitor::is_listed;
+use hashvfl_monitor::{Board, BoardConfig, Status, is_listed};
 use hashvfl_transport::Received;
 use hashvfl_transport::driver::Driver;
 use hashvfl_transport::handshake::{Handshake, HandshakeError, turn_away};
@@ -32,10 +34,15 @@ use tracing::{info, warn};
 use super::HeldRun;
 use super::admission::names;
 use super::arrivals::{self, Arrival, PartyStreams};
+use super::shared_port::SharedPort;
 use crate::admission_log::AdmissionLog;
 use crate::config::CoordinatorConfig;
 use crate::finished::keep_among_runs;
 use crate::state::StateFolder;
+
+/// Longest wait, when the run has finished, for a party to say that its model counts and to hear what is said last. Its model
+/// is written by then, and a party that takes longer asks when it is started again: so nothing hangs on it.
+pub(super) const PARTING: Duration = Duration::from_secs(10);
 
 /// The parties that have not acknowledged yet that the run has finished, in memory and on disk.
 pub struct Unacknowledged {
@@ -138,7 +145,7 @@ async fn wait_for_all(run: &HeldRun<'_>, unacknowledged: Arc<Unacknowledged>) ->
     let (mut stop, limit_s) = (Stop::listen(), config.timeouts.reconnect_s);
     tokio::select! {
         biased;
-        () = stop.stopped() => Err(Stopped.into()),
+        () = stop.stopped() => Err(asked_to_end(&unacknowledged.parties())),
         ended = server => match ended.context("the server")? {
             Ok(()) => bail!("the server ended before all parties had heard that the run has finished"),
             Err(error) => Err(error).context("the server"),
@@ -154,6 +161,34 @@ async fn wait_for_all(run: &HeldRun<'_>, unacknowledged: Arc<Unacknowledged>) ->
             Ok(())
         }
     }
+}
+
+/// Answers parties that ask later, for as long as this process keeps the `port` for its other runs; whether any may. The state folder
+/// is free meanwhile, so that predictions can be served from it.
+///
+/// # Errors
+/// If it cannot be read who may ask, or its audit trail not be opened.
+pub fn answer_later(config: &CoordinatorConfig, port: &SharedPort) -> anyhow::Result<bool> {
+    let unacknowledged = Arc::new(Unacknowledged::read(StateFolder::existing(&config.state))?);
+    let parties = unacknowledged.parties();
+    if parties.is_empty() {
+        return Ok(false);
+    }
+    let status = Status::new("coordinator", config.run_id.clone());
+    let board = Arc::new(Board::open(BoardConfig::default(), status)?);
+    let (audit, all) = (Arc::new(config.audit_trail()?), config.run.parties.clone());
+    let log = Arc::new(AdmissionLog::new(audit, Service::Training, all, board));
+    let streams = PartyStreams::Shared(port.enter(&config.run_id, log.clone()));
+    let announcer = Announcer::new(config, unacknowledged, log);
+    info!("{} is told when it asks, while this process holds other runs", names(&parties));
+    port.spawn(answer_all(Arc::new(announcer), streams));
+    Ok(true)
+}
+
+/// That this process was asked to end before all `parties` had said that their models count.
+pub fn asked_to_end(parties: &[PartyName]) -> anyhow::Error {
+    let what = format!("the run has finished, but {} has not confirmed its model", names(parties));
+    anyhow::Error::from(Stopped).context(what)
 }
 
 /// Answers parties that ask, until the server ends; must be spawned on its runtime. The port's limits bound how many are
@@ -220,15 +255,14 @@ impl Announcer {
         handshake.compare_known_records(&hello.party, salt_of_run(&config.run_id), records).await?;
         handshake.accept(&hello.party, FromCoordinator::Commit).await?;
         // Until the party has given its model its name, and until it has gone.
-        let parting = Duration::from_secs(config.timeouts.parting_s);
-        match stream.next_within(parting).await {
+        match stream.next_within(PARTING).await {
             Ok(Received { message: FromParty::Committed, .. }) => {
                 // The head, signed, of the log in which the decision stands; and the end of the stream. It has said what it had to say:
                 // whether it hears that is its own business.
                 if let Some(head) = self.log.audit().head() {
-                    let _ = stream.send(FromCoordinator::Heads { heads: vec![head] }, parting).await;
+                    let _ = stream.send(FromCoordinator::Heads { heads: vec![head] }, PARTING).await;
                 }
-                let _ = stream.end(parting).await;
+                let _ = stream.end(PARTING).await;
                 Ok(hello.party)
             }
             _ => Err(HandshakeError::Left { party: hello.party }),

@@ -11,6 +11,7 @@ use hashvfl_core::protocol::exchange::ResumeError;
 use hashvfl_core::protocol::message::{FromCoordinator, FromParty};
 use hashvfl_monitor::Board;
 use hashvfl_transport::handshake::{refuse, refuse_for_now};
+use hashvfl_transport::limits::quiet::QuietLog;
 use hashvfl_transport::listen::TrainingStream;
 use hashvfl_transport::{Received, ResumableStream, StreamError};
 use tokio::time::timeout;
@@ -67,6 +68,8 @@ pub struct PartyLine {
     /// Longest wait until the network has taken what is repeated.
     repeating: Duration,
     leaving: bool,
+    /// Lines about connections that break: a party, or whoever is on the way, can break as many as it likes.
+    losses: QuietLog,
 }
 
 impl PartyLine {
@@ -82,7 +85,8 @@ impl PartyLine {
     ) -> Self {
         asides.is_on(&party, &stream);
         let stream = ResumableStream::new(stream);
-        Self { party, stream, returns, returned: 0, board, asides, repeating, leaving: false }
+        let (returned, leaving, losses) = (0, false, QuietLog::new());
+        Self { party, stream, returns, returned, board, asides, repeating, leaving, losses }
     }
 
     /// How often the party has come back.
@@ -196,7 +200,10 @@ impl PartyLine {
             return Err(gone());
         }
         self.board.status().party(party).connected = false;
-        warn!(%party, "{lost}: waiting up to {} s for it to reconnect", limit.as_secs());
+        let told = self.losses.next_line(began);
+        if let Some(more) = &told {
+            warn!(%party, "{lost}: waiting up to {} s for it to reconnect{more}", limit.as_secs());
+        }
         let mut are_told = false;
         let back = loop {
             let left = limit.saturating_sub(began.elapsed());
@@ -210,7 +217,9 @@ impl PartyLine {
             }
             self.asides.tell_others(party, &format!("the run waits for {party}, whose connection was lost"));
         };
-        info!(%party, "back after {:.1} s", began.elapsed().as_secs_f64());
+        if told.is_some() {
+            info!(%party, "back after {:.1} s", began.elapsed().as_secs_f64());
+        }
         if are_told {
             self.asides.tell_others(party, &format!("{party} has reconnected"));
         }
@@ -235,7 +244,11 @@ impl PartyLine {
         let first = FromCoordinator::Returned(self.stream.mark());
         match self.stream.go_on(stream, Some(first), missing, self.repeating).await {
             Ok(()) => self.asides.is_on(&self.party, self.stream.present()),
-            Err(error) => warn!(party = %self.party, "lost again: {error}"),
+            Err(error) => {
+                if let Some(more) = self.losses.next_line(Instant::now()) {
+                    warn!(party = %self.party, "lost again: {error}{more}");
+                }
+            }
         }
         Ok(())
     }
@@ -251,6 +264,7 @@ async fn say_why(stream: &TrainingStream, why: &str, interrupted: bool) {
 #[cfg(test)]
 mod tests {
     use std::collections::VecDeque;
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::{Context, Poll};
 
     use hashvfl_core::protocol::coordinator::{PeerError, PeerSession};
@@ -260,6 +274,8 @@ mod tests {
     use hashvfl_monitor::{BoardConfig, Status};
     use hashvfl_proto::WireMessage;
     use tokio::sync::mpsc;
+    use tracing::span::{Attributes, Id, Record};
+    use tracing::{Event, Level, Metadata, Subscriber};
 
     use super::*;
     use crate::training::returns::AdmittedParties;
@@ -331,6 +347,61 @@ mod tests {
             () = greets => panic!("it never ends"),
         };
         assert!(matches!(found, Err(LineError::Anew)), "{found:?}");
+    }
+
+    /// Counts the lines of the log.
+    struct CountedLines(Arc<AtomicUsize>);
+
+    impl Subscriber for CountedLines {
+        fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+            *metadata.level() <= Level::INFO && metadata.target().starts_with("hashvfl")
+        }
+
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+        fn event(&self, _: &Event<'_>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+
+        fn enter(&self, _: &Id) {}
+
+        fn exit(&self, _: &Id) {}
+    }
+
+    #[tokio::test]
+    async fn connections_that_break_again_and_again_fill_no_log() {
+        let lines = Arc::default();
+        let _counted = tracing::subscriber::set_default(CountedLines(Arc::clone(&lines)));
+        let (mut line, returns) = line(saying(Vec::new(), true));
+        let board = Arc::clone(&line.board);
+        board.status().party(&bank()).connected = true;
+        let breaking = async {
+            for round in 0..=100 {
+                let is_lost = || {
+                    let mut status = board.status();
+                    let shown = status.party(&bank());
+                    !shown.connected && shown.returns == round
+                };
+                while !is_lost() {
+                    tokio::task::yield_now().await;
+                }
+                let mark = Mark { received: 0, chain: Digest([0; 32]) };
+                assert!(returns.send(Returned { stream: saying(Vec::new(), true), mark }).await.is_ok());
+            }
+        };
+        tokio::select! {
+            found = line.next_within(LONG, LONG) => panic!("nothing was said: {:?}", found.map(|_| ())),
+            () = breaking => {}
+        }
+        assert_eq!(line.returned(), 100);
+        let lines = lines.load(Ordering::Relaxed);
+        assert!((2..60).contains(&lines), "{lines} lines about 100 connections");
     }
 
     #[tokio::test]

@@ -90,7 +90,7 @@ struct Run<'a> {
 
 /// Runs the run of `config`: waits for its parties, trains, tests, and keeps what came of it. Where it has finished already,
 /// parties that do not know it are told, and nothing else is done. Where `fresh`, an unfinished run in the state folder is
-/// thrown away first.
+/// discarded first.
 ///
 /// # Errors
 /// If labels, parties, models or files fail, or another run has finished in the state folder. Parties that are still there
@@ -129,7 +129,10 @@ pub fn run_among_others(
                 fresh = false;
             }
             Err(error) if error.chain().any(|cause| cause.is::<Stopped>()) => {
-                let what = "start the same command again to continue the run";
+                let what = match state.as_ref().is_some_and(StateFolder::is_finished) {
+                    true => "start the same command again to tell the parties that do not know it",
+                    false => "start the same command again to continue the run",
+                };
                 return Err(error.context(Unfinished::AskedToEnd(what)));
             }
             Err(error) if is_cancelled(&error) => {
@@ -253,13 +256,16 @@ impl Run<'_> {
         audit.note_or_complain(AuditEvent::RunEnded { finished: trained.is_ok(), step, why });
         match trained {
             Ok(summary) => {
-                let Parted { heads, heard, is_asked } = network.commit(audit.head());
-                let parties = config.run.parties.iter().filter(|party| !heard.contains(party));
-                // The run has finished, whatever cannot be written now.
-                let kept = self.state.keep_unacknowledged(&parties.cloned().collect::<Vec<_>>());
+                let Parted { heads, heard, is_asked, is_stopped } = network.commit(audit.head());
+                let mut silent = config.run.parties.clone();
+                silent.retain(|party| !heard.contains(party));
+                // The run has finished, whatever cannot be written now: parties that know it are told once more.
+                if let Err(error) = self.state.keep_unacknowledged(&silent) {
+                    warn!("{error:#}");
+                }
                 audit.keep_heads_or_complain(&heads, &config.run.parties, HeadMoment::Finish);
                 end_well(config, self.reporter, self.state, &summary);
-                kept.map(|()| is_asked)
+                if is_stopped { Err(commit::asked_to_end(&silent)) } else { Ok(is_asked) }
             }
             Err(error) => {
                 // Whether a party waits when the coordinator is asked to end, or has no room on its disk, is its own choice.
@@ -375,6 +381,7 @@ async fn gather(
     cancellation: &mut Cancellation,
 ) -> anyhow::Result<Vec<Joined>> {
     let (config, reporter, mut stop) = (held.config, held.reporter, Stop::listen());
+    opening::check_permissions(config, opened.has_begun())?;
     let (ids, log) = (opened.labelled.ids.clone(), arrivals::admission_log(held, Arc::clone(&opened.audit)));
     let (streams, server) = arrivals::let_in(held, Arc::clone(&log)).await?;
     // A run that has begun goes on when all are back, and one of several cannot be started again by itself.

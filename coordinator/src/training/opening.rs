@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use hashvfl_audit::AuditTrail;
+use hashvfl_cli::OnInterruption;
 use hashvfl_core::protocol::timeout_counter::TimeoutCounter;
 use hashvfl_core::text::counted;
 use hashvfl_core::{Digest, Plan};
@@ -17,8 +18,10 @@ use super::cancellation::Cancellation;
 use super::checkpoints::{self, Checkpoints};
 use super::network::{NetworkedParties, RunLog};
 use super::{HeldRun, Run, check_plan};
+use crate::config::CoordinatorConfig;
 use crate::label_ledger::LabelLedger;
 use crate::labels::{self, LabelledRecords};
+use crate::permissions::{self, PartyAction};
 use crate::state::StateFolder;
 use crate::{coverage, detectors, finished};
 
@@ -71,7 +74,7 @@ pub fn open(held: &HeldRun<'_>, kept: &mut Option<StateFolder>, fresh: bool) -> 
     let label_ledger = LabelLedger::open(config, &labelled.ids)?;
     // After the ledger, beside which it lies.
     let audit = Arc::new(config.audit_trail()?);
-    info!("labels of {} records, top model on {}", labelled.ids.len(), opened.name);
+    info!("labels of {}, top model on {}", counted(labelled.ids.len(), "record"), opened.name);
     info!("read: {}", labelled.reading);
     for gap in coverage::gaps(&labelled.labels, &plan, &config.run) {
         warn!("{gap}");
@@ -84,6 +87,23 @@ pub fn open(held: &HeldRun<'_>, kept: &mut Option<StateFolder>, fresh: bool) -> 
     unable.into_iter().chain(silent).for_each(|gap| warn!("{gap}"));
     let run = OpenedRun { name, state, labelled, plan, opened, gradients, checkpoints, label_ledger, audit };
     Ok(Opening::Run(Box::new(run)))
+}
+
+/// Checks that the parties of the run of `config` may join it. One whose permission was withdrawn keeps no run that `has_begun` from
+/// waiting, where the config says to wait: it is refused until it has its permission back.
+///
+/// # Errors
+/// If one may not, and the run is not to wait, or the permissions cannot be read.
+pub fn check_permissions(config: &CoordinatorConfig, has_begun: bool) -> anyhow::Result<()> {
+    let checked = permissions::check_parties(config, &config.run.parties, PartyAction::Join);
+    let Err(error) = checked else { return Ok(()) };
+    if !has_begun || config.on_interruption == OnInterruption::Stop {
+        return Err(error);
+    }
+    // Whoever lets parties in reads the file once more, and again when it has changed.
+    let limit_s = config.timeouts.join_s;
+    warn!("{error:#}; the run has begun, and waits for it for {limit_s} s (timeouts.join_s)");
+    Ok(())
 }
 
 impl OpenedRun {
@@ -120,5 +140,33 @@ impl OpenedRun {
         let run = Run { config, name, reporter, state: &state, opened, excluded, waiting, audit: &audit };
         let trained = run.train(&mut network, labelled, plan, resumed);
         run.end(network, trained, vain)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_permission_that_was_withdrawn_ends_a_run_that_has_not_begun_and_is_waited_for_in_one_that_has() {
+        let place = tempfile::tempdir().unwrap();
+        let config = |on_interruption: &str| {
+            let text = format!(
+                "run_id = \"r\"\nlisten = \"127.0.0.1:0\"\nstate = \"state\"\nidentity = {{ folder = \"identity\" }}\n\
+                 permissions = \"permissions.toml\"\non_interruption = \"{on_interruption}\"\n\
+                 labels = {{ format = \"csv\", paths = [\"labels.csv\"], id = \"id\", column = \"y\" }}\n\
+                 run = {{ parties = [\"bank\", \"telecom\"], task = \"binary\", bits = 16, epochs = 3 }}\n"
+            );
+            CoordinatorConfig::parse(&text, place.path()).unwrap()
+        };
+        let (waits, stops) = (config("wait"), config("stop"));
+        std::fs::write(place.path().join("permissions.toml"), "[parties.telecom]\n").unwrap();
+        for (config, has_begun) in [(&waits, false), (&stops, false), (&stops, true)] {
+            let line = format!("{:#}", check_permissions(config, has_begun).unwrap_err());
+            assert!(line.contains("does not let bank join in run r: add it to [parties.bank]"), "{line}");
+        }
+        check_permissions(&waits, true).unwrap();
+        std::fs::write(place.path().join("permissions.toml"), "[parties.bank]\n[parties.telecom]\n").unwrap();
+        check_permissions(&stops, false).unwrap();
     }
 }

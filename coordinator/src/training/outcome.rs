@@ -17,7 +17,7 @@ use super::Run;
 use super::network::NetworkedParties;
 use super::screening::Screener;
 use crate::config::CoordinatorConfig;
-use crate::detectors::{self, Fitted, FromParties};
+use crate::detectors::{self, FittedDetectors, FromParties};
 use crate::finished;
 use crate::state::StateFolder;
 use crate::summary::{Bytes, FlagSummary, RecordCounts, Seconds, Summary};
@@ -93,9 +93,9 @@ impl TrainedRun<'_> {
     fn measure_flags(
         &self,
         config: &CoordinatorConfig,
-        fitted: Option<&Fitted>,
+        fitted: Option<&FittedDetectors>,
     ) -> anyhow::Result<Option<FlagSummary>> {
-        let Some(Fitted { detectors, .. }) = fitted else { return Ok(None) };
+        let Some(FittedDetectors { detectors, .. }) = fitted else { return Ok(None) };
         let signs = |rows: &[u32]| self.signs(rows);
         let test = self.plan.part(Part::Test);
         let (settings, seed) = (&config.detectors, config.seed);
@@ -193,11 +193,11 @@ fn ask_for_p_values(
 }
 
 /// Writes what judges records, in place of what a run that did not finish has left.
-fn keep_detectors(state: &StateFolder, fitted: Option<&Fitted>) -> anyhow::Result<()> {
+fn keep_detectors(state: &StateFolder, fitted: Option<&FittedDetectors>) -> anyhow::Result<()> {
     for path in [state.detectors(), state.references(), state.evidence()] {
         remove_if_there(&path).with_context(|| format!("cannot remove {}", path.display()))?;
     }
-    let Some(Fitted { detectors, references, evidence }) = fitted else { return Ok(()) };
+    let Some(FittedDetectors { detectors, references, evidence }) = fitted else { return Ok(()) };
     hashvfl_detectors::file::write(&state.detectors(), detectors)?;
     if let Some(references) = references {
         hashvfl_detectors::file::write(&state.references(), references)?;

@@ -1,56 +1,38 @@
 //! Whether a run ends because of the coordinator's own files: a full disk, for one. It goes on when that is mended and the
 //! coordinator is started again, as after its death, so parties may wait for it.
 
-use std::io;
-
-use hashvfl_audit::AuditError;
-use hashvfl_detectors::DetectorError;
-use hashvfl_files::WriteError;
-use hashvfl_learning::snapshot::SnapshotError;
+use hashvfl_cli::own_files;
 use hashvfl_learning::training::TrainingError;
-use hashvfl_ledger::{AnswerLogError, LedgerError, StoreError};
-use hashvfl_transcript::TranscriptError;
 
 use crate::training::network::NetworkError;
 
-/// Whether `error` is that a file of this side cannot be read or written. One that is damaged is another matter: what it held is lost.
+/// Whether `error` is that a file of this side cannot be read or written.
 pub fn are_unusable(error: &anyhow::Error) -> bool {
     match error.downcast_ref() {
-        Some(
-            NetworkError::Ledger(LedgerError::Store(StoreError::Io { .. }))
-            | NetworkError::Answers(AnswerLogError::Io { .. })
-            | NetworkError::Checkpoint(SnapshotError::Write(_)),
-        ) => true,
-        Some(NetworkError::Transcript(error)) => is_of_transcript(error),
+        Some(NetworkError::Ledger(error)) => own_files::is_unusable(error),
+        Some(NetworkError::Transcript(error)) => own_files::is_unusable(error),
+        Some(NetworkError::Answers(error)) => own_files::is_unusable(error),
+        Some(NetworkError::Checkpoint(error)) => own_files::is_unusable(error),
+        // What another side has done, or a connection to it.
         Some(_) => false,
-        None => error.chain().any(is_of_files),
+        None => match error.downcast_ref() {
+            Some(TrainingError::<NetworkError>::Snapshot(error)) => own_files::is_unusable(error),
+            Some(TrainingError::<NetworkError>::Screening(error)) => own_files::is_unusable(error.as_ref()),
+            _ => own_files::are_unusable(error),
+        },
     }
-}
-
-fn is_of_transcript(error: &TranscriptError) -> bool {
-    matches!(error, TranscriptError::Io { .. } | TranscriptError::Write { .. } | TranscriptError::File(_))
-}
-
-fn is_of_files(cause: &(dyn std::error::Error + 'static)) -> bool {
-    if let Some(error) = cause.downcast_ref::<io::Error>() {
-        // One that ends too early is damaged, too.
-        return !matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof);
-    }
-    if let Some(TrainingError::Screening(error)) = cause.downcast_ref::<TrainingError<NetworkError>>() {
-        return error.is::<WriteError>();
-    }
-    cause.is::<WriteError>()
-        || matches!(cause.downcast_ref(), Some(SnapshotError::Write(_)))
-        || matches!(cause.downcast_ref(), Some(DetectorError::Unwritten(_)))
-        || matches!(cause.downcast_ref(), Some(AuditError::File { .. } | AuditError::Write(_)))
-        || matches!(cause.downcast_ref(), Some(StoreError::Io { .. }))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io;
     use std::path::PathBuf;
 
     use hashvfl_core::PartyName;
+    use hashvfl_files::WriteError;
+    use hashvfl_learning::snapshot::SnapshotError;
+    use hashvfl_ledger::{AnswerLogError, LedgerError, StoreError};
+    use hashvfl_transcript::TranscriptError;
 
     use super::*;
 
@@ -67,8 +49,8 @@ mod tests {
             NetworkError::Transcript(growing(full())).into(),
             NetworkError::Answers(AnswerLogError::Io { what: "write", path: path(), source: full() }).into(),
             of_store(StoreError::Io { what: "write", path: path(), reason: "full".into() }).into(),
-            AuditError::File { action: "write", path: path(), reason: full() }.into(),
             TrainingError::<NetworkError>::Screening(Box::new(unwritten())).into(),
+            TrainingError::<NetworkError>::Snapshot(SnapshotError::Write(unwritten())).into(),
             anyhow::Error::from(full()).context("cannot rename"),
         ];
         for error in found {

@@ -58,7 +58,7 @@ struct RunRoutes {
 pub struct SharedPort {
     address: SocketAddr,
     ways: Arc<RunRoutes>,
-    _network: Runtime,
+    network: Runtime,
 }
 
 impl SharedPort {
@@ -93,7 +93,7 @@ impl SharedPort {
             }
         });
         network.spawn(receive_all(Arc::clone(&ways), arrivals, handshake_s));
-        Ok(Self { address, ways, _network: network })
+        Ok(Self { address, ways, network })
     }
 
     /// The address, with its port also where the config left it open.
@@ -112,6 +112,11 @@ impl SharedPort {
     /// Lets nobody come in any more: `run` has ended, for the reason `why`.
     pub fn leave(&self, run: &RunId, why: String) {
         self.lead(run, RunRoute::Over(why));
+    }
+
+    /// Works at `task` until the port is dropped.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.network.spawn(task);
     }
 
     fn lead(&self, run: &RunId, way: RunRoute) {
@@ -170,7 +175,7 @@ impl PortAccount for RunRoutes {
         let its_own = open_run(&runs, |run| party.is_some_and(|party| run.parties.contains(party)));
         let log = match its_own.or_else(|| open_run(&runs, |_| true)) {
             Some(RunRoute::Open { log, .. }) => Arc::clone(log),
-            // The log for people alone tells of it.
+            // Only the log for people tells of it.
             _ => return,
         };
         drop(runs);

@@ -6,18 +6,21 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use hashvfl_alignment::identity::{PublicKey, SecretKey};
 use hashvfl_alignment::{
-    AlignmentConfig, AlignmentError, AlignmentResult, Bar, Event, Owner, Pin, Relay, RelayError, Spool, align,
+    AlignmentConfig, AlignmentError, AlignmentResult, Bar, Owner, PinnedKey, Relay, RelayError, RelayEvent,
+    Spool, align,
 };
 use hashvfl_audit::AuditEvent;
 use hashvfl_cli::Unfinished;
 use hashvfl_core::PartyName;
 use hashvfl_core::protocol::message::PROTOCOL_VERSION;
+use hashvfl_core::text::counted;
 use hashvfl_files::say;
 use hashvfl_ledger::Policy;
 use hashvfl_proto::alignment::{Envelope, FromHolder, FromRelay};
 use hashvfl_traces::spans;
 use hashvfl_transport::StreamError;
 use hashvfl_transport::dial::{AlignmentStream, DialError, Dialer};
+use hashvfl_transport::limits::quiet::QuietLog;
 use hashvfl_transport::runtime::NetworkRuntime;
 use hashvfl_transport::stop::{GRACE, Stop};
 use tokio::runtime::Runtime;
@@ -49,7 +52,7 @@ pub fn key(config: &PartyConfig) -> anyhow::Result<PublicKey> {
 }
 
 /// Pins keys of other holders.
-pub fn pin(config: &PartyConfig, pins: &[Pin]) -> anyhow::Result<()> {
+pub fn pin(config: &PartyConfig, pins: &[PinnedKey]) -> anyhow::Result<()> {
     let path = policy_path(config)?;
     hashvfl_alignment::pin(path, &table(config)?.settings, &config.name, key(config)?, pins)?;
     say!("{} pins {} of the other holders' keys", path.display(), Policy::read(path)?.alignment.keys.len());
@@ -72,7 +75,7 @@ pub fn run(config: &PartyConfig, served: bool) -> anyhow::Result<()> {
         give_up(config, &alignment, &runtime);
     }
     let outcome = outcome.map_err(explain_end)?;
-    info!("{} of {} records are common to all holders", outcome.common, outcome.records);
+    info!("{} in common with all holders, of {}", counted(outcome.common, "record"), outcome.records);
     say!("{} written", alignment.order().display());
     Ok(())
 }
@@ -109,7 +112,8 @@ fn align_records(
         Ok(spool.finish(Some(fingerprint))?)
     };
     let (key_columns, ledger) = (ids.key_columns(), &config.ledger);
-    let owner = Owner { key_columns, read: &read, ledger, policy: &policy };
+    let wait = Duration::from_secs(config.timeouts.start_s);
+    let owner = Owner { key_columns, read: &read, ledger, policy: &policy, wait };
     let _traced = spans::alignment(config.run_id.as_str(), config.name.as_str()).entered();
     let mut bar = Bar::new();
     let join = || RelayConnection::open(config, alignment, runtime);
@@ -140,6 +144,8 @@ struct RelayConnection<'a> {
     dialer: Dialer,
     stream: AlignmentStream,
     stop: Stop,
+    /// Lines that the relay, or whoever is on the way, may cause here.
+    lines: QuietLog,
 }
 
 impl<'a> RelayConnection<'a> {
@@ -150,30 +156,37 @@ impl<'a> RelayConnection<'a> {
     ) -> anyhow::Result<Self> {
         let dialer = dialer(config)?;
         let stream = runtime.block_on(dial(&dialer, config, alignment))?;
-        Ok(Self { config, alignment, runtime, dialer, stream, stop: Stop::listen() })
+        let (stop, lines) = (Stop::listen(), QuietLog::new());
+        Ok(Self { config, alignment, runtime, dialer, stream, stop, lines })
     }
 
     /// Dials again after the relay has gone.
-    fn reopen(&mut self, why: &str) -> Result<Event, RelayError> {
-        let (config, alignment, dialer, stop) = (self.config, self.alignment, &self.dialer, &mut self.stop);
+    fn reopen(&mut self, why: &str) -> Result<RelayEvent, RelayError> {
+        let (config, alignment, stop) = (self.config, self.alignment, &mut self.stop);
         let (began, limit) = (Instant::now(), Duration::from_secs(config.timeouts.connect_s));
-        warn!("{why}: reconnecting for up to {} s", limit.as_secs());
+        self.lines.warn(&format!("{why}: reconnecting for up to {} s", limit.as_secs()));
         loop {
+            let left_s = limit.saturating_sub(began.elapsed()).as_secs().max(1);
+            let dialer = self.dialer.clone().waiting(left_s);
             let dialled = self.runtime.block_on(async {
                 tokio::select! {
                     biased;
                     () = stop.stopped() => None,
-                    dialled = dial(dialer, config, alignment) => Some(dialled),
+                    dialled = dial(&dialer, config, alignment) => Some(dialled),
                 }
             });
             match dialled {
-                None => return Ok(Event::AskedToEnd),
+                None => return Ok(RelayEvent::AskedToEnd),
                 Some(Ok(stream)) => {
                     self.stream = stream;
-                    return Ok(Event::RelayLost);
+                    return Ok(RelayEvent::RelayLost);
                 }
                 Some(Err(error)) if error.may_pass() && began.elapsed() < limit => {
                     std::thread::sleep(PAUSE);
+                }
+                Some(Err(error)) if error.may_pass() => {
+                    let limit_s = limit.as_secs();
+                    return Err(RelayError(format!("could not reconnect within {limit_s} s: {error}")));
                 }
                 // Another attempt would end as this one.
                 Some(Err(error)) => return Err(RelayError(error.to_string())),
@@ -183,7 +196,7 @@ impl<'a> RelayConnection<'a> {
 }
 
 impl Relay for RelayConnection<'_> {
-    fn receive(&mut self, wait: Duration) -> Result<Option<Event>, RelayError> {
+    fn receive(&mut self, wait: Duration) -> Result<Option<RelayEvent>, RelayError> {
         loop {
             let (stream, stop) = (&mut self.stream, &mut self.stop);
             let received = self.runtime.block_on(async {
@@ -193,7 +206,7 @@ impl Relay for RelayConnection<'_> {
                     received = stream.next_within(wait) => Some(received),
                 }
             });
-            let Some(received) = received else { return Ok(Some(Event::AskedToEnd)) };
+            let Some(received) = received else { return Ok(Some(RelayEvent::AskedToEnd)) };
             let message = match received {
                 Ok(received) => received.message,
                 Err(StreamError::TimedOut(_)) => return Ok(None),
@@ -204,14 +217,16 @@ impl Relay for RelayConnection<'_> {
                 Err(StreamError::Unusable(error)) => return Err(RelayError(format!("the relay: {error}"))),
             };
             return match message {
-                FromRelay::Envelope(envelope) => Ok(Some(Event::Frame(envelope.holder, envelope.sealed))),
-                FromRelay::Presence { holder, here: true } => Ok(Some(Event::Arrived(holder))),
-                FromRelay::Presence { holder, here: false } => Ok(Some(Event::Left(holder))),
-                FromRelay::Absence { holder, refused: false } => Ok(Some(Event::GaveUp(holder))),
+                FromRelay::Envelope(envelope) => {
+                    Ok(Some(RelayEvent::Frame(envelope.holder, envelope.sealed)))
+                }
+                FromRelay::Presence { holder, here: true } => Ok(Some(RelayEvent::Arrived(holder))),
+                FromRelay::Presence { holder, here: false } => Ok(Some(RelayEvent::Left(holder))),
+                FromRelay::Absence { holder, refused: false } => Ok(Some(RelayEvent::GaveUp(holder))),
                 FromRelay::Absence { holder, refused: true } => {
-                    warn!(
+                    self.lines.warn(&format!(
                         "the relay has refused {holder} (its own log says why); waiting for it to connect again"
-                    );
+                    ));
                     continue;
                 }
                 FromRelay::Refused { text } => Err(RelayError(format!("the relay refuses: {text}"))),

@@ -23,7 +23,7 @@ pub fn approve(config: &PartyConfig, digest: Option<&str>, by: Option<&str>) -> 
     let wanted = settings.digest();
     say!("run {} of {}, as {}:", config.run_id, config.coordinator, config.name);
     say!("  coordinator: {}", chosen::described(config)?);
-    for (key, value) in settings.pairs() {
+    for (key, value) in settings.config_pairs() {
         say!("  {key} = {value}");
     }
     say!("SHA-256 of these settings: {wanted}");

@@ -48,8 +48,9 @@ pub fn check(config: &PartyConfig, path: &Path) -> anyhow::Result<Checked> {
     places(config)?;
     let answers = who_answers(config)?;
     chosen::missing(config, path)?.iter().for_each(|missing| warn!("{missing}"));
-    let mut to_do = alignment(config, path)?;
-    to_do.extend(identity(config, path));
+    // In the order in which it is done: an alignment needs the identity.
+    let mut to_do = Vec::from_iter(identity(config, path));
+    to_do.extend(alignment(config, path)?);
     if alarm::check(config).is_err() {
         to_do.push(format!(
             "a gradient alarm has stopped this party: `party alarm --config {}` says more",
@@ -205,18 +206,7 @@ fn alignment(config: &PartyConfig, path: &Path) -> anyhow::Result<Vec<String>> {
         return Ok(Vec::new());
     }
     let policy = config.policy.as_deref().map_or_else(|| Ok(Policy::default()), Policy::read)?;
-    let mut to_do = Vec::new();
-    let missing = alignment.check_files(&config.name, &policy).context("[alignment]")?;
-    if !missing.is_empty() {
-        let pins: Vec<String> = missing.iter().map(|holder| format!("{holder}=KEY")).collect();
-        let command = format!("party pin --config {} {}", path.display(), pins.join(" "));
-        to_do.push(format!("pin the public keys of the other holders: `{command}`"));
-    }
-    if let Some(order) = config.awaited_order() {
-        let command = format!("party align --config {}", path.display());
-        to_do.push(format!("align the records, which writes {}: `{command}`", order.display()));
-    }
-    Ok(to_do)
+    alignment.to_do(&config.name, &policy, "party", path, config.awaited_order()).context("[alignment]")
 }
 
 /// Warns of cycles that leave the gradient monitor nothing to compare codes with.

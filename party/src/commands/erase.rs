@@ -11,7 +11,7 @@ use anyhow::Context;
 use hashvfl_cli::transcripts;
 use hashvfl_core::text::counted;
 use hashvfl_core::{CanonicalId, RunRow};
-use hashvfl_data::{Names, TableError, read_found};
+use hashvfl_data::{RecordNames, TableError, read_found};
 use hashvfl_files::say;
 use hashvfl_ledger::{RedbStore, forget_answers};
 
@@ -45,7 +45,7 @@ fn erase(config: &PartyConfig, list: &Path) -> anyhow::Result<()> {
     let request = fs::read(list).with_context(|| format!("cannot read {}", list.display()))?;
     let mut counts = BTreeMap::new();
     let mut records = state::read_records(config)?;
-    let names = Names::read(config.order.as_deref())?;
+    let names = RecordNames::read(config.order.as_deref())?;
     let key_columns = config.columns.ids().key_columns();
     let mut ledger = config.ledger.exists().then(|| RedbStore::open(&config.ledger)).transpose()?;
     let served = served_ids(config)?;

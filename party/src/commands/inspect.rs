@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use anyhow::{Context, bail};
-use hashvfl_core::text::{counted, records_on_lines};
+use anyhow::{Context, bail, ensure};
+use hashvfl_core::text::{counted, is_plain, records_on_lines};
 use hashvfl_data::{
-    ColumnType, ColumnsSource, CsvColumns, Faulty, Figures, Hints, Inspected, Inspection, Missing, Pixels,
-    Surveyed, Treatment, load_in_order, load_numbered, survey,
+    ColumnFigures, ColumnType, ColumnsSource, CsvColumns, Faulty, Hints, Inspected, Inspection, Missing,
+    Pixels, Surveyed, Treatment, load_in_order, load_numbered, survey,
 };
 
 use crate::config::{PartyConfig, Source};
@@ -71,6 +71,11 @@ fn of_table(table: &Path, arguments: &Arguments) -> anyhow::Result<Inspection> {
     }
     // Also columns that no model takes are looked at, and records whose ids repeat.
     let columns: Vec<String> = survey.columns.iter().map(|column| column.name.clone()).collect();
+    ensure!(
+        !columns.is_empty(),
+        "{} has one column only, which is taken for the id: if it holds several, write commas between their cells",
+        table.display()
+    );
     let treatment = Treatment { faulty: Faulty::Mark, ..survey.treatment() };
     let found =
         Inspection::of(&load_numbered(table, &columns, &treatment)?, &treatment, arguments.categories);
@@ -78,7 +83,7 @@ fn of_table(table: &Path, arguments: &Arguments) -> anyhow::Result<Inspection> {
     // For its lines: no id is read.
     let (paths, ignore) = (vec![table.to_path_buf()], Vec::new());
     let source = ColumnsSource::Csv(CsvColumns { paths, id: id.into(), columns: None, ignore, image: None });
-    let counts = |column: &Surveyed| [column.leading_zeros, column.ranges, column.thousands];
+    let counts = |column: &Surveyed| [column.leading_zeros, column.ranges, column.thousands, column.nines];
     let is_odd = |column: &&Surveyed| counts(column).iter().any(|count| *count > 0) || column.respelt > 0;
     let odd = survey.columns.iter().filter(is_odd);
     let of_columns = odd.flat_map(|column| {
@@ -158,7 +163,7 @@ fn line(column: &Inspected, records: usize) -> [String; 11] {
     let mut line = [const { String::new() }; 11];
     (line[0], line[1], line[2]) = (shown(&column.name), kind.to_string(), missing);
     match &column.figures {
-        Some(Figures::Numbers(spread)) => {
+        Some(ColumnFigures::Numbers(spread)) => {
             let values =
                 [spread.minimum, spread.lower_quartile, spread.median, spread.upper_quartile, spread.maximum];
             line[3] = spread.distinct.to_string();
@@ -168,7 +173,7 @@ fn line(column: &Inspected, records: usize) -> [String; 11] {
             line[9] = hundredths(spread.skewness);
             line[10] = bars(&spread.histogram);
         }
-        Some(Figures::Categories { distinct, histogram, .. }) => {
+        Some(ColumnFigures::Categories { distinct, histogram, .. }) => {
             line[3] = distinct.to_string();
             line[10] = bars(histogram);
         }
@@ -180,7 +185,7 @@ fn line(column: &Inspected, records: usize) -> [String; 11] {
 /// The most frequent categories, where they were asked for.
 fn names(column: &Inspected) -> String {
     match &column.figures {
-        Some(Figures::Categories { histogram, names, .. }) => {
+        Some(ColumnFigures::Categories { histogram, names, .. }) => {
             let lines = names.iter().zip(histogram);
             lines.map(|(name, count)| format!("    {count:>10}  {}\n", shown(name))).collect()
         }
@@ -202,9 +207,9 @@ fn image(pixels: &Pixels) -> String {
     )
 }
 
-/// A text without what moves a terminal's cursor.
+/// A text without what moves a terminal's cursor, or turns around what stands beside it.
 fn shown(text: &str) -> String {
-    let mut shown: String = text.chars().filter(|letter| !letter.is_control()).take(NAME_WIDTH).collect();
+    let mut shown: String = text.chars().filter(|letter| is_plain(*letter)).take(NAME_WIDTH).collect();
     if shown.len() < text.len() {
         shown.push('…');
     }
@@ -263,6 +268,6 @@ mod tests {
         assert_eq!(bars(&[0, 1, 40, 80]), " ▁▄█");
         assert_eq!(bars(&[]), "");
         assert_eq!(share(1, 10_000), "< 0.1 %");
-        assert_eq!(shown("a\u{1b}[2Jb"), "a[2Jb…");
+        assert_eq!(shown("a\u{1b}[2Jb\u{202e}"), "a[2Jb…");
     }
 }

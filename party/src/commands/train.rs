@@ -4,28 +4,28 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use hashvfl_audit::{AuditEvent, AuditTrail, Service};
-use hashvfl_cli::{OnInterruption, Unfinished};
+use hashvfl_cli::Unfinished;
 use hashvfl_core::protocol::timeout_counter::TimeoutCounter;
 use hashvfl_core::text::counted;
 use hashvfl_ledger::PolicyRefusal;
 use hashvfl_monitor::Board;
-use hashvfl_transport::dial::DialError;
 use hashvfl_transport::stop::Stopped;
 use tracing::{error, info, warn};
 
 use crate::alarm;
-use crate::config::PartyConfig;
+use crate::config::{PartyConfig, Timeouts};
 use crate::prepare::Prepared;
 use crate::releases::ReleaseLedger;
 use crate::state::StateFolder;
-use crate::training::{CoordinatorLine, HandshakeBroke};
+use crate::training::CoordinatorLine;
+use crate::training::patience::Patience;
 use crate::{detectors, finished, response_key, training};
 
 /// Pause before a run that was interrupted is joined again.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Joins the run of a config, and works until the coordinator ends it. What was learned is in the state folder then. Where
-/// the run has finished there already, nothing is done. Where `fresh`, an unfinished run there is thrown away first.
+/// the run has finished there already, nothing is done. Where `fresh`, an unfinished run there is discarded first.
 ///
 /// # Errors
 /// If the data do not fit the config, another process has the state folder or the ledger open, another run has finished
@@ -56,8 +56,13 @@ fn run(config: &PartyConfig, fresh: bool, stays_up: bool) -> anyhow::Result<()> 
         info!("{where_it_is}");
         return Ok(());
     }
-    let config = &PartyConfig { seed: Some(state.seed(config)?), ..config.clone() };
-    let board = config.board()?.with_progress_line();
+    let (seed, board) = begin(config, &state).inspect_err(|error| {
+        // A run that has begun goes on when this party is mended and started again.
+        if !state.has_begun() {
+            training::give_up(config, error);
+        }
+    })?;
+    let config = &PartyConfig { seed: Some(seed), ..config.clone() };
     loop {
         // Before the look: a dismissal from then on is one that is waited for, also while this process still parts.
         let before = alarm::dismissed(&config.state);
@@ -68,6 +73,12 @@ fn run(config: &PartyConfig, fresh: bool, stays_up: bool) -> anyhow::Result<()> 
         }
         alarm::wait_for_dismissal(error, config, &board, before.as_ref())?;
     }
+}
+
+/// The run's seed, and where this process says how it is.
+fn begin(config: &PartyConfig, state: &StateFolder) -> anyhow::Result<(u64, Board)> {
+    let seed = state.seed(config)?;
+    Ok((seed, config.board()?.with_progress_line()))
 }
 
 /// `error` with what to do, where the run may go on.
@@ -99,29 +110,21 @@ pub fn take_part(config: &PartyConfig, line: &mut impl CoordinatorLine) -> anyho
     training::take_part(config, prepared, &state, releases, &audit, &board, line)
 }
 
-/// Joins the run, and joins it again where it was interrupted and the config says to wait, for as long as a party waits for a
-/// run to start.
+/// Joins the run, and joins it again where it was interrupted and the config says to wait, or has begun before and its coordinator
+/// is away, for as long as its [`Patience`] lasts.
 fn join_until_it_ends(config: &PartyConfig, state: &StateFolder, board: &Board) -> anyhow::Result<()> {
-    let limit = Duration::from_secs(config.timeouts.start_s);
-    let (mut interrupted, mut vain) = (None::<Instant>, TimeoutCounter::default());
+    let mut patience = Patience::begin(config, state.has_begun(), Instant::now());
+    let mut vain = TimeoutCounter::default();
     loop {
-        let Err(error) = join(config, state, board, &mut vain) else { return Ok(()) };
-        let may_go_on = training::is_interruption(&error);
-        let waits = interrupted.is_some_and(|since| since.elapsed() < limit);
-        if config.on_interruption == OnInterruption::Stop || !(may_go_on || waits && is_away(&error)) {
-            return Err(error);
-        }
-        if may_go_on {
-            interrupted = Some(Instant::now());
+        let timeouts = Timeouts { connect_s: patience.dials_s(Instant::now()), ..config.timeouts };
+        let attempt = PartyConfig { timeouts, ..config.clone() };
+        let Err(error) = join(&attempt, state, board, &mut vain) else { return Ok(()) };
+        if !patience.bears(&error, Instant::now()) {
+            return Err(patience.explain(error));
         }
         warn!("{error:#}; waiting for all sides to reconnect (on_interruption)");
         thread::sleep(PAUSE);
     }
-}
-
-/// Whether a coordinator that was there is not, for the time being: nobody answers, or something else does in its place.
-fn is_away(error: &anyhow::Error) -> bool {
-    error.is::<HandshakeBroke>() || error.downcast_ref().is_some_and(DialError::may_pass)
 }
 
 fn join(

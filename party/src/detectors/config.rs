@@ -4,7 +4,7 @@ use anyhow::ensure;
 use hashvfl_core::p_value::Grid;
 use hashvfl_core::{Part, Plan};
 use hashvfl_detectors::calibration::split;
-use hashvfl_detectors::{Combination, DetectorKind, DetectorSettings, PartyKind};
+use hashvfl_detectors::{DetectorKind, DetectorSettings, PartyKind};
 use serde::Deserialize;
 
 /// What of a record's judgement leaves beside its code.
@@ -30,18 +30,11 @@ pub struct DetectorsConfig {
     pub level: f64,
     /// Which detectors.
     pub kinds: Vec<PartyKind>,
-    /// How their p-values become one.
-    pub combination: Combination,
 }
 
 impl Default for DetectorsConfig {
     fn default() -> Self {
-        Self {
-            send: SentEvidence::Nothing,
-            level: 0.01,
-            kinds: PartyKind::DEFAULT.to_vec(),
-            combination: PartyKind::COMBINATION,
-        }
+        Self { send: SentEvidence::Nothing, level: 0.01, kinds: PartyKind::DEFAULT.to_vec() }
     }
 }
 
@@ -62,7 +55,7 @@ impl DetectorsConfig {
             SentEvidence::Flag => Grid::flag(self.level).map_or(self.level, Grid::least),
             SentEvidence::Nothing | SentEvidence::PValue => self.level,
         };
-        DetectorSettings { kinds: &self.kinds, combination: self.combination, level }
+        DetectorSettings { kinds: &self.kinds, level }
     }
 
     /// The p-values that are sent.

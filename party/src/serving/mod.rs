@@ -1,6 +1,7 @@
 //! `party serve`: sends codes of the records that the coordinator asks for, as far as policy and ledger allow, until it is
 //! told to stop. If the coordinator goes away, the party dials again.
 
+mod connection;
 pub(crate) mod revision;
 
 use std::collections::HashSet;
@@ -12,7 +13,7 @@ use hashvfl_cli::{OnInterruption, at_run};
 use hashvfl_core::codes::randomised_response::RequestPlace;
 use hashvfl_core::limits::CODES_ROWS;
 use hashvfl_core::protocol::serving_party::{
-    FromServingParty, Serving, ServingPartyError, ServingPartySession, ServingWork, ToServingParty, granted,
+    FromServingParty, Serving, ServingPartyError, ServingPartySession, ServingWork, granted,
 };
 use hashvfl_core::records::RecordsDigest;
 use hashvfl_core::text::counted;
@@ -23,15 +24,16 @@ use hashvfl_learning::Snapshot;
 use hashvfl_ledger::{Refused, RowBlock};
 use hashvfl_monitor::{Board, ProcessPhase};
 use hashvfl_traces::{Phases, spans};
-use hashvfl_transport::StreamError;
 use hashvfl_transport::backoff::Backoff;
-use hashvfl_transport::dial::{DialError, ServingStream};
+use hashvfl_transport::dial::DialError;
+use hashvfl_transport::limits::quiet::QuietLog;
 use hashvfl_transport::runtime::NetworkRuntime;
 use hashvfl_transport::stop::Stop;
 use rand::TryRng;
 use tokio::runtime::Runtime;
 use tracing::{debug, info, info_span, warn};
 
+use self::connection::{Received, ServingConnection};
 use crate::answer::ReleasedAnswer;
 use crate::config::PartyConfig;
 use crate::connection::{dialer, hello};
@@ -43,7 +45,6 @@ use crate::prepare::{Prepared, told_of_faulty};
 use crate::progress::{LedgerLook, ProgressThrottle};
 use crate::releases::ReleaseLedger;
 use crate::state;
-use crate::training::waited;
 
 /// Longest wait until the coordinator has heard why this party leaves.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -63,11 +64,11 @@ enum Ended {
     Stopped,
 }
 
-/// Serves until it is stopped.
+/// Serves until it is stopped. `was_in`: the coordinator has let this party in before, and is waited for as one that was lost.
 ///
 /// # Errors
 /// If model, columns or policy do not allow it, or the coordinator refuses or breaks the protocol.
-pub fn serve(config: &PartyConfig) -> anyhow::Result<()> {
+pub fn serve(config: &PartyConfig, was_in: bool) -> anyhow::Result<()> {
     let span = info_span!("party", run = %config.run_id, party = %config.name);
     let _entered = span.enter();
     at_run(config.name.as_str(), config.run_id.as_str());
@@ -107,7 +108,7 @@ pub fn serve(config: &PartyConfig) -> anyhow::Result<()> {
         encoder,
         revision,
         process,
-        was_in: false,
+        was_in,
         contact: Instant::now(),
         is_in: None,
         answered: 0,
@@ -115,6 +116,7 @@ pub fn serve(config: &PartyConfig) -> anyhow::Result<()> {
         audit,
         board,
         look: LedgerLook::default(),
+        refusals: QuietLog::new(),
     };
     server.look.show(&server.releases, &server.board, true);
     let ended = server.serve_until_stopped(&runtime, &stop);
@@ -161,6 +163,8 @@ struct Server<'a> {
     audit: AuditTrail,
     board: Board,
     look: LedgerLook,
+    /// Lines about requests that the policy refuses: a coordinator may send as many as it likes.
+    refusals: QuietLog,
 }
 
 /// What was served since the start.
@@ -198,18 +202,14 @@ struct WithheldRows {
 impl Server<'_> {
     /// How long the coordinator is waited for, in seconds: when it has been there, as long as for a run that was interrupted.
     fn patience_s(&self) -> u64 {
-        let timeouts = &self.config.timeouts;
-        match self.config.on_interruption {
-            OnInterruption::Wait if self.was_in => timeouts.start_s.max(timeouts.connect_s),
-            OnInterruption::Wait | OnInterruption::Stop => timeouts.connect_s,
-        }
+        let (timeouts, waits) = (&self.config.timeouts, self.config.on_interruption == OnInterruption::Wait);
+        if waits && self.was_in { timeouts.start_s.max(timeouts.connect_s) } else { timeouts.connect_s }
     }
 
     /// Stream after stream, since a coordinator that goes away may come back. What is in its place meanwhile, and lets nobody in,
     /// is borne with as long as nobody there.
     fn serve_until_stopped(&mut self, runtime: &Runtime, stop: &Stop) -> anyhow::Result<()> {
-        let mut displaced = DISPLACED_PAUSE[0];
-        let mut backoff = Backoff::default();
+        let (mut displaced, mut backoff) = (DISPLACED_PAUSE[0], Backoff::default());
         let address = &self.config.coordinator;
         loop {
             let ended = self.serve_stream(runtime, stop.clone())?;
@@ -255,7 +255,9 @@ impl Server<'_> {
     fn serve_stream(&mut self, runtime: &Runtime, mut stop: Stop) -> anyhow::Result<Ended> {
         self.board.set_ready(false);
         self.board.status().phase = ProcessPhase::Waiting;
-        let dialer = dialer(self.config)?.waiting(self.patience_s()).returning(self.was_in);
+        // What is left of it, however often somebody has taken a connection and let nobody in meanwhile.
+        let left_s = self.patience_s().saturating_sub(self.contact.elapsed().as_secs()).max(1);
+        let dialer = dialer(self.config)?.waiting(left_s).returning(self.was_in);
         let dialled = runtime.block_on(async {
             tokio::select! {
                 stream = dialer.serving(FromServingParty::Hello(hello(self.config))) => Some(stream),
@@ -264,7 +266,9 @@ impl Server<'_> {
         });
         let stream = match dialled {
             Some(Ok(stream)) => stream,
-            Some(Err(DialError::Broken { reason, .. })) => return Ok(Ended::Lost(reason)),
+            Some(Err(DialError::Broken { reason, .. } | DialError::Absent { cause: reason, .. })) => {
+                return Ok(Ended::Lost(reason));
+            }
             Some(Err(error)) => return Err(error.into()),
             None => return Ok(Ended::Stopped),
         };
@@ -294,8 +298,12 @@ impl Server<'_> {
         connection: &mut ServingConnection<'_>,
     ) -> anyhow::Result<Ended> {
         loop {
-            let message = match connection.receive(session.joined())? {
+            let message = match connection.receive(session.joined(), self.look.behind())? {
                 Received::Message(message) => message,
+                Received::Nothing => {
+                    self.look.show(&self.releases, &self.board, true);
+                    continue;
+                }
                 Received::Ended(ended) => return Ok(ended),
             };
             match session.receive(message)? {
@@ -318,18 +326,18 @@ impl Server<'_> {
                 }
                 ServingWork::Encode { request, rows } => {
                     debug!(request, records = rows.len(), "request");
-                    if !self
-                        .encode(request, rows, connection)
-                        .with_context(|| format!("request {request}"))?
-                    {
-                        return Ok(Ended::Lost("the coordinator has left".into()));
+                    let answered = self.encode(request, rows, connection);
+                    if !answered.with_context(|| format!("request {request}"))? {
+                        let left = Ended::Lost("the coordinator has left".into());
+                        return Ok(if connection.stop.is_asked() { Ended::Stopped } else { left });
                     }
                 }
             }
         }
     }
 
-    /// Answers a request; false if the coordinator has gone.
+    /// Answers a request; false if the coordinator has gone, or this process was asked to end before all is encoded: what was reserved
+    /// and not sent is given back then.
     fn encode(
         &mut self,
         request: u64,
@@ -350,7 +358,11 @@ impl Server<'_> {
             return Ok(false);
         }
         traced.phase("encode");
+        let mut sent = 0;
         for rows in rows.chunks(CODES_ROWS) {
+            if sent > 0 && connection.stop.is_asked() {
+                break;
+            }
             self.answered += 1;
             let place = RequestPlace::Serving { process: &self.process, draw: self.answered };
             let asked = AskedRecords { place, rows };
@@ -359,15 +371,15 @@ impl Server<'_> {
             self.board.look_at_codes(self.config.name.as_str(), &codes);
             let p_values = p_values.map(PackedCodes::into_bytes).unwrap_or_default();
             if !connection.send(FromServingParty::Codes { request, bytes: codes.into_bytes(), p_values })? {
-                return Ok(false);
+                break;
             }
+            sent += rows.len();
         }
         traced.end();
-        self.served.count(rows.len(), refused);
+        self.served.count(sent, refused);
         let mut status = self.board.status();
-        status.released.codes += rows.len() as u64;
-        status.released.bits +=
-            (rows.len() * (self.config.code_form().bits() + self.config.p_value_bits())) as u64;
+        status.released.codes += sent as u64;
+        status.released.bits += (sent * (self.config.code_form().bits() + self.config.p_value_bits())) as u64;
         status.released.refused += refused as u64;
         status.count_request("EncodeRows");
         drop(status);
@@ -375,7 +387,7 @@ impl Server<'_> {
         if self.served.told.is_none_or(|told| told.elapsed() >= AUDIT_EVERY) {
             self.tell_audit();
         }
-        Ok(true)
+        Ok(sent == rows.len())
     }
 
     /// Gives back what was reserved and not sent, and writes down what the ledger counts.
@@ -421,13 +433,15 @@ impl Server<'_> {
         };
         let unusable = (!faulty.is_empty()).then(|| {
             format!(
-                "{} with a cell that is missing, unseen in training, or not a value of its column",
+                "{} with a cell that is missing, unseen in training, or not a value of its column, or with an id that repeats",
                 counted(faulty.len(), "record")
             )
         });
         let by_policy = refused.refusal.map(|refusal| refusal.to_string());
-        if let Some(reason) = &by_policy {
-            warn!(request, "{reason}");
+        if let Some(reason) = &by_policy
+            && let Some(more) = self.refusals.next_line(Instant::now())
+        {
+            warn!(request, "{reason}{more}");
         }
         let reasons: Vec<String> = by_policy.into_iter().chain(unusable).collect();
         let refused = refused.positions.iter().map(|at| usable[*at as usize]);
@@ -436,65 +450,3 @@ impl Server<'_> {
         Ok(WithheldRows { positions, reason: reasons.join("; ") })
     }
 }
-
-enum Received {
-    Message(ToServingParty),
-    Ended(Ended),
-}
-
-/// The way to the coordinator.
-struct ServingConnection<'a> {
-    runtime: &'a Runtime,
-    stream: ServingStream,
-    limit_s: u64,
-    stop: Stop,
-}
-
-impl ServingConnection<'_> {
-    /// Sends a message; false if the coordinator has gone.
-    fn send(&self, message: FromServingParty) -> anyhow::Result<bool> {
-        match self.runtime.block_on(self.stream.send(message, Duration::from_secs(self.limit_s))) {
-            Ok(_) => Ok(true),
-            Err(StreamError::TimedOut(_)) => Err(waited(self.limit_s, "a message to be sent")),
-            Err(_) => Ok(false),
-        }
-    }
-
-    /// The next message. Before the party is in there is a limit; afterwards nobody need ask for anything.
-    fn receive(&mut self, joined: bool) -> anyhow::Result<Received> {
-        let (stream, stop) = (&mut self.stream, &mut self.stop);
-        let limit = Duration::from_secs(self.limit_s);
-        let received = self.runtime.block_on(async {
-            let next = async {
-                match joined {
-                    true => stream.next().await,
-                    false => stream.next_within(limit).await,
-                }
-            };
-            tokio::select! {
-                received = next => Some(received),
-                () = stop.stopped() => None,
-            }
-        });
-        Ok(match received {
-            None => Received::Ended(Ended::Stopped),
-            Some(Ok(received)) => Received::Message(received.message),
-            Some(Err(StreamError::Closed)) => {
-                Received::Ended(Ended::Lost("the coordinator closed the stream".into()))
-            }
-            Some(Err(StreamError::Broken(reason) | StreamError::Refused(reason))) => {
-                Received::Ended(Ended::Lost(reason))
-            }
-            Some(Err(StreamError::TimedOut(_))) => {
-                let silent = waited(self.limit_s, "the coordinator's handshake").to_string();
-                Received::Ended(Ended::Lost(silent))
-            }
-            Some(Err(StreamError::Unusable(error))) => {
-                return Err(error).context("the coordinator sent an unusable message");
-            }
-        })
-    }
-}
-
-#[cfg(test)]
-mod silence_tests;

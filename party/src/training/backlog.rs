@@ -4,7 +4,7 @@ use hashvfl_core::codes::randomised_response::DrawName;
 use hashvfl_core::{Gradient, PackedCodes};
 
 use crate::releases::ReleaseLedger;
-use crate::training::gradient_monitor::{GradientGuard, Sent};
+use crate::training::gradient_monitor::{GradientGuard, SentBatch};
 
 /// What the gradient monitor is to see of a training batch beside its codes.
 pub struct Expected {
@@ -22,7 +22,7 @@ pub struct Backlog {
     /// Codes that were made after that.
     codes: Option<OutgoingCodes>,
     /// Both, once counted.
-    counted: (Option<Gradient>, Option<Sent>),
+    counted: (Option<Gradient>, Option<SentBatch>),
 }
 
 /// Codes on their way.
@@ -63,7 +63,7 @@ impl Backlog {
                 releases.release(&rows, &codes, draws.as_deref())?;
             }
             let sent =
-                |Expected { begins_cycle, values }| Sent { begins_cycle, rows, codes, expected: values };
+                |Expected { begins_cycle, values }| SentBatch { begins_cycle, rows, codes, expected: values };
             self.counted.1 = expected.map(sent);
         }
         Ok(())

@@ -49,6 +49,8 @@ pub(crate) struct TrainingConnection<'a> {
     /// What the coordinator said last of why this party waits, and the lines that it may cause here.
     notice: Option<String>,
     notices: QuietLog,
+    /// Lines about connections that break: whoever is on the way can break as many as it likes.
+    losses: QuietLog,
 }
 
 /// Why an attempt to come back has failed.
@@ -91,7 +93,7 @@ impl<'a> TrainingConnection<'a> {
         let dialled = dialer.training(FromParty::Hello(hello(config)));
         let dialled = driver.wait(unless_stopped(&mut stop, Duration::ZERO, dialled))??;
         let stream = ResumableStream::new(dialled);
-        let (session, notice, notices) = (None, None, QuietLog::new());
+        let (session, notice, notices, losses) = (None, None, QuietLog::new(), QuietLog::new());
         Ok(Self {
             stream,
             driver,
@@ -103,6 +105,7 @@ impl<'a> TrainingConnection<'a> {
             leaving: false,
             notice,
             notices,
+            losses,
         })
     }
 
@@ -259,13 +262,18 @@ impl<'a> TrainingConnection<'a> {
         let limit_s = self.config.timeouts.reconnect_s;
         let (limit, began) = (Duration::from_secs(limit_s), Instant::now());
         let mut backoff = Backoff::default();
-        warn!("step {step}: {lost}: trying to reconnect for {limit_s} s");
+        let told = self.losses.next_line(began);
+        if let Some(more) = &told {
+            warn!("step {step}: {lost}: trying to reconnect for {limit_s} s{more}");
+        }
         loop {
             let left = limit.saturating_sub(began.elapsed());
             let reason = match self.try_to_come_back(left) {
                 Ok(()) => {
                     self.returned += 1;
-                    info!("step {step}: back after {:.1} s", began.elapsed().as_secs_f64());
+                    if told.is_some() {
+                        info!("step {step}: back after {:.1} s", began.elapsed().as_secs_f64());
+                    }
                     return Ok(());
                 }
                 Err(Missed::ForGood(error)) => return Err(error).with_context(|| format!("step {step}")),

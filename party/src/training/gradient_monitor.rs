@@ -16,7 +16,7 @@ const NOISE: &str = "gradient_monitor.noise";
 
 /// A training batch's codes, and what they were expected to be before noise was drawn.
 #[derive(Clone)]
-pub struct Sent {
+pub struct SentBatch {
     /// Whether a cycle of the learning rate begins with it.
     pub begins_cycle: bool,
     /// The records, by their place in the run.
@@ -35,7 +35,7 @@ pub struct GradientGuard {
     on_alarm: OnAlarm,
     batches: u64,
     #[serde(skip)]
-    sent: Option<Sent>,
+    sent: Option<SentBatch>,
     /// Whether an alarm was raised that has not stopped the party, or has, and was dismissed.
     raised: bool,
     /// Batches whose alarms a person has dismissed: none of those stops the party again when they are repeated.
@@ -98,7 +98,7 @@ impl GradientGuard {
     }
 
     /// The codes of a training batch have left.
-    pub fn sent(&mut self, sent: Sent) {
+    pub fn sent(&mut self, sent: SentBatch) {
         self.batches += 1;
         self.sent = Some(sent);
     }
@@ -108,7 +108,7 @@ impl GradientGuard {
     /// # Errors
     /// If it looks like a hijack's and the party is to stop then.
     pub fn answered(&mut self, gradient: &Gradient, released_bits: u64) -> anyhow::Result<()> {
-        let Some(Sent { begins_cycle, rows, codes, expected }) = self.sent.take() else { return Ok(()) };
+        let Some(SentBatch { begins_cycle, rows, codes, expected }) = self.sent.take() else { return Ok(()) };
         let signs = codes.to_signs();
         let codes = &self.monitor.form().decode(&signs);
         let (rows, expected, gradient) = (&rows, &expected, &gradient.decode());
@@ -176,7 +176,7 @@ mod tests {
                 pulled.extend(code.iter().rev().enumerate().map(|(bit, h)| (0.1 - h) / (bit + 1) as f32));
             }
             let rows = (0..ROWS as u32).collect();
-            guard.sent(Sent { begins_cycle: false, rows, codes, expected: signs });
+            guard.sent(SentBatch { begins_cycle: false, rows, codes, expected: signs });
             if guard.answered(&Gradient::encode(pulled, BITS, GradientEncoding::F32), 0).is_err() {
                 return Some(guard.batches);
             }

@@ -8,7 +8,7 @@ pub(crate) mod connection;
 pub(crate) mod excluded;
 pub(crate) mod gradient_monitor;
 mod line;
-mod own_files;
+pub(crate) mod patience;
 pub(crate) mod recorder;
 pub(crate) mod worker;
 
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 use hashvfl_audit::AuditTrail;
-use hashvfl_cli::at_run;
+use hashvfl_cli::{at_run, own_files};
 use hashvfl_core::protocol::message::FromParty;
 use hashvfl_core::protocol::party::PartyError;
 use hashvfl_core::protocol::timeout_counter::{MOST_VAIN_WAITS, TimeoutCounter};
@@ -25,7 +25,7 @@ use hashvfl_monitor::{Board, ProcessPhase};
 use hashvfl_traces::spans;
 use hashvfl_transport::driver::Driver;
 use hashvfl_transport::stop::{Stop, Stopped};
-use tracing::{info, info_span};
+use tracing::{info, info_span, warn};
 
 use crate::config::PartyConfig;
 use crate::connection::{dialer, hello};
@@ -66,7 +66,9 @@ pub fn join(
     let answers = answers.inspect_err(|error| give_up(config, error))?;
     let driver = Driver::start()?;
     board.status().phase = ProcessPhase::Waiting;
-    let mut connection = TrainingConnection::open(&driver, config, Stop::listen(), false)?;
+    // Whoever was in before waits out what answers in the coordinator's place.
+    let was_in = state.has_begun();
+    let mut connection = TrainingConnection::open(&driver, config, Stop::listen(), was_in)?;
     let mut worker = Worker::new(config, prepared, state, releases, answers, audit, board);
     let worked = work_once_accepted(&mut worker, &mut connection, &driver, config);
     let result = end(&mut worker, &mut connection, worked, vain);
@@ -108,7 +110,12 @@ fn end(
         }
         _ => error,
     });
-    let result = result.and(worker.settle());
+    if let Err(error) = worker.settle() {
+        // How the run has ended does not depend on it: what is not given back counts.
+        warn!(
+            "the ledger may count more than has left, since what was reserved cannot be given back: {error:#}"
+        );
+    }
     worker.note_end(result.as_ref().err(), line.returned());
     if result.is_ok() {
         worker.exchange_heads(line);
@@ -187,7 +194,12 @@ fn work(worker: &mut Worker<'_>, line: &mut impl CoordinatorLine) -> anyhow::Res
         let done = worker.receive(message)?;
         if let Some(answer) = done.answer {
             worker.spans.end_phase();
-            line.send(answer).with_context(|| format!("step {}", worker.step()))?;
+            match line.send(answer) {
+                Err(error) if done.finished => {
+                    warn!("the model is final, but the coordinator may not know that: {error:#}");
+                }
+                said => said.with_context(|| format!("step {}", worker.step()))?,
+            }
             line.flush();
             worker.work_off()?;
         }

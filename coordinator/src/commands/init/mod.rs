@@ -1,6 +1,8 @@
 //! `coordinator init`: a commented config file from a table with labels, and with `--align` all that an aligned run needs
 //! beside it. What is written is read back and tried first; nothing is written that `--check` would refuse.
 
+mod parties;
+
 use std::fmt::Write;
 use std::fs;
 use std::net::SocketAddr;
@@ -9,10 +11,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow, bail, ensure};
 use hashvfl_alignment::FirstAlignment;
 use hashvfl_cli::config::FirstCodes;
+use hashvfl_core::text::counted;
 use hashvfl_core::{PartyName, RunId, Task};
 use hashvfl_data::{
-    CsvLabels, FirstLine, Hints, KeyColumns, LabelsSource, Survey, fill, preset_of, quoted, quoted_list,
-    survey,
+    CsvLabels, FirstLine, Hints, KeyColumns, LabelsSource, Survey, Surveyed, fill, preset_of, quoted,
+    quoted_list, survey,
 };
 use hashvfl_files::{say, write_whole};
 use hashvfl_monitor::first_monitor;
@@ -72,12 +75,13 @@ pub fn write(arguments: &Arguments) -> anyhow::Result<()> {
     survey.check_id(table)?;
     let id: Vec<String> = survey.id.iter().map(|name| quoted(name)).collect();
     say!(
-        "{}: {} records; id {}; label {}: {task}",
+        "{}: {}; id {}; label {}: {task}",
         table.display(),
-        survey.records,
+        counted(survey.records, "record"),
         id.join(" and "),
         quoted(&arguments.label)
     );
+    remark_on_label(arguments, &survey, task);
     let alignment = alignment(arguments, &survey)?;
     let source = CsvLabels {
         paths: vec![fs::canonicalize(table).unwrap_or_else(|_| table.clone())],
@@ -90,7 +94,7 @@ pub fn write(arguments: &Arguments) -> anyhow::Result<()> {
     let config = CoordinatorConfig::parse(&text, folder).context(refused)?;
     ensure!(config.labels == LabelsSource::Csv(source), "{refused}: look for odd names of columns");
     check::data(&config).context("no config is written, since --check would refuse it")?;
-    write_files(arguments, &text, task, alignment.as_ref())
+    write_files(arguments, &text, &survey, task, alignment.as_ref())
 }
 
 /// The folder in which the config `out` is written.
@@ -112,6 +116,15 @@ fn task(arguments: &Arguments, survey: &Survey) -> anyhow::Result<Task> {
     match arguments.task {
         Some(task) => Ok(task),
         None => label.task(survey.records).map_err(|reason| anyhow!("{table}, column {name:?}: {reason}")),
+    }
+}
+
+/// Says what of the numbers to predict may be something else, such as stand-ins for a missing label.
+fn remark_on_label(arguments: &Arguments, survey: &Survey, task: Task) {
+    let label = survey.columns.iter().find(|column| column.name == arguments.label);
+    let remarks = label.filter(|_| task == Task::Regression).map(Surveyed::remarks_on_numbers);
+    for remark in remarks.unwrap_or_default() {
+        say!("label {}: {remark}", quoted(&arguments.label));
     }
 }
 
@@ -187,6 +200,7 @@ fn config_text(
 fn write_files(
     arguments: &Arguments,
     text: &str,
+    survey: &Survey,
     task: Task,
     alignment: Option<&FirstAlignment>,
 ) -> anyhow::Result<()> {
@@ -194,39 +208,33 @@ fn write_files(
     let key = alignment.map(|first| first.write(folder, None)).transpose()?;
     write_whole(&arguments.out, text.as_bytes())?;
     match alignment.zip(key) {
-        None => say!(
-            "wrote {out}: read it, then run `coordinator --config {out} --check`, which lists what is left to do"
-        ),
+        None => say!("wrote {out}: read it"),
         Some((first, key)) => {
-            let pins: Vec<String> = first.others().map(|holder| format!("{holder}=KEY")).collect();
             say!("{out} written, beside {} and {}", first.policy_file(), first.key_file());
             say!(
                 "public key of {}, for the other holders, over another channel, such as the phone:\n{key}",
                 first.name
             );
-            say!(
-                "next: `coordinator pin --config {out} {}` with theirs, then `coordinator align --config {out}`",
-                pins.join(" ")
-            );
         }
     }
-    say!("next, create the coordinator's identity: `coordinator identity init --config {out} --name NAME`");
-    say!("at each party: `{}`", at_parties(arguments, task));
+    for step in next_steps(arguments, alignment) {
+        say!("{step}");
+    }
+    for line in parties::lines(arguments, survey, task) {
+        say!("{line}");
+    }
     Ok(())
 }
 
-/// The command with which a party writes a config that fits.
-fn at_parties(arguments: &Arguments, task: Task) -> String {
-    let names: Vec<&str> = arguments.parties.iter().map(PartyName::as_str).collect();
-    let align =
-        if arguments.align { format!(" --align --labels {}", arguments.labels) } else { String::new() };
-    format!(
-        "party init --from TABLE --name NAME --parties {} --task {task} --run-id {} --coordinator http://HOST:{}{align}{}",
-        names.join(","),
-        arguments.run_id,
-        arguments.listen.port(),
-        arguments.codes.flags()
-    )
+/// What is left to do at the coordinator, each with its command.
+fn next_steps(arguments: &Arguments, alignment: Option<&FirstAlignment>) -> Vec<String> {
+    let out = arguments.out.display();
+    let mut steps = vec![format!(
+        "next, create the coordinator's identity:\n  coordinator identity init --config {out} --name NAME"
+    )];
+    steps.extend(alignment.into_iter().flat_map(|first| first.next_steps("coordinator", &arguments.out)));
+    steps.push(format!("this lists what is left to do:\n  coordinator --config {out} --check"));
+    steps
 }
 
 #[cfg(test)]

@@ -63,7 +63,7 @@ fn the_labels_tell_the_task() {
 }
 
 #[test]
-fn a_private_config_has_short_codes_and_parties_hear_what_to_pass() {
+fn a_private_config_has_short_codes() {
     let case = Case::new(&table("id,y", 60, |row| format!("k{row},{}", row % 2)));
     let local = ["--short-codes", "--listen", "127.0.0.1:0"];
     let config = case.init("short.toml", &local).unwrap();
@@ -79,13 +79,6 @@ fn a_private_config_has_short_codes_and_parties_hear_what_to_pass() {
     let own = case.init("own.toml", &[&local[..], &["--own", "bank", "--align"]].concat()).unwrap();
     assert_eq!(own.run.code_forms().collect::<Vec<_>>(), [CodeForm::new(16, 4), CodeForm::new(1, 5)]);
     check::check(&own, &case.path("own.toml")).unwrap();
-
-    let line = ["init", "--from", "labels.csv", "--short-codes", "--own", "bank", "--align"];
-    let said = at_parties(&Line::try_parse_from(line).unwrap().arguments, Task::Binary);
-    assert!(said.ends_with("http://HOST:7433 --align --labels labels --short-codes --own bank"), "{said}");
-    let usual = ["init", "--from", "labels.csv"];
-    let said = at_parties(&Line::try_parse_from(usual).unwrap().arguments, Task::Binary);
-    assert!(said.ends_with("http://HOST:7433"), "{said}");
 
     let values = Case::new(&table("id,y", 60, |row| format!("k{row},{row}.5")));
     for (case, more, expected) in [
@@ -157,11 +150,33 @@ fn all_that_an_aligned_run_needs_is_written_beside_it() {
         case.init("coordinator.toml", &["--align", "--new", &new, "--listen", "127.0.0.1:0"]).unwrap();
     assert_eq!(config.order, Some(case.path("labels-align/order.csv")));
     assert_eq!(config.serve.order, Some(case.path("labels-align-served/order.csv")));
-    let to_do = check::check(&config, Path::new("coordinator.toml")).unwrap().to_do.join("\n");
+    let to_do = check::check(&config, Path::new("coordinator.toml")).unwrap().to_do;
+    assert!(to_do[0].contains("coordinator identity init"), "{to_do:?}");
+    let to_do = to_do.join("\n");
     for expected in ["bank=KEY telecom=KEY", "coordinator align --config", "coordinator align --served"] {
         assert!(to_do.contains(expected), "{to_do}");
     }
     assert!(case.path("labels.key").exists() && case.path("labels-policy.toml").exists());
+}
+
+#[test]
+fn what_comes_next_is_said_in_the_order_in_which_it_is_done() {
+    let Line { arguments } = Line::try_parse_from(["init", "--from", "labels.csv", "--align"]).unwrap();
+    let first = FirstAlignment {
+        name: arguments.labels.clone(),
+        parties: arguments.parties.clone(),
+        labels: arguments.labels.clone(),
+        run: arguments.run_id.clone(),
+        key_columns: 1,
+    };
+    let steps = next_steps(&arguments, Some(&first));
+    let commands =
+        ["identity init --config", "pin --config coordinator.toml bank=KEY telecom=KEY", "align --config"];
+    assert_eq!(steps.len(), 4);
+    for (step, command) in steps.iter().zip(commands) {
+        assert!(step.contains(&format!("\n  coordinator {command}")), "{steps:?}");
+    }
+    assert_eq!(next_steps(&arguments, None).len(), 2, "nothing is aligned");
 }
 
 proptest! {

@@ -7,7 +7,7 @@ use hashvfl_core::{Address, PartyName};
 use hashvfl_identity::{Connector, Identity, IdentityConfig, IdentityFiles, Pins, Role};
 use tracing::warn;
 
-/// Whether a client without an identity may ask at `server`: in plain text ids go to this machine alone.
+/// Whether a client without an identity may ask at `server`: in plain text ids go only to this machine.
 ///
 /// # Errors
 /// If not.

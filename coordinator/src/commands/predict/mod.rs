@@ -42,7 +42,7 @@ pub struct Arguments {
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7433")]
     server: String,
     /// The folder of this client's identity (`coordinator identity issue client/NAME --config FILE --into FOLDER` makes
-    /// one). Without it, the connection is in plain text, which is for this machine alone.
+    /// one). Without it, the connection is in plain text, which is only for this machine.
     #[arg(long, value_name = "FOLDER")]
     identity: Option<PathBuf>,
     /// The name of the coordinator, by its certificate. Without it, the only one that is pinned counts, or else any that the
@@ -160,7 +160,7 @@ pub fn predict(arguments: &Arguments) -> anyhow::Result<()> {
         counts.add(&batch, answer);
         bar.inc(ids.len() as u64);
     }
-    reader.join().map_err(|_| anyhow!("reading {} failed", arguments.input.display()))??;
+    reader.join().map_err(|_| anyhow!("reading {} failed", arguments.input.display()))?.map_err(unread)?;
     output.finish()?;
     bar.finish_and_clear();
     if let Some(path) = &arguments.timings {
@@ -193,6 +193,13 @@ pub fn predict(arguments: &Arguments) -> anyhow::Result<()> {
         say!("inputs have drifted: p-values and flags are no longer valid");
     }
     tell(arguments, lines, &counts)
+}
+
+/// Why the file of ids cannot be read; which of its columns holds them is an option here.
+fn unread(error: TableError) -> anyhow::Error {
+    let is_column = matches!(error, TableError::UnknownColumn { .. });
+    let error = anyhow::Error::from(error);
+    if is_column { error.context("pass --id COLUMN, the column of record ids") } else { error }
 }
 
 /// A line of the file of timings; the coordinator's stages are empty where it tells none.
@@ -244,9 +251,9 @@ fn tell(arguments: &Arguments, lines: Option<u64>, counts: &Counts) -> anyhow::R
     let lines =
         lines.map(|lines| format!(", read from {}", counted(HumanCount(lines), "line"))).unwrap_or_default();
     say!(
-        "{} of {} records predicted into {}{lines}",
+        "{} of {} predicted into {}{lines}",
         HumanCount(predicted),
-        HumanCount(all),
+        counted(HumanCount(all), "record"),
         arguments.out.display()
     );
     if predicted == all {
@@ -268,7 +275,7 @@ fn tell(arguments: &Arguments, lines: Option<u64>, counts: &Counts) -> anyhow::R
     }
     let reasons: Vec<&str> = counts.reasons.iter().map(String::as_str).collect();
     let reasons = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join("; ")) };
-    let unknown = count(Outcome::UnknownId) > 0;
+    let unknown = count(Outcome::UnknownId) > counts.without_id;
     let hint = if unknown { format!("; {WAYS_OF_WRITING}") } else { String::new() };
     let (missing, parts) = (counted(all - predicted, "record"), parts.join(", "));
     let missing = format!("no prediction for {missing}: {parts}{reasons}{hint}");
@@ -339,7 +346,11 @@ impl Responses<'_> {
         let received = match self.runtime.block_on(self.incoming.next_within(limit)) {
             Ok(received) => received,
             Err(StreamError::TimedOut(_)) => {
-                bail!("waited {} s (--timeout-s) for the coordinator", self.timeout_s)
+                bail!(
+                    "waited {} s (--timeout-s) for the coordinator's answer: it may be waiting for a party that is away, or \
+                     was refused (`coordinator status` and the log there show it)",
+                    self.timeout_s
+                )
             }
             Err(StreamError::Closed) => bail!("the coordinator closed the stream before its last answer"),
             Err(error) => return Err(error.into()),

@@ -137,9 +137,50 @@ impl OutputColumns {
         let predicted: Vec<bool> =
             answer.outcomes.iter().map(|outcome| *outcome == i32::from(Outcome::Predicted)).collect();
         let count = predicted.iter().filter(|predicted| **predicted).count();
+        ensure!(
+            answer.outcomes.len() == ids.len() && self.fits(answer, count),
+            "the coordinator's answer does not match the request: does it run another version?"
+        );
+        let finite = answer.values.iter().chain(&answer.probabilities).all(|value| value.is_finite());
+        ensure!(
+            finite,
+            "the coordinator's answer holds predictions that are no finite numbers: is its model whole?"
+        );
+        let words: Vec<ByteArray> = (0..6).map(|outcome| ByteArray::from(word(outcome))).collect();
+        let word_of =
+            |outcome: &i32| words[usize::try_from(*outcome).unwrap_or(0).min(words.len() - 1)].clone();
+        let mut cells = vec![
+            Cells::Texts(ids.iter().map(|id| Some(ByteArray::from(id.as_bytes().to_vec()))).collect()),
+            Cells::Texts(answer.outcomes.iter().map(|outcome| Some(word_of(outcome))).collect()),
+        ];
+        if self.classes.is_empty() {
+            cells.push(Cells::numbers(&predicted, |at| answer.values[at]));
+        } else {
+            cells.extend(self.cells_of_classes(answer, &predicted));
+        }
+        let everybody = self.took_part(u64::MAX);
+        let every_bit = u64::MAX >> (64 - self.parties.len().clamp(1, 64));
+        cells.push(Cells::texts(&predicted, |at| match answer.took_part[at] {
+            bits if bits == every_bit => everybody.clone(),
+            bits => self.took_part(bits),
+        }));
+        if self.flags {
+            let words = ["", "no", "yes"].map(ByteArray::from);
+            cells.push(Cells::numbers(&predicted, |at| answer.p_values[at]));
+            cells.push(Cells::texts(&predicted, |at| {
+                match (answer.p_values[at].is_nan(), answer.flagged[at]) {
+                    (true, _) => words[0].clone(),
+                    (false, flagged) => words[1 + usize::from(flagged)].clone(),
+                }
+            }));
+        }
+        Ok(cells)
+    }
+
+    /// Whether `answer` holds what belongs to `count` predictions of this model.
+    fn fits(&self, answer: &Predictions, count: usize) -> bool {
         let width = self.classes.len();
-        let fits = answer.outcomes.len() == ids.len()
-            && answer.took_part.len() == count
+        answer.took_part.len() == count
             && (!self.flags || (answer.p_values.len(), answer.flagged.len()) == (count, count))
             && if width == 0 {
                 answer.values.len() == count
@@ -147,58 +188,23 @@ impl OutputColumns {
                 answer.classes.len() == count
                     && answer.probabilities.len() == if self.probabilities { count * width } else { 0 }
                     && answer.classes.iter().all(|class| (*class as usize) < width)
-            };
-        ensure!(fits, "the coordinator's answer does not match the request: does it run another version?");
-        let finite = answer.values.iter().chain(&answer.probabilities).all(|value| value.is_finite());
-        ensure!(
-            finite,
-            "the coordinator's answer holds predictions that are no finite numbers: is its model whole?"
-        );
-        // What is no number is no cell: the p-value of a record with a masked party.
-        let numbers = |value: &dyn Fn(usize) -> f32| {
-            let cells = spread(&predicted, value).into_iter();
-            Cells::Numbers(cells.map(|cell| cell.filter(|value| !value.is_nan())).collect())
-        };
-        let texts = |value: &dyn Fn(usize) -> ByteArray| Cells::Texts(spread(&predicted, value));
-        let all = |value: &dyn Fn(usize) -> ByteArray| {
-            Cells::Texts((0..ids.len()).map(|row| Some(value(row))).collect())
-        };
-        let words: Vec<ByteArray> = (0..6).map(|outcome| ByteArray::from(word(outcome))).collect();
-        let mut cells = vec![
-            all(&|row| ByteArray::from(ids[row].as_bytes().to_vec())),
-            all(&|row| {
-                words[usize::try_from(answer.outcomes[row]).unwrap_or(0).min(words.len() - 1)].clone()
-            }),
-        ];
-        if width == 0 {
-            cells.push(numbers(&|at| answer.values[at]));
-        } else {
-            let names: Vec<ByteArray> =
-                self.classes.iter().map(|name| ByteArray::from(name.as_str())).collect();
-            let share = |at: usize, class: usize| answer.probabilities[at * width + class];
-            cells.push(texts(&|at| names[answer.classes[at] as usize].clone()));
-            if self.probabilities {
-                cells.push(numbers(&|at| share(at, answer.classes[at] as usize)));
             }
-            if self.has_class_columns() {
-                cells.extend((0..width).map(|class| numbers(&|at| share(at, class))));
+    }
+
+    /// The predicted class, and probabilities where there are any.
+    fn cells_of_classes(&self, answer: &Predictions, predicted: &[bool]) -> Vec<Cells> {
+        let names: Vec<ByteArray> = self.classes.iter().map(|name| ByteArray::from(name.as_str())).collect();
+        let probability = |at: usize, class: usize| answer.probabilities[at * names.len() + class];
+        let mut cells = vec![Cells::texts(predicted, |at| names[answer.classes[at] as usize].clone())];
+        if self.probabilities {
+            cells.push(Cells::numbers(predicted, |at| probability(at, answer.classes[at] as usize)));
+        }
+        if self.has_class_columns() {
+            for class in 0..names.len() {
+                cells.push(Cells::numbers(predicted, |at| probability(at, class)));
             }
         }
-        let everybody = self.took_part(u64::MAX);
-        let every_bit = u64::MAX >> (64 - self.parties.len().clamp(1, 64));
-        cells.push(texts(&|at| match answer.took_part[at] {
-            bits if bits == every_bit => everybody.clone(),
-            bits => self.took_part(bits),
-        }));
-        if self.flags {
-            let words = ["", "no", "yes"].map(ByteArray::from);
-            cells.push(numbers(&|at| answer.p_values[at]));
-            cells.push(texts(&|at| match (answer.p_values[at].is_nan(), answer.flagged[at]) {
-                (true, _) => words[0].clone(),
-                (false, flagged) => words[1 + usize::from(flagged)].clone(),
-            }));
-        }
-        Ok(cells)
+        cells
     }
 
     fn took_part(&self, bits: u64) -> ByteArray {
@@ -208,9 +214,9 @@ impl OutputColumns {
 }
 
 /// One value a prediction, over all records.
-fn spread<T>(predicted: &[bool], value: &dyn Fn(usize) -> T) -> Vec<Option<T>> {
+fn spread<T>(predicted: &[bool], value: impl Fn(usize) -> T) -> Vec<Option<T>> {
     let mut next = 0..;
-    predicted.iter().map(|there| if *there { next.next().map(value) } else { None }).collect()
+    predicted.iter().map(|there| if *there { next.next().map(&value) } else { None }).collect()
 }
 
 /// An outcome in the file.
@@ -225,10 +231,18 @@ fn word(outcome: i32) -> &'static str {
     }
 }
 
-#[cfg(test)]
-mod tests;
-
 impl Cells {
+    /// A text for each prediction, over all records.
+    fn texts(predicted: &[bool], value: impl Fn(usize) -> ByteArray) -> Self {
+        Self::Texts(spread(predicted, value))
+    }
+
+    /// A number for each prediction, over all records. What is no number is no cell: the p-value of a record with a masked party.
+    fn numbers(predicted: &[bool], value: impl Fn(usize) -> f32) -> Self {
+        let cells = spread(predicted, value).into_iter();
+        Self::Numbers(cells.map(|cell| cell.filter(|value| !value.is_nan())).collect())
+    }
+
     fn text(&self, row: usize) -> String {
         match self {
             Self::Texts(texts) => texts[row]
@@ -256,3 +270,6 @@ impl Cells {
         column.close()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,7 +36,7 @@ use peer::{Answered, Commitment, LineLimits, Peer};
 
 pub use error::NetworkError;
 
-/// Longest wait until a party has gone that was told that the run has ended.
+/// Longest wait until a party has gone that was told that the run has ended, and for last words once this process is asked to end.
 const GOING: Duration = Duration::from_secs(2);
 
 /// What is written down of every step.
@@ -61,6 +61,8 @@ pub struct Parted {
     pub heard: Vec<PartyName>,
     /// Whether a party was started again meanwhile, and asks.
     pub is_asked: bool,
+    /// Whether this process was asked to end before all had said so.
+    pub is_stopped: bool,
 }
 
 /// What ends a run from outside.
@@ -83,6 +85,15 @@ async fn unless_ended<T>(
         () = ends.stop.overdue(GRACE) => Err(NetworkError::Stopped { step, source: Stopped }),
         () = ends.cancellation.asked() => Err(NetworkError::Cancelled { step, why: Cancelled }),
         output = future => output,
+    }
+}
+
+/// What `future` gives, unless this process was asked to end so long ago.
+async fn unless_overdue<T>(mut stop: Stop, grace: Duration, future: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        output = future => Some(output),
+        () = stop.overdue(grace) => None,
     }
 }
 
@@ -149,7 +160,7 @@ impl<'a> NetworkedParties<'a> {
         let mut peers = Vec::with_capacity(joined.len());
         let mut heads = Vec::new();
         for Joined { party, line, head, .. } in joined {
-            // A party speaks for its own log alone.
+            // A party speaks only for its own log.
             heads.extend(head.map(|head| AuditHead { party: Some(party.clone()), ..head }));
             let bits = run.code_of(&party).bits();
             peers.push(Peer { session: PeerSession::new(party, bits), line });
@@ -163,7 +174,6 @@ impl<'a> NetworkedParties<'a> {
             limits: LineLimits {
                 answer: Duration::from_secs(config.timeouts.step_s),
                 reconnect: Duration::from_secs(config.timeouts.reconnect_s),
-                parting: Duration::from_secs(config.timeouts.parting_s),
             },
             parties: run.parties.clone(),
             forms: run.code_forms().collect(),
@@ -327,28 +337,40 @@ impl<'a> NetworkedParties<'a> {
 
     /// After the run: tells everybody that its model counts, takes the heads of the audit logs of those parties that told one
     /// before, and tells everybody all of them, with the coordinator's `own`. Then the streams end, once each party has heard
-    /// all.
+    /// all. Where this process is asked to end, it waits for nobody much longer: who has not heard it asks when it is started again.
     pub fn commit(mut self, own: Option<AuditHead>) -> Parted {
-        let limits = self.limits;
+        let (limits, stop, parties) = (self.limits, self.ends.stop.clone(), self.peers.len());
+        // A run that was asked to end and has finished in that time has a little left for its parties, too.
+        let grace = if stop.is_asked() { GRACE + GOING } else { GOING };
         for peer in &mut self.peers {
             // Who does not hear it now is told when it asks.
-            let _ = self.driver.wait(peer.send(self.step, FromCoordinator::Commit, limits));
+            let sending = peer.send(self.step, FromCoordinator::Commit, limits);
+            let _ = self.driver.wait(unless_overdue(stop.clone(), grace, sending));
         }
-        let said = self.driver.wait(join_all(self.peers.iter_mut().map(|peer| peer.committed(limits))));
+        let hearing = self.peers.iter_mut().map(|peer| {
+            let heard = unless_overdue(stop.clone(), grace, peer.committed(limits));
+            async move { heard.await.unwrap_or(Commitment::Silent) }
+        });
+        let said = self.driver.wait(join_all(hearing));
         let is_asked = said.contains(&Commitment::Asks);
         let mut said = said.into_iter();
         self.peers.retain(|_| said.next() == Some(Commitment::Committed));
-        let heard = self.peers.iter().map(|peer| peer.session.party().clone()).collect();
+        let heard: Vec<PartyName> = self.peers.iter().map(|peer| peer.session.party().clone()).collect();
+        let is_stopped = stop.is_asked() && heard.len() < parties;
         let audited: Vec<PartyName> = self.heads.iter().filter_map(|head| head.party.clone()).collect();
         let mut heads: Vec<AuditHead> = own.into_iter().collect();
         let tells_heads = !heads.is_empty() || !audited.is_empty();
         let tell_heads = self.peers.iter_mut().filter(|peer| audited.contains(peer.session.party()));
-        let told = self.driver.wait(join_all(tell_heads.map(|peer| peer.last_head(limits))));
-        heads.extend(told.into_iter().flatten());
+        let tell_heads = tell_heads.map(|peer| unless_overdue(stop.clone(), grace, peer.last_head(limits)));
+        let told = self.driver.wait(join_all(tell_heads));
+        heads.extend(told.into_iter().flatten().flatten());
         let last = tells_heads.then(|| FromCoordinator::Heads { heads: heads.clone() });
-        let parting = self.peers.into_iter().map(|peer| peer.part(last.clone(), limits));
+        let parting = self
+            .peers
+            .into_iter()
+            .map(|peer| unless_overdue(stop.clone(), grace + GOING / 4, peer.part(last.clone(), limits)));
         self.driver.wait(join_all(parting));
-        Parted { heads, heard, is_asked }
+        Parted { heads, heard, is_asked, is_stopped }
     }
 
     /// How often each party came back on another connection, of those that did.

@@ -8,6 +8,7 @@ use hashvfl_transport::Received;
 use tracing::warn;
 
 use super::NetworkError;
+use crate::training::commit::PARTING;
 use crate::training::line::{LineError, PartyLine};
 
 /// Longest waits for a party.
@@ -17,9 +18,6 @@ pub(super) struct LineLimits {
     pub answer: Duration,
     /// Until a party is back whose connection broke.
     pub reconnect: Duration,
-    /// Until a party has heard what was said last, and until it comes back for that: its model is written, so that nothing
-    /// hangs on it.
-    pub parting: Duration,
 }
 
 /// A party of the run, and the way to it.
@@ -115,7 +113,7 @@ impl Peer {
             None => Ok(()),
         };
         let parted = match sent {
-            Ok(()) => self.line.close(limits.parting, limits.parting.min(limits.reconnect)).await,
+            Ok(()) => self.line.close(PARTING, PARTING.min(limits.reconnect)).await,
             Err(error) => Err(error.into()),
         };
         if let Err(error) = parted {

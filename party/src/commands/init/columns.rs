@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use anyhow::ensure;
+use hashvfl_core::text::counted;
 use hashvfl_data::{ColumnType, ColumnVerdict, NumberLikeText, Survey, Surveyed, quoted};
 
 /// Names that labels often have.
@@ -49,6 +50,11 @@ impl<'a> ColumnPlan<'a> {
         let decided =
             survey.columns.iter().map(|column| PlannedColumn { column, fate: fate(column, survey, wishes) });
         Ok(Self { survey, decided: decided.collect() })
+    }
+
+    /// How many columns there are besides the id.
+    pub fn count(&self) -> usize {
+        self.decided.len()
     }
 
     /// The columns that are trained on.
@@ -156,7 +162,7 @@ fn note(column: &Surveyed, kind: ColumnType, records: u64) -> String {
         notes.push("if it is the label, leave it out with --ignore".to_string());
     }
     if let (ColumnType::Category, Some(distinct)) = (kind, column.distinct) {
-        notes.push(format!("{distinct} categories"));
+        notes.push(counted(distinct, "category"));
     }
     if kind == column.kind {
         notes.extend(column.remarks());

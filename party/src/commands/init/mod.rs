@@ -143,8 +143,8 @@ fn check_first_line(arguments: &Arguments, survey: &Survey) -> anyhow::Result<()
         FirstLine::Names => Ok(()),
         FirstLine::Record | FirstLine::Unclear if named => Ok(()),
         FirstLine::Record => bail!(
-            "the first line of {table} looks like a record, since its values occur again below. Put the names of the columns \
-             above it; if it is a header, pass --header"
+            "the first line of {table} looks like a record: it holds numbers, or values that occur again below. \
+             Put the names of the columns above it; if it is a header, pass --header"
         ),
         FirstLine::Unclear => bail!(
             "it is unclear whether the first line of {table} is a header or a record, and it may be a record: if it holds the \
@@ -164,6 +164,11 @@ fn check_decided(table: &Path, columns: &ColumnPlan) -> anyhow::Result<()> {
             names.join(", ")
         );
     }
+    ensure!(
+        columns.count() > 0,
+        "{} has one column only, which would be the id: if it holds several, write commas between their cells",
+        table.display()
+    );
     ensure!(
         columns.taken().next().is_some(),
         "{} has no column to train on besides its id: {}",
@@ -335,26 +340,36 @@ fn write_files(
     let releases = run.epochs + u32::from(run.refits());
     let (codes, bits) = (counted(releases, "code"), counted(config.code_form().bits(), "bit"));
     say!("each training record releases up to {codes} of {bits}");
-    let Some(first) = alignment else {
-        write_whole(&arguments.out, text.as_bytes())?;
-        say!("wrote {out}: read it, agree on [run] with the other organisations, and create an identity:");
-        say!("  party identity request --config {out}");
-        say!("`party --config {out} --check` lists what is left to do");
-        return Ok(());
-    };
-    let key = first.write(folder, Some(u64::from(releases) * config.code_form().bits() as u64))?;
-    write_whole(&arguments.out, text.as_bytes())?;
-    let pins: Vec<String> = first.others().map(|holder| format!("{holder}=KEY")).collect();
-    say!("{out} written, beside {} and {}", first.policy_file(), first.key_file());
-    say!(
-        "public key of {}, for the other holders, over another channel, such as the phone:\n{key}",
-        first.name
-    );
-    say!(
-        "next: `party pin --config {out} {}` with theirs, then `party align --config {out}`",
-        pins.join(" ")
-    );
+    match alignment {
+        None => {
+            write_whole(&arguments.out, text.as_bytes())?;
+            say!("wrote {out}: read it, and agree on [run] with the other organisations");
+        }
+        Some(first) => {
+            let released = u64::from(releases) * config.code_form().bits() as u64;
+            let key = first.write(folder, Some(released))?;
+            write_whole(&arguments.out, text.as_bytes())?;
+            say!("{out} written, beside {} and {}", first.policy_file(), first.key_file());
+            say!(
+                "public key of {}, for the other holders, over another channel, such as the phone:\n{key}",
+                first.name
+            );
+        }
+    }
+    for step in next_steps(arguments, alignment) {
+        say!("{step}");
+    }
     Ok(())
+}
+
+/// What is left to do, each with its command.
+fn next_steps(arguments: &Arguments, alignment: Option<&FirstAlignment>) -> Vec<String> {
+    let out = arguments.out.display();
+    let mut steps =
+        vec![format!("next, create this party's identity:\n  party identity request --config {out}")];
+    steps.extend(alignment.into_iter().flat_map(|first| first.next_steps("party", &arguments.out)));
+    steps.push(format!("this lists what is left to do:\n  party --config {out} --check"));
+    steps
 }
 
 #[cfg(test)]

@@ -249,6 +249,7 @@ fn what_cannot_be_trained_on_is_refused_with_the_reason() {
         ("id,a\n1,2\n", &["--id", "key"], "no column \"key\""),
         ("id,a\n1,2\n", &["--coordinator", "http://user:secret@h:1"], "without a user or password"),
         ("id;a\n1;2\n", &[], "semicolons"),
+        ("id a\n1 2\n2 3\n", &[], "has one column only"),
     ] {
         let case = Case::new(text);
         let error = case.init("party.toml", more).unwrap_err();
@@ -280,6 +281,7 @@ fn all_that_an_aligned_run_needs_is_written_beside_it() {
     assert_eq!(config.order, Some(case.path("bank-align/order.csv")));
     assert_eq!(config.serve.order, Some(case.path("bank-align-served/order.csv")));
     let checked = check::check(&config, Path::new("bank.toml")).unwrap();
+    assert!(checked.to_do[0].contains("party identity request"), "{:?}", checked.to_do);
     let to_do = checked.to_do.join("\n");
     for expected in ["telecom=KEY labels=KEY", "party align --config", "party align --served --config"] {
         assert!(to_do.contains(expected), "{to_do}");
@@ -289,6 +291,26 @@ fn all_that_an_aligned_run_needs_is_written_beside_it() {
     assert_eq!(fs::read(case.path("bank.key")).unwrap(), key, "the key is kept");
     let error = case.init("other.toml", &["--align", "--labels", "bank"]).unwrap_err();
     assert!(error.contains("--labels"), "{error}");
+}
+
+#[test]
+fn what_comes_next_is_said_in_the_order_in_which_it_is_done() {
+    let Line { arguments } = Line::try_parse_from(["init", "--from", "bank.csv", "--align"]).unwrap();
+    let first = FirstAlignment {
+        name: arguments.name.clone(),
+        parties: arguments.parties.clone(),
+        labels: arguments.labels.clone(),
+        run: arguments.run_id.clone(),
+        key_columns: 1,
+    };
+    let steps = next_steps(&arguments, Some(&first));
+    let commands =
+        ["identity request --config", "pin --config party.toml telecom=KEY labels=KEY", "align --config"];
+    assert_eq!(steps.len(), 4);
+    for (step, command) in steps.iter().zip(commands) {
+        assert!(step.contains(&format!("\n  party {command}")), "{steps:?}");
+    }
+    assert_eq!(next_steps(&arguments, None).len(), 2, "nothing is aligned");
 }
 
 /// A name of a column or a cell in a line of CSV.

@@ -19,9 +19,9 @@ use hashvfl_ledger::LedgerError;
 use hashvfl_monitor::{Board, ProcessPhase};
 use hashvfl_traces::{EpochSpan, Phases, spans};
 use hashvfl_transport::stop::Stopped;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, info, warn};
 
-use crate::alarm::{self, KeptAlarm};
+use crate::alarm::{self, KeptAlarm, STANDS, UnkeptAlarm};
 use crate::config::PartyConfig;
 use crate::detectors::AnomalyScorer;
 use crate::detectors::config::DetectorsConfig;
@@ -187,13 +187,12 @@ impl<'a> Worker<'a> {
         self.look.show(&self.releases, self.board, false);
         let Err(raised) = monitored else { return Ok(()) };
         let (step, what, seen) = (self.session.step(), raised.to_string(), seen.unwrap_or_default());
-        let kept = KeptAlarm { run_id: self.run.clone(), step, what, seen, dismissed: false };
-        if let Err(failed) = kept.keep(self.state.folder()) {
-            error!(
-                "{failed:#}: the alarm is not kept, and a restart would go on: do not start this party again"
-            );
+        let alarm = KeptAlarm { run_id: self.run.clone(), step, what, seen, dismissed: false };
+        let mut raised = raised.context(format!("step {step}"));
+        if let Err(failed) = alarm.keep(self.state.folder()) {
+            raised = raised.context(UnkeptAlarm { alarm, why: format!("{failed:#}") });
         }
-        Err(raised.context(format!("step {step}")).context(Unfinished::Alarmed(alarm::STANDS)))
+        Err(raised.context(Unfinished::Alarmed(STANDS)))
     }
 
     /// Carries out one message.
@@ -454,7 +453,10 @@ impl<'a> Worker<'a> {
         match told.and_then(|()| line.receive_last(self.step())) {
             Ok(Some(message @ FromCoordinator::Heads { .. })) if keeps_heads => {
                 if let Err(error) = self.receive(message) {
-                    warn!("the model is final, but the other sides' audit heads are not kept: {error:#}");
+                    warn!(
+                        "the model is final, but the other sides' audit heads of the run's end are not kept: {error:#}. \
+                         Those of the next run vouch for these entries, too"
+                    );
                 }
             }
             Ok(Some(FromCoordinator::Refused { text, .. })) => {

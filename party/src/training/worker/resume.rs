@@ -73,7 +73,8 @@ impl Worker<'_> {
             info!(step = self.session.step(), "the run has finished; the model is final");
         } else {
             info!("the run had already finished; the model is final");
-            self.audit.note(AuditEvent::RunEnded { finished: true, step: 0, why: None })?;
+            // The model counts, whether this can be written down or not.
+            self.audit.note_or_complain(AuditEvent::RunEnded { finished: true, step: 0, why: None });
         }
         self.board.status().phase = ProcessPhase::Finished;
         Ok(())
