@@ -8,7 +8,7 @@ use hashvfl_data::Preprocessing;
 use hashvfl_learning::TopConfig;
 use hashvfl_learning::encoder::{CutLayer, EncoderConfig};
 use hashvfl_testbed::digits::Digits;
-use hashvfl_testbed::simulation::{Side, simulate};
+use hashvfl_testbed::simulation::{SimulatedParty, simulate};
 
 fn main() -> anyhow::Result<()> {
     let digits = Digits::load();
@@ -19,11 +19,11 @@ fn main() -> anyhow::Result<()> {
         batch_rows: 64.into(),
         ..RunSettings::new(names.to_vec(), Task::Multiclass, 16, 10)
     };
-    let sides: Vec<Side> = digits
+    let sides: Vec<SimulatedParty> = digits
         .halves
         .iter()
         .zip(1..)
-        .map(|(columns, seed)| Side {
+        .map(|(columns, seed)| SimulatedParty {
             columns,
             image: None,
             preprocessing: (Preprocessing::default(), None),

@@ -80,7 +80,7 @@ fn one_adversary_attacks_every_form_and_floats_leak_most() {
     for part in [
         "class=\"frontier\"",
         "test accuracy (right is better)",
-        "variance explained, % (low is better)",
+        "variance explained,\u{a0}% (low is better)",
         "16 floats",
     ] {
         assert!(page.contains(part), "{part}");

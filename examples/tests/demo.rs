@@ -38,9 +38,13 @@ fn the_demo_writes_what_it_says() {
     let out = folder.path().join("demo");
     let (good, said, errors) = demo(&out);
     assert!(good, "{said}{errors}");
-    for line in
-        ["federation, hash codes only", "left half alone", "from one code", "from one float embedding"]
-    {
+    for line in [
+        "federation, hash codes only",
+        "left half alone",
+        "macro AUC: federation",
+        "from one code",
+        "from one float embedding",
+    ] {
         assert!(said.contains(line), "{line}: {said}");
     }
     let summary: serde_json::Value =

@@ -1,6 +1,6 @@
 //! Files and functions stay small enough to be read at once.
 
-use crate::sources::{is_generated, sources};
+use crate::sources::{configs, is_generated, sources};
 
 /// Lines of a file at most; generated code apart.
 const FILE: usize = 500;
@@ -9,6 +9,8 @@ const FUNCTION: usize = 80;
 
 /// Lines of an example of the API at most.
 const EXAMPLE: usize = 100;
+/// Lines of what `init` writes at most, beside comments and a table's own columns.
+const FIRST_CONFIG: usize = 24;
 
 /// Name and lines of each function in a file that rustfmt has formatted: it ends with the first brace that stands as far
 /// in as its first line.
@@ -65,4 +67,18 @@ fn files_and_functions_are_short() {
     }
     assert!(seen > 2_000, "{seen} functions were looked at");
     assert!(long.is_empty(), "split these:\n{}", long.join("\n"));
+}
+
+#[test]
+fn what_init_writes_fits_one_screen() {
+    let mut seen = 0;
+    for (path, text) in configs() {
+        if !path.parent().is_some_and(|folder| folder.ends_with("commands/init")) {
+            continue;
+        }
+        seen += 1;
+        let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).count();
+        assert!(lines <= FIRST_CONFIG, "{}: {lines} lines", path.display());
+    }
+    assert_eq!(seen, 2, "a party's and a coordinator's");
 }

@@ -1,8 +1,9 @@
 //! One name for one thing: discarded names stay out of the code. docs/reference/glossary.md has the names in use.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::sources::{SourcePart, configs, is_generated, parts, sources, wire};
+use crate::sources::{SourcePart, configs, is_generated, parts, root, sources, wire};
 
 /// Identifiers that must not come back, each with the name in use.
 const BANNED: [(&str, &str); 44] = [
@@ -187,11 +188,44 @@ fn a_name_is_defined_once() {
     }
 }
 
+/// The names of a code's public types. Macros name types by a parameter, in small letters: these are passed over.
+fn public_types(code: &str) -> Vec<&str> {
+    let words: Vec<&str> = identifiers(code).collect();
+    let mut names = Vec::new();
+    for words in words.windows(3) {
+        let is_type = words[0] == "pub" && matches!(words[1], "struct" | "enum" | "trait" | "type");
+        if is_type && words[2].starts_with(char::is_uppercase) {
+            names.push(words[2]);
+        }
+    }
+    names
+}
+
+#[test]
+fn no_two_libraries_have_a_type_of_one_name() {
+    let libraries = root().join("crates");
+    let mut owners: BTreeMap<String, String> = BTreeMap::new();
+    for (path, code) in code() {
+        let Ok(path) = path.strip_prefix(&libraries) else { continue };
+        if !path.iter().any(|part| part == "src") {
+            continue;
+        }
+        let library = path.iter().next().unwrap_or_default().to_string_lossy();
+        for name in public_types(&code) {
+            let owner = owners.entry(name.to_string()).or_insert_with(|| library.to_string());
+            assert_eq!(*owner, library, "two libraries have a public type {name}");
+        }
+    }
+    assert!(owners.len() > 500, "{} types were looked at", owners.len());
+}
+
 #[test]
 fn names_are_found_in_every_kind_of_file() {
     let code = "#[serde(rename = \"left_out\", alias = \"nulls\")] pub excluded: u32 } fn watch(a: u8) {}";
     assert_eq!(renames(code).collect::<Vec<_>>(), ["left_out"]);
     assert_eq!(functions(&code_of(code)), ["watch"]);
+    let types = "pub struct A<T>(T); pub(crate) enum B {} type C = u8; pub trait D {} pub struct $name;";
+    assert_eq!(public_types(types), ["A", "D"]);
     let config = "# nulls = 1\n[run.noise]\ntest_share = 0.2 # course\n\"a b\" = \"Door\"\n";
     assert_eq!(keys(config).collect::<Vec<_>>(), ["run", "noise", "test_share", "a", "b"]);
     let wire = code_of("message Draw { // Lobby\n  uint64 left_out = 1;\n}");

@@ -44,7 +44,7 @@ pub fn unordered(most: u32) -> Fixture {
         );
         let own = if name == "labels" { "name = \"labels\", " } else { "" };
         let table = format!(
-            "policy = \"{name}-policy.toml\"\nalignment = {{ {own}folder = \"{name}-align\", key = \"{name}-align.key\", timeout_s = 60, \
+            "policy = \"{name}-policy.toml\"\nalignment = {{ {own}folder = \"{name}-align\", key = \"{name}-align.key\", \
              settings = {{ id = \"al\", holders = [\"bank\", \"telecom\", \"labels\"], comparer = \"labels\", most_records = 1000 }} }}"
         );
         let config = if name == "labels" { "coordinator" } else { name };

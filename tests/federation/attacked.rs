@@ -272,11 +272,19 @@ fn codes_are_attacked_beside_their_baselines() {
         }
     }
     found(AttackId::Fora, CutKind::Codes);
+    let posterior = skill(&report, |result| {
+        (result.attack, result.cut) == (AttackId::Posterior, CutKind::SimulatedFloats)
+            && result.knowledge.is_empty()
+    });
+    assert!(posterior > 0.3, "{posterior}");
     for cut in [CutKind::Codes, CutKind::SimulatedFloats] {
         let added = found(AttackId::Linkage, cut).metrics[&Metric::Added];
         assert!(added.value > 0.02, "a record is followed from one run to another: {added:?}");
         let area = found(AttackId::MembershipByLoss, cut).metrics[&Metric::Auc].value;
         assert!((0.35..0.95).contains(&area), "{area}");
+        // Federations of the attacker's own say how sure a top model is of a record that it has not learned from.
+        let area = found(AttackId::MembershipByShadows, cut).metrics[&Metric::Auc].value;
+        assert!(area > 0.35, "{area}");
     }
     check_attribute(&report, &config.victim);
     check_handed_on(&report);
@@ -314,6 +322,12 @@ fn check_labels(report: &Report) {
     for attack in [AttackId::CompletionWithColumns, AttackId::CodesAndColumns] {
         let found = report.results.iter().find(|result| result.attack == attack).expect("an attack");
         assert!(found.knowledge.contains(&Knowledge::OwnColumns), "{:?}", found.knowledge);
+    }
+    // Labels are inferred without a single one as well, beside a baseline that knows as little.
+    for attack in [AttackId::UnlabelledNorm, AttackId::UnlabelledClusters, AttackId::UnlabelledCodes] {
+        let found = report.results.iter().find(|result| result.attack == attack).expect("an attack");
+        let bare = baseline_of(|| report.results.iter(), found).expect("its baseline");
+        assert_eq!(bare.knowledge, [Knowledge::ClassFractions]);
     }
 }
 

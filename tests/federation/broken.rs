@@ -1,5 +1,7 @@
 //! Processes that die in the middle of a run: the others end soon, with a line that names who was lost.
 
+use hashvfl_files::FolderLock;
+
 use crate::fixture::Fixture;
 
 #[test]
@@ -14,6 +16,8 @@ fn a_killed_party_is_named_by_all_others() {
     assert!(error.contains("lost telecom"), "{error}");
     let error = bank.fails();
     assert!(error.contains("the run has ended") && error.contains("telecom"), "{error}");
+    // What it was writing goes when it is started again.
+    drop(FolderLock::take(&fixture.path("telecom-state")).unwrap());
     assert_eq!(fixture.unfinished(), Vec::<String>::new(), "nothing of a run that did not finish");
 }
 
@@ -29,6 +33,7 @@ fn a_killed_coordinator_is_noticed_by_the_parties() {
         let error = party.fails();
         assert!(error.contains("is the coordinator still running?") && error.contains("step "), "{error}");
     }
+    drop(FolderLock::take(&fixture.path("coordinator-state")).unwrap());
     assert_eq!(fixture.unfinished(), Vec::<String>::new(), "nothing of a run that did not finish");
 }
 

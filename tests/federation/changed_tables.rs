@@ -241,6 +241,12 @@ fn with_an_agreed_order_and_missing_values_the_named_record_is_erased_and_export
 #[test]
 fn an_evaluation_of_privacy_is_refused_when_tables_are_not_those_of_the_run() {
     let fixture = finished(Fixture::new());
+    let turned = [PARTIES[1], PARTIES[0]].map(|name| fixture.path(&format!("{name}.toml")));
+    for (parties, expected) in [(&turned[..], "in the order of run.parties"), (&turned[1..], "1 party of 2")]
+    {
+        let error = Manifest::of(&fixture.path("coordinator.toml"), parties).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
     let refused = || {
         let parties = PARTIES.map(|name| fixture.path(&format!("{name}.toml")));
         let manifest = Manifest::of(&fixture.path("coordinator.toml"), &parties).unwrap();

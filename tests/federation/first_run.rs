@@ -234,12 +234,11 @@ fn what_the_coordinator_prints_leads_to_a_run_of_short_codes() {
     let line = "coordinator init --from bank.csv --label defaulted --short-codes --own bank";
     let (good, said) = both.run(&format!("{line} --listen 127.0.0.1:{}", both.port));
     assert!(good, "{said}");
-    let printed = said.split_once("at each party: `party init --from TABLE --name NAME ").unwrap().1;
-    let agreed = printed.split('`').next().unwrap().replace("HOST", "127.0.0.1");
-    for (party, more) in [("bank", " --ignore defaulted"), ("telecom", "")] {
-        let own = format!("--from {party}.csv --name {party} --out {party}.toml{more}");
-        let (good, said) = both.run(&format!("party init {own} {agreed}"));
-        assert!(good, "{said}");
+    for party in ["bank", "telecom"] {
+        let (_, printed) = said.split_once(&format!("at {party}:\n")).unwrap();
+        let command = printed.lines().next().unwrap().replace("TABLE", "telecom.csv");
+        let (good, said) = both.run(&command);
+        assert!(good, "`{command}`: {said}");
     }
     let run = CoordinatorConfig::read(&both.folder.path().join("coordinator.toml")).unwrap().run;
     for (party, form, noise) in [("bank", CodeForm::new(16, 4), 0.4), ("telecom", CodeForm::new(1, 5), 0.1)] {

@@ -140,7 +140,7 @@ fn a_flooded_run_over_tls_learns_the_same_within_its_memory() {
 }
 
 fn learns_the_same(mut quiet: Fixture, mut flooded: Fixture) {
-    let limits = "limits = { connections_per_address = 48, silence_s = 1, message_s = 2 }";
+    let limits = "limits = { connections_per_address = 48, message_s = 2 }";
     for fixture in [&mut quiet, &mut flooded] {
         // Some seconds.
         fixture.settings.epochs = 300;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hashvfl_attack::active::contrastive::{Contrastive, Memory};
 use hashvfl_attack::active::fsha::{Auxiliary, CriticConfig, Fsha, FshaConfig, Objective};
-use hashvfl_attack::active::urvfl::{Known, Urvfl, UrvflConfig};
+use hashvfl_attack::active::urvfl::{Urvfl, UrvflConfig, UrvflKnowledge};
 use hashvfl_core::protocol::message::{Answer, FromCoordinator, FromParty, Request};
 use hashvfl_core::random::{stream, uniform};
 use hashvfl_core::records::SALT_BYTES;
@@ -289,7 +289,7 @@ fn a_party_does_not_notice_urvfl_and_its_own_check_ends_the_run() {
         let labels = Labels::Classes { count: 2, index: classes.collect() };
         let auxiliary: Vec<u32> = (0..RECORDS as u32).step_by(2).collect();
         let (own, pixels) = (Some(&own), false);
-        let known = Known { columns: &columns, auxiliary: &auxiliary, labels: &labels, own, pixels };
+        let known = UrvflKnowledge { columns: &columns, auxiliary: &auxiliary, labels: &labels, own, pixels };
         let steps = Plan::new(&fixture.settings, RECORDS).unwrap().updates();
         let (line, answered) = party_in(&fixture, |settings| {
             let (urvfl, config, device) = (UrvflConfig::default(), EncoderConfig::default(), Device::flex());

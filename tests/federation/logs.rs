@@ -42,7 +42,7 @@ impl Secrets {
         }
         assert!(secrets.len() > RECORDS, "codes of both parties are kept");
         for bytes in secrets {
-            self.0.push(bytes.iter().map(|byte| format!("{byte:02x}")).collect());
+            self.0.push(hashvfl_core::hex::hex(&bytes));
             self.0.push(format!("{bytes:?}").trim_matches(['[', ']']).to_string());
             self.0.push(bytes.escape_ascii().to_string());
         }

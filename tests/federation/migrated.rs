@@ -29,7 +29,14 @@ fn samples_of_before_are_refused_and_can_be_migrated() {
         refused.contains("run.calibration_share is now run.calibration_fraction: `config migrate"),
         "{refused}"
     );
-    let refused = CoordinatorConfig::parse(COORDINATOR, here).unwrap_err().to_string();
+    let migrated = |text: &str| hashvfl_cli::config::migrate(text).unwrap().0;
+    let undecided = hashvfl_cli::config::migrate(COORDINATOR).unwrap_err().to_string();
+    assert!(
+        undecided.starts_with("detectors.combination no longer exists (a party's detectors"),
+        "{undecided}"
+    );
+    let before = COORDINATOR.replace("combination = \"bonferroni\"\n", "");
+    let refused = CoordinatorConfig::parse(&before, here).unwrap_err().to_string();
     assert!(
         refused.contains("\"mismatch\" in detectors.kinds is now \"density-ratio\": `config migrate"),
         "{refused}"
@@ -37,8 +44,7 @@ fn samples_of_before_are_refused_and_can_be_migrated() {
     let refused = AttackConfig::parse(ATTACK, here).unwrap_err().to_string();
     assert!(refused.contains("auxiliary_shares is now auxiliary_fractions"), "{refused}");
 
-    let migrated = |text: &str| hashvfl_cli::config::migrate(text).unwrap().0;
-    let (party, coordinator) = (migrated(PARTY), migrated(COORDINATOR));
+    let (party, coordinator) = (migrated(PARTY), migrated(&before));
     let party = PartyConfig::parse(&party, here).unwrap();
     let coordinator = CoordinatorConfig::parse(&coordinator, here).unwrap();
     assert_eq!(party.run.to_settings(), coordinator.run.to_settings());

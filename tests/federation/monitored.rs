@@ -1,8 +1,10 @@
 //! What a running process says of itself is what happens: its status, its health and its metrics beside its events.
 
+use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
+use std::process::Command;
 
 use crate::fixture::{Fixture, PARTIES, Role, command, command_with, wait_until};
 use crate::ports::free_address;
@@ -89,6 +91,26 @@ fn health_is_asked_without_a_config() {
         assert!(!good && errors.contains("pass --config FILE"), "{errors}");
     }
     drop(coordinator);
+}
+
+/// What looks at a pod or a container may give up soon: a long table is read behind the address.
+#[test]
+fn a_process_answers_before_it_has_read_its_table() {
+    let fixture = monitored();
+    for (program, name, table, config) in [
+        ("coordinator", "coordinator", "labels.csv", fixture.coordinator_config()),
+        ("party", "bank", "bank.csv", fixture.party_config("bank", "127.0.0.1:1")),
+    ] {
+        // A pipe that nobody writes to is read for ever.
+        fs::remove_file(fixture.path(table)).unwrap();
+        assert!(Command::new("mkfifo").arg(fixture.path(table)).status().unwrap().success());
+        let process = Role::start(&[program, "train-and-serve", "--config"], &config, "warn");
+        wait_until("a process that reads its table answers", || {
+            health(&fixture, program, name, false).is_ok()
+        });
+        assert_eq!(status(&fixture, program, name)["phase"], "starting");
+        drop(process);
+    }
 }
 
 #[test]

@@ -5,15 +5,13 @@ use std::collections::BTreeMap;
 use hashvfl_attack::report::{CheckId, Metric};
 use hashvfl_attack::{AttackConfig, AttackId};
 use hashvfl_core::{CodeForm, Part, Plan, RunSettings};
-use hashvfl_learning::TopConfig;
 use hashvfl_transcript::{RecordedKind, Recording};
 
 use crate::attacked::finished;
 use crate::audited::released;
 use crate::fixture::{Fixture, PARTIES, RECORDS, Role, command, done};
-use crate::honest::in_one_process;
 use crate::ledger::counted;
-use crate::levels::{check_served_auc, encoded, path};
+use crate::levels::{check_served_auc, path, train_as_in_one_process};
 use crate::predict::{all_by, ids, outcomes, predict, serving};
 
 /// The code of the coordinator's own party.
@@ -32,24 +30,7 @@ fn of_own_codes() -> Fixture {
 #[test]
 fn three_processes_learn_codes_of_two_forms_as_one_process_does() {
     let mut fixture = of_own_codes();
-    for side in [PARTIES[0], PARTIES[1], "coordinator"] {
-        fixture.extra.push((side, "transcript = true".into()));
-    }
-    fixture.run();
-    let summary = fixture.summary();
-    let local = in_one_process(&fixture, &TopConfig::default());
-    assert_eq!(summary["test"], serde_json::to_value(local.test).unwrap(), "bit for bit");
-    assert!(summary["test"]["auc"].as_f64().unwrap() > 0.75, "{}", summary["test"]);
-    assert_eq!(summary["bits_released_per_record"]["test"].as_u64(), Some(LONG.bits() as u64));
-    let config = path(&fixture, "coordinator.toml");
-    let mut arguments = vec!["coordinator", "evaluate", "--config", &config];
-    let codes = PARTIES.map(|party| {
-        encoded(&fixture, party, &format!("{party}.codes"));
-        format!("{party}={}", path(&fixture, &format!("{party}.codes")))
-    });
-    codes.iter().for_each(|codes| arguments.extend(["--codes", codes]));
-    let evaluated: serde_json::Value = serde_json::from_str(&done(&arguments)).unwrap();
-    assert_eq!(evaluated, summary["test"]);
+    train_as_in_one_process(&mut fixture, LONG, 0.75);
 
     // What the coordinator kept of each party, and each party of itself, is as long as that party's code says.
     for side in ["coordinator", PARTIES[0], PARTIES[1]] {
@@ -118,7 +99,7 @@ fn an_encoder_of_its_own_code_is_frozen_fitted_again_and_flipped() {
     let (ledger, tested) = (path(&fixture, "telecom-ledger.redb"), format!("r{}", plan.part(Part::Test)[0]));
     let said = done(&["party", "ledger", "explain", "--ledger", &ledger, "--id", &tested]);
     // One latent at 1.5.
-    assert!(said.contains("released 4 bits in 1 encoding; epsilon: 1.5"), "{said}");
+    assert!(said.contains("released 4 bits in 1 code; epsilon: 1.5"), "{said}");
 }
 
 #[test]

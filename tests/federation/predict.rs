@@ -204,7 +204,7 @@ fn bad_ids_have_a_status_each_and_no_party_hears_of_them() {
     });
     drop(coordinator);
 
-    for (text, expected) in [("id\n", "holds no records"), ("name\nr1\n", "has no column \"id\"")] {
+    for (text, expected) in [("id\n", "holds no records"), ("name\nr1\n", "pass --id COLUMN")] {
         fixture.write("ask.csv", text);
         let (coordinator, address) = fixture.serve();
         let (good, errors) = predict_file(&fixture, &address, "ask.csv", "none.csv");

@@ -54,7 +54,7 @@ fn a_ledger_that_is_older_than_its_audit_trail_sends_nothing() {
     // Without a ledger it is the same.
     fs::remove_file(fixture.path(KEPT[0])).unwrap();
     let (good, _, errors) = command(&check);
-    assert!(!good && errors.contains("counts 0 releases"), "{errors}");
+    assert!(!good && errors.contains("counts 0 items"), "{errors}");
 }
 
 #[test]

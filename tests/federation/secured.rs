@@ -295,7 +295,7 @@ fn certificates_are_replaced_in_a_run_of_ten_minutes() {
 fn a_party_joins_no_more_often_than_it_may_and_a_restart_gives_no_new_hour() {
     let mut fixture = secured();
     fixture.extra.push(("coordinator", "permissions = \"permissions.toml\"".into()));
-    fixture.write("permissions.toml", "[parties.bank]\njoins_per_hour = 2\n[parties.telecom]\n");
+    fixture.write("permissions.toml", "[parties.bank]\nper_hour = 2\n[parties.telecom]\n");
     let (mut coordinator, address) = fixture.coordinator();
     for _ in 0..2 {
         let mut bank = fixture.party("bank", &address);
@@ -325,7 +325,7 @@ fn a_party_joins_no_more_often_than_it_may_and_a_restart_gives_no_new_hour() {
     coordinator.wait_for("joined");
     telecom.kill();
     telecom.end();
-    fixture.write("permissions.toml", "[parties.bank]\njoins_per_hour = 3\n[parties.telecom]\n");
+    fixture.write("permissions.toml", "[parties.bank]\nper_hour = 3\n[parties.telecom]\n");
     coordinator.kill();
     coordinator.end();
     let (mut coordinator, address) = fixture.coordinator();
@@ -338,7 +338,7 @@ fn a_party_joins_no_more_often_than_it_may_and_a_restart_gives_no_new_hour() {
 fn attempts_that_are_told_to_try_again_use_up_no_join() {
     let mut fixture = Fixture { keep_alive_s: 1, ..secured() };
     fixture.extra.push(("coordinator", "permissions = \"permissions.toml\"".into()));
-    fixture.write("permissions.toml", "[parties.bank]\njoins_per_hour = 2\n[parties.telecom]\n");
+    fixture.write("permissions.toml", "[parties.bank]\nper_hour = 2\n[parties.telecom]\n");
     let (mut coordinator, address) = fixture.coordinator();
     let mut still = fixture.party("bank", &address);
     coordinator.wait_for("joined");
@@ -389,7 +389,7 @@ fn waits_to_serve(fixture: &Fixture, address: &str) {
 fn predictions_are_for_clients_and_for_each_what_it_may_have() {
     let mut fixture = secured();
     fixture.extra.push(("coordinator", "permissions = \"permissions.toml\"".into()));
-    let limited = "[parties.bank]\nserves_per_hour = 1\n[parties.telecom]\n";
+    let limited = "[parties.bank]\nper_hour = 1\n[parties.telecom]\n";
     fixture.write("permissions.toml", &format!("{limited}[clients.app]\nper_day = 70\ndecimals = 2\n"));
     let shop = fixture.path("shop").display().to_string();
     let authority = last_word(&done(&["coordinator", "identity", "show", "--folder", &shop]), "authority  ");

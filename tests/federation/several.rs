@@ -1,5 +1,6 @@
 //! Several runs in one process of the coordinator: at one port, each for itself, whatever becomes of the others.
 
+use std::fs;
 use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
@@ -250,6 +251,32 @@ fn a_connection_that_breaks_comes_back_to_its_own_run() {
     all.iter_mut().for_each(Role::succeeds);
     assert!(cuts > 0);
     assert_eq!(RUNS.map(|run| test_of(&fixture, run)), alone(long), "bit for bit");
+}
+
+#[test]
+fn a_party_in_doubt_is_told_while_the_process_that_has_decided_holds_another_run() {
+    let fixture = Fixture::new();
+    let path = config(&fixture, "spring", "coordinator", "");
+    let mut coordinator = Role::start(&["coordinator", "--json", "--config"], &path, fixture.log);
+    let mut trained = parties(&fixture, "spring", &coordinator.listens());
+    coordinator.succeeds();
+    trained.iter_mut().for_each(Role::succeeds);
+    // As if bank had died before it heard the decision.
+    let [model, pending] = ["bottom.safetensors", "bottom.pending.safetensors"]
+        .map(|name| fixture.path(&format!("spring-bank-state/{name}")));
+    fs::copy(&model, pending).unwrap();
+    fs::remove_file(&model).unwrap();
+    fixture.write("spring-coordinator-state/unacknowledged.json", "[\"bank\"]");
+
+    let (mut coordinator, address) = both(&fixture, &[]);
+    // Nobody has asked within timeouts.reconnect_s, and autumn waits for its parties.
+    coordinator.wait_for_log("bank is told when it asks, while this process holds other runs");
+    party(&fixture, "spring", "bank", &address).succeeds();
+    assert!(model.exists());
+    let kept = fixture.path("spring-coordinator-state/unacknowledged.json");
+    wait_until("it is not noted that bank has asked", || !kept.exists());
+    coordinator.terminate();
+    assert_eq!(coordinator.end().code, Some(130));
 }
 
 #[test]

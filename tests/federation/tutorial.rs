@@ -312,6 +312,14 @@ fn the_tutorial_does_what_it_says() {
     check_summary(&reader.summary());
     check_predictions(&reader.read("bank/predictions.csv"));
     assert!(reader.read("report/report.html").contains("telecom"), "a report on the telecom's columns");
+    let mut commands =
+        steps.iter().filter_map(|step| if let Step::Run(command) = step { Some(command) } else { None });
+    let attack = commands.find(|command| command.starts_with("attack run ")).expect("an attack");
+    let printed = reader.follow(&Step::Run(format!("{attack} --keep")));
+    assert!(
+        printed.starts_with("kept: report/report.html"),
+        "of the same run, nothing is attacked anew: {printed}"
+    );
 }
 
 /// What the page says about what a command prints.

@@ -53,17 +53,31 @@ fn nobody_waits_for_a_party_whose_own_policy_does_not_let_it_take_part() {
     let mut fixture = Fixture::new();
     fixture.extra.push(("bank", "policy = \"policy.toml\"".into()));
     fixture.write("policy.toml", "runs = [\"another-run\"]\n");
+    nobody_waits_for_bank(&fixture, "another-run");
+}
+
+#[test]
+fn nobody_waits_for_a_party_that_fails_before_it_has_read_its_table() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let mut fixture = Fixture::new();
+    fixture.extra.push(("bank", format!("monitor = \"{address}\"")));
+    nobody_waits_for_bank(&fixture, &address);
+}
+
+/// Whoever waits for bank, which ends with an error that says `why`, hears that it will not take part, and not why.
+fn nobody_waits_for_bank(fixture: &Fixture, why: &str) {
     // Whoever waited for bank would wait for longer than this test may take.
-    let (mut coordinator, address) = coordinator_with(&fixture, "join_s = 30", "join_s = 3600");
+    let (mut coordinator, address) = coordinator_with(fixture, "join_s = 30", "join_s = 3600");
     let mut telecom = fixture.party("telecom", &address);
     coordinator.wait_for("joined");
     let bank = fixture.party("bank", &address).end();
-    assert!(bank.code == Some(1) && bank.errors()[0].contains("another-run"), "{}", bank.log);
+    assert!(bank.code == Some(1) && bank.errors()[0].contains(why), "{}", bank.log);
     assert!(bank.log.contains("told the coordinator that this party will not take part"), "{}", bank.log);
     let error = telecom.fails();
     assert!(error.contains("bank will not take part: its own log says why"), "{error}");
     let error = coordinator.fails();
-    assert!(error.contains("bank will not take part") && !error.contains("another-run"), "{error}");
+    assert!(error.contains("bank will not take part") && !error.contains(why), "{error}");
 }
 
 /// A listener that takes connections and closes them at once; it ends with the test's process.

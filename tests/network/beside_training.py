@@ -92,12 +92,13 @@ def a_partys_cable_is_pulled_while_predictions_are_served(test):
 def alignment_lines(side):
     name = f'name = "{HOLDERS[side]}", ' if side == "coordinator" else ""
     return (f'policy = "{side}-policy.toml"\n'
-            f'alignment = {{ {name}folder = "{side}-align", key = "{side}-align.key", timeout_s = 30, settings = {{ id = "al", '
+            f'alignment = {{ {name}folder = "{side}-align", key = "{side}-align.key", settings = {{ id = "al", '
             'holders = ["bank", "telecom", "labels"], comparer = "labels", most_records = 100000 } }\n')
 
 
 def alignment(test, records, timeouts):
     """A federation whose tables are in no common order, with keys pinned."""
+    timeouts = {"start_s": 30, "join_s": 30, **timeouts}
     federation = test.federation(records=records, timeouts=timeouts, lines={side: alignment_lines(side) for side in SIDES})
     keys = {}
     for side in SIDES:
@@ -126,11 +127,11 @@ def ids(federation, name):
 
 
 def a_cable_is_pulled_in_an_alignment(test):
-    """For 15 s, which is shorter than `alignment.timeout_s`: all end with one order of the common records."""
+    """For 15 s, which is shorter than `timeouts.start_s`: all end with one order of the common records."""
     federation = alignment(test, 20_000, {"keep_alive_s": 2})
     processes = align(federation)
     for party in PARTIES:
-        processes[0].has_said(60, f"has connected holder={party}")
+        processes[0].has_said(60, f"{party}: has connected")
     test.network.cable("bank", plugged=False)
     time.sleep(15)
     if not all(process.runs() for process in processes):

@@ -10,7 +10,7 @@
 //!
 //! What counts as failure: other weights, codes or metrics than those of the undisturbed run; codes or gradients that left and are
 //! not counted, or more counted than deaths explain; one step answered in two ways; a model that counts where nobody has
-//! decided that, or a decision without all models; an error that no death explains, or no end.
+//! decided that, or a decision without all models; an error that no death explains, or of a party whose model counts; or no end.
 //!
 //! `HASHVFL_SCHEDULES` says how many schedules, and `HASHVFL_SCHEDULES_SEED` from which on.
 

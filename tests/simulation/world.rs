@@ -59,6 +59,8 @@ struct Connection {
     number: u64,
     /// Whether the party has come back, and has not been answered yet.
     returning: bool,
+    /// Whether the party's process has said that its model counts.
+    has_committed: bool,
     /// What the coordinator's end of the connection is handed.
     handed: Option<mpsc::Receiver<DownWire>>,
     /// Messages on their way to the party, with their bytes.
@@ -219,7 +221,8 @@ impl World {
     fn start(&mut self, party: usize) {
         let mut process = PartyProcess::start(&self.parties[party], PARTIES[party]);
         let turn = process.turn();
-        self.connections[party].process = Some(process);
+        let connection = &mut self.connections[party];
+        (connection.process, connection.has_committed) = (Some(process), false);
         self.take(party, turn);
     }
 
@@ -232,12 +235,14 @@ impl World {
 
     fn take(&mut self, party: usize, Turn { said, end }: Turn) -> Vec<FromParty> {
         said.iter().for_each(|message| self.observer.note_answer(party, message));
-        let Some(end) = end else { return said };
         let connection = &mut self.connections[party];
+        connection.has_committed |= said.contains(&FromParty::Committed);
+        let Some(end) = end else { return said };
         (connection.process, connection.returns) = (None, None);
+        let may_fail = self.parties[party].is_full() && !connection.has_committed;
         self.note_struck();
-        // Others that die are no reason for it to fail.
-        if let (End::Failed(text), false) = (end, self.parties[party].is_full()) {
+        // Others that die are no reason for it to fail, and neither is a full disk once its model counts.
+        if let (End::Failed(text), false) = (end, may_fail) {
             self.breaks(format!("{}: {text}", PARTIES[party]));
         }
         self.parties[party].bury();

@@ -17,7 +17,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use hashvfl_alignment::curve::Secret;
 use hashvfl_alignment::identity::{PublicKey, SecretKey};
-use hashvfl_alignment::{AlignmentSettings, Event, Folder, Holder, HolderLimits, Relay, RelayError, Spool};
+use hashvfl_alignment::{
+    AlignmentFolder, AlignmentSettings, Holder, HolderLimits, Relay, RelayError, RelayEvent, Spool,
+};
 use hashvfl_core::PartyName;
 use hashvfl_core::random::stream;
 use rand::Rng;
@@ -75,7 +77,6 @@ fn settings(rows: u64) -> AlignmentSettings {
         id: hashvfl_core::RunId::new("bench").expect("a name"),
         holders: NAMES.map(name).to_vec(),
         comparer: name("b"),
-        trim: true,
         case: Default::default(),
         unicode: Default::default(),
         key_columns: 1,
@@ -89,7 +90,7 @@ fn holder(name: &str, rows: u64, folder: &str, theirs: &str) -> anyhow::Result<(
     let (name, path) = (PartyName::new(name)?, format!("{folder}/{name}"));
     let key = SecretKey::read(format!("{folder}/{name}.key").as_ref())?;
     let other = PublicKey::from_hex(theirs).context("a public key")?;
-    let folder = Folder::open(path.as_ref(), &settings)?;
+    let folder = AlignmentFolder::open(path.as_ref(), &settings)?;
     let first = if name.as_str() == "a" { 0 } else { rows / 2 };
     let start = Instant::now();
     if !folder.has_records() {
@@ -126,7 +127,7 @@ fn holder(name: &str, rows: u64, folder: &str, theirs: &str) -> anyhow::Result<(
 
 /// A holder's end of the relay. An empty frame says that the other holder has come, or gone.
 struct Pipes {
-    events: Receiver<Event>,
+    events: Receiver<RelayEvent>,
 }
 
 impl Pipes {
@@ -138,13 +139,13 @@ impl Pipes {
             let mut here = false;
             while let (Ok(frame), Some(from)) = (read_frame(&mut input), other.clone()) {
                 let event = if !frame.is_empty() {
-                    Event::Frame(from, frame)
+                    RelayEvent::Frame(from, frame)
                 } else if here {
                     here = false;
-                    Event::Left(from)
+                    RelayEvent::Left(from)
                 } else {
                     here = true;
-                    Event::Arrived(from)
+                    RelayEvent::Arrived(from)
                 };
                 let _ = sender.send(event);
             }
@@ -154,7 +155,7 @@ impl Pipes {
 }
 
 impl Relay for Pipes {
-    fn receive(&mut self, wait: Duration) -> Result<Option<Event>, RelayError> {
+    fn receive(&mut self, wait: Duration) -> Result<Option<RelayEvent>, RelayError> {
         match self.events.recv_timeout(wait) {
             Ok(event) => Ok(Some(event)),
             Err(RecvTimeoutError::Timeout) => Ok(None),

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::{Parser, ValueEnum};
-use hashvfl_attack::active::dac::{Dac, Labelled};
+use hashvfl_attack::active::dac::{Dac, LabelledCodes};
 use hashvfl_attack::active::fsha::{Critic, CriticConfig, Objective};
 use hashvfl_attack::metrics::image::ssim;
 use hashvfl_core::random::{below, shuffle, stream};
@@ -157,7 +157,7 @@ impl Drawn {
     }
 
     /// The gradient for the victim's features, after which it has learned from both sides' features.
-    fn pull(&mut self, theirs: Labelled, ours: Labelled) -> Vec<f32> {
+    fn pull(&mut self, theirs: LabelledCodes, ours: LabelledCodes) -> Vec<f32> {
         match self {
             Self::Urvfl(dac) => {
                 let pull = dac.pull(theirs);
@@ -194,9 +194,9 @@ fn hijacked(data: &Dataset, by: Hijacker, arguments: &Arguments) -> anyhow::Resu
         let (rows, own_rows) = (batch(theirs, &mut rng), batch(own, &mut rng));
         let (classes, own_classes) = (images.classes(&rows), images.classes(&own_rows));
         let ours = surrogate.features(images.gather(&own_rows), BATCH);
-        let ours = Labelled { codes: &ours, classes: &own_classes };
+        let ours = LabelledCodes { codes: &ours, classes: &own_classes };
         victim.learn(images.gather(&rows), BATCH, RATE, |codes| {
-            drawn.pull(Labelled { codes, classes: &classes }, ours)
+            drawn.pull(LabelledCodes { codes, classes: &classes }, ours)
         });
     }
     let scored = images.gather(&theirs[..SCORED.min(theirs.len())]);

@@ -140,3 +140,22 @@ fn a_party_in_doubt_that_is_asked_to_end_stays_in_doubt() {
     run.finish(Restart::WhenAllHaveEnded);
     assert_same(&fixture, &run, Shape::Plain.undisturbed(), "in doubt");
 }
+
+#[test]
+fn a_coordinator_that_is_asked_to_end_while_it_waits_for_a_confirmation_ends_soon_and_tells_the_party_later()
+{
+    let mut fixture = fixture("stop");
+    // Longer than a test may take.
+    fixture.reconnect_s = 100;
+    let mut run = held_at(&fixture, Point::Commit);
+    run.terminate(COORDINATOR);
+    all_ended(&mut run, Instant::now(), &[COORDINATOR]);
+    let log = &run.last_end(COORDINATOR).log;
+    assert!(log.contains("the run has finished, but bank has not confirmed its model"), "{log}");
+    assert_eq!(fixture.read("coordinator-state/unacknowledged.json").matches("\"bank\"").count(), 1);
+    assert!(!fixture.read("coordinator-state/unacknowledged.json").contains("telecom"));
+    assert!(run.kill(BANK), "{}", run.told());
+    run.relays[0].lose();
+    run.finish(Restart::WhenAllHaveEnded);
+    assert_same(&fixture, &run, Shape::Plain.undisturbed(), "asked to end behind the decision");
+}

@@ -1,4 +1,4 @@
-//! State folders of a run that has not finished: who may use them, what may have changed meanwhile, and how they are thrown away.
+//! State folders of a run that has not finished: who may use them, what may have changed meanwhile, and how they are discarded.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -151,7 +151,7 @@ fn a_run_that_is_begun_afresh_says_what_it_throws_away() {
     }
 }
 
-/// What a run that was thrown away has sent is counted once more: three epochs, fewer than are reserved ahead.
+/// What a run that was discarded has sent is counted once more: three epochs, fewer than are reserved ahead.
 const MORE: usize = 1;
 
 #[test]

@@ -9,7 +9,7 @@ use hashvfl_detectors::{Codes, CoordinatorRows, MatrixView, PartyRows};
 use hashvfl_files::say;
 use hashvfl_learning::encoder::CutLayer;
 use hashvfl_learning::{Encoder, Snapshot};
-use hashvfl_testbed::simulation::{Models, Side, Simulation};
+use hashvfl_testbed::simulation::{Models, SimulatedParty, Simulation};
 
 use crate::data::Set;
 
@@ -77,11 +77,11 @@ pub struct Federation<'a> {
 impl<'a> Federation<'a> {
     /// Trains on `columns` and the set's labels, or takes models that were kept in `keep`.
     pub fn train(set: &'a Set, seed: u64, keep: Option<&Path>) -> anyhow::Result<Self> {
-        let sides: Vec<Side<'_>> = set
+        let sides: Vec<SimulatedParty<'_>> = set
             .columns
             .iter()
             .enumerate()
-            .map(|(party, columns)| Side {
+            .map(|(party, columns)| SimulatedParty {
                 columns,
                 image: set.image,
                 preprocessing: (set.preprocessing, None),

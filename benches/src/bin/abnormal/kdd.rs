@@ -1,4 +1,4 @@
-//! KDD Cup 1999 at the parties: detectors learn normal connections alone, attacks are what is strange.
+//! KDD Cup 1999 at the parties: detectors learn only normal connections, attacks are what is strange.
 //!
 //! Columns are split by what they say: of the connection itself (22), and of others to the same host or service (19).
 //! Categories become one column each; numbers are standardised. Both are fitted on normal training rows only.

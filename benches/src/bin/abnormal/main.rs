@@ -5,7 +5,7 @@
 //!                                        fit detectors    p-values      normal, and one set per kind of abnormal
 //! ```
 //!
-//! Detectors and their default combination see normal rows alone; the same serve all kinds.
+//! Detectors and their default combination see only normal rows; the same serve all kinds.
 
 mod backdoor;
 mod benchmark;

@@ -88,11 +88,7 @@ fn screen(federation: &Federation<'_>, poisoned: &[u32], seed: u64) -> anyhow::R
 
 fn by_codes(federation: &Federation<'_>, rows: &[u32], seed: u64) -> anyhow::Result<Screened> {
     let synthetic = federation.synthetic(rows, seed)?;
-    let settings = DetectorSettings {
-        kinds: CoordinatorKind::DEFAULT,
-        combination: CoordinatorKind::COMBINATION,
-        level: SCREENING.level,
-    };
+    let settings = DetectorSettings { kinds: CoordinatorKind::DEFAULT, level: SCREENING.level };
     SCREENING.run::<anyhow::Error>(rows.len(), seed, |fold| {
         let others = fold.others.as_ref().try_map(|places| federation.view_of(&numbers(rows, places)))?;
         let judged = federation.view_of(&numbers(rows, &fold.judged))?;

@@ -15,7 +15,7 @@ use hashvfl_learning::metrics::Balance;
 use hashvfl_learning::top::evaluation::Evaluation;
 use hashvfl_learning::training::{ReleasedBits, TrainingProgress};
 use hashvfl_testbed::dataset::{Dataset, Split};
-use hashvfl_testbed::simulation::{Side, Simulation};
+use hashvfl_testbed::simulation::{SimulatedParty, Simulation};
 use rand::Rng;
 
 use crate::recipe::Recipe;
@@ -79,11 +79,11 @@ impl Trial<'_> {
         let columns = columns.collect::<Result<Vec<Matrix>, _>>()?;
         // Columns that are taken as they are have no deviations to count.
         let clip = (self.recipe.preprocessing != Preprocessing::None).then_some(CLIP);
-        let sides: Vec<Side> = columns
+        let sides: Vec<SimulatedParty> = columns
             .iter()
             .zip(&self.dataset.parties)
             .enumerate()
-            .map(|(index, (matrix, columns))| Side {
+            .map(|(index, (matrix, columns))| SimulatedParty {
                 columns: matrix,
                 image: columns.image,
                 preprocessing: (self.recipe.preprocessing, clip),

@@ -1,4 +1,4 @@
-//! Two runs that differ in the flood alone, and what is compared of them.
+//! Two runs that differ only in the flood, and what is compared of them.
 
 use std::path::{Path, PathBuf};
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use hashvfl_testbed::digits::Digits;
 use hashvfl_testbed::federation;
-use hashvfl_testbed::processes::{self, Configs, Serving};
+use hashvfl_testbed::processes::{self, Configs, ServingFederation};
 
 use crate::Arguments;
 use crate::crowd::Crowd;
@@ -80,7 +80,7 @@ fn serve(
     out: &Path,
     strangers: &[Stranger],
 ) -> anyhow::Result<Served> {
-    let serving = Serving::start(configs)?;
+    let serving = ServingFederation::start(configs)?;
     let (ids, answers) = (out.join("ids.csv"), out.join("answers.csv"));
     let log = out.join("coordinator/serving.log");
     serving.predict(&ids, &answers, &[])?;

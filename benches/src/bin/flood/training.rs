@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Context, ensure};
 use hashvfl_coordinator::progress::Event;
 use hashvfl_core::PartyName;
-use hashvfl_testbed::processes::{self, Usage};
+use hashvfl_testbed::processes::{self, ProcessUsage};
 
 use crate::Arguments;
 use crate::crowd::Crowd;
@@ -103,7 +103,7 @@ fn run(arguments: &Arguments, kind: Stranger, strangers: &[Stranger]) -> anyhow:
         _ => {}
     })?;
     ensure!(!samples.is_empty(), "a run without an epoch");
-    let peak = used.first().and_then(|Usage { peak_bytes, .. }| *peak_bytes);
+    let peak = used.first().and_then(|ProcessUsage { peak_bytes, .. }| *peak_bytes);
     let losses = summary.epochs.iter().map(|epoch| epoch.train_loss).collect();
     Ok(Run { losses, samples, peak_bytes: peak.unwrap_or(0) as f64 })
 }

@@ -2,7 +2,7 @@
 
 use hashvfl_attack::active::fsha::{Auxiliary, Fsha};
 use hashvfl_attack::active::hijacker::Hijacker;
-use hashvfl_attack::active::urvfl::{Known, Urvfl};
+use hashvfl_attack::active::urvfl::{Urvfl, UrvflKnowledge};
 use hashvfl_learning::Encoder;
 use hashvfl_learning::bottom::BottomError;
 
@@ -12,7 +12,7 @@ use crate::sender::Sender;
 /// of the victim's architecture that learns for so many updates.
 pub fn hijacker<'a>(
     sender: &Sender,
-    known: Known<'a>,
+    known: UrvflKnowledge<'a>,
     updates: u64,
     steps: u64,
     model: impl FnOnce(u64) -> Result<Encoder, BottomError>,

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use hashvfl_attack::active::contrastive::Contrastive;
 use hashvfl_attack::active::fsha::FshaConfig;
 use hashvfl_attack::active::hijacker::Hijacker;
-use hashvfl_attack::active::urvfl::{Known, UrvflConfig};
+use hashvfl_attack::active::urvfl::{UrvflConfig, UrvflKnowledge};
 use hashvfl_core::normal::add_noise;
 use hashvfl_core::random::stream;
 use hashvfl_core::records::plan::CHUNK_ROWS;
@@ -139,8 +139,8 @@ fn encoded(gradients: Vec<Vec<f32>>, forms: &[CodeForm], encoding: GradientEncod
 }
 
 /// What a hijacker of the victim knows: the other party is of its own organisation.
-fn known<'a>(dataset: &'a Dataset, columns: &'a [Matrix; 2], owned: &'a [u32]) -> Known<'a> {
-    Known {
+fn known<'a>(dataset: &'a Dataset, columns: &'a [Matrix; 2], owned: &'a [u32]) -> UrvflKnowledge<'a> {
+    UrvflKnowledge {
         columns: &columns[VICTIM],
         auxiliary: owned,
         labels: &dataset.labels,

@@ -11,7 +11,7 @@ use hashvfl_learning::encoder::{CutLayer, EncoderConfig};
 use hashvfl_learning::top::loss::Labels;
 use hashvfl_testbed::dataset::Dataset;
 use hashvfl_testbed::digits::Digits;
-use hashvfl_testbed::simulation::{Side, simulate};
+use hashvfl_testbed::simulation::{SimulatedParty, simulate};
 
 /// Rates that are tried.
 const RATES: [f64; 3] = [0.0, 0.1, 0.3];
@@ -44,14 +44,14 @@ fn table(
         let mut sums = [0.0; 3];
         for seed in 0..seeds {
             let settings = RunSettings { party_dropout: rate, seed, ..settings.clone() };
-            let side = |(number, columns)| Side {
+            let side = |(number, columns)| SimulatedParty {
                 columns,
                 image: None,
                 preprocessing: (Preprocessing::default(), None),
                 encoder: EncoderConfig::default(),
                 seed: 10 * seed + number,
             };
-            let sides: Vec<Side> = (1..).zip(columns.iter().copied()).map(side).collect();
+            let sides: Vec<SimulatedParty> = (1..).zip(columns.iter().copied()).map(side).collect();
             let found = simulate(&sides, labels, &settings, &TopConfig::default(), seed, CutLayer::Hash)?;
             let metrics = found.test.iter().chain(&found.without).map(|test| test.metric(settings.task));
             for (sum, metric) in sums.iter_mut().zip(metrics) {

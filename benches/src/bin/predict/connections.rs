@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use hashvfl_files::say;
 use hashvfl_testbed::federation;
-use hashvfl_testbed::processes::{Configs, Serving};
+use hashvfl_testbed::processes::{Configs, ServingFederation};
 use hashvfl_testbed::statistics::median;
 
 use crate::serve_those;
@@ -28,7 +28,7 @@ pub fn tell(
         let mut rates = [0.0; 2];
         // Who is first changes from round to round.
         for place in [round % 2, (round + 1) % 2] {
-            let serving = Serving::start(if place == 0 { &secured } else { &plain })?;
+            let serving = ServingFederation::start(if place == 0 { &secured } else { &plain })?;
             let begin = (2 * round + place) * records;
             let ids = out.join(format!("ids-{round}-{place}.parquet"));
             table::write_ids(&ids, begin..begin + records)?;

@@ -22,7 +22,7 @@ use hashvfl_files::say;
 use hashvfl_learning::{EncoderConfig, TopConfig};
 use hashvfl_testbed::dataset::{credit_default, csv};
 use hashvfl_testbed::federation::{self, CoordinatorSide, PartySide, fresh_folder};
-use hashvfl_testbed::processes::{self, Configs, Serving, megabytes};
+use hashvfl_testbed::processes::{self, Configs, ServingFederation, megabytes};
 
 use crate::table::{PARTIES, Tables};
 
@@ -92,7 +92,7 @@ fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     tables.write_served(&out, all + singles)?;
     serve_those(&configs)?;
     let began = Instant::now();
-    let serving = Serving::start(&configs)?;
+    let serving = ServingFederation::start(&configs)?;
     say!("tables of {} records loaded by all sides: {:.2} s", all + singles, began.elapsed().as_secs_f64());
     let client = out.join("client/identity").display().to_string();
     for round in 0..arguments.rounds {

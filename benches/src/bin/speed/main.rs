@@ -19,8 +19,8 @@ use hashvfl_learning::bottom::{BottomConfig, CnnConfig, MlpConfig};
 use hashvfl_learning::encoder::{CutLayer, EncoderConfig};
 use hashvfl_learning::top::loss::Labels;
 use hashvfl_learning::training::EpochReport;
-use hashvfl_testbed::processes::{self, Usage};
-use hashvfl_testbed::simulation::{Side, simulate};
+use hashvfl_testbed::processes::{self, ProcessUsage};
+use hashvfl_testbed::simulation::{SimulatedParty, simulate};
 use hashvfl_testbed::statistics::median;
 
 use crate::data::Random;
@@ -192,14 +192,14 @@ fn settings(arguments: &Arguments) -> anyhow::Result<RunSettings> {
 
 fn one_process(arguments: &Arguments, random: &Random) -> anyhow::Result<Vec<EpochReport>> {
     let network = arguments.network;
-    let side = |(columns, seed)| Side {
+    let side = |(columns, seed)| SimulatedParty {
         columns,
         image: network.image(),
         preprocessing: (Preprocessing::None, None),
         encoder: network.encoder(),
         seed,
     };
-    let sides: Vec<Side> = random.sides.iter().zip(1..).map(side).collect();
+    let sides: Vec<SimulatedParty> = random.sides.iter().zip(1..).map(side).collect();
     let labels = Labels::Classes { count: 10, index: random.labels.clone() };
     let (settings, top) = (settings(arguments)?, TopConfig::default());
     Ok(simulate(&sides, &labels, &settings, &top, 0, CutLayer::Hash)?.epochs)
@@ -210,7 +210,7 @@ fn federation(
     arguments: &Arguments,
     random: &Random,
     tls: bool,
-) -> anyhow::Result<(Vec<EpochReport>, Vec<Usage>)> {
+) -> anyhow::Result<(Vec<EpochReport>, Vec<ProcessUsage>)> {
     let folder = tempfile::tempdir().context("a temporary folder")?;
     let image = arguments.network.image();
     let settings = settings(arguments)?;

@@ -9,7 +9,7 @@ use hashvfl_learning::TopConfig;
 use hashvfl_learning::bottom::{BottomConfig, MlpConfig};
 use hashvfl_learning::encoder::{CutLayer, EncoderConfig};
 use hashvfl_learning::top::evaluation::Evaluation;
-use hashvfl_testbed::simulation::{Side, Simulated, simulate};
+use hashvfl_testbed::simulation::{SimulatedParty, SimulatedRun, simulate};
 
 use crate::files::PARTIES;
 use hashvfl_testbed::digits::Digits;
@@ -90,8 +90,8 @@ fn best(
     bits: usize,
     seed: u64,
     tick: &mut dyn FnMut(),
-) -> anyhow::Result<(f64, Simulated)> {
-    let mut best: Option<(Evaluation, f64, Simulated)> = None;
+) -> anyhow::Result<(f64, SimulatedRun)> {
+    let mut best: Option<(Evaluation, f64, SimulatedRun)> = None;
     for rate in RATES {
         let simulated = try_rate(digits, model, &settings(bits, seed, rate), seed)?;
         let validation = simulated.validation.context("no validation records")?;
@@ -103,15 +103,20 @@ fn best(
     best.map(|(_, rate, simulated)| (rate, simulated)).context("no rate to try")
 }
 
-fn try_rate(digits: &Digits, model: Model, settings: &RunSettings, seed: u64) -> anyhow::Result<Simulated> {
-    let sides: Vec<Side> = (0..2)
+fn try_rate(
+    digits: &Digits,
+    model: Model,
+    settings: &RunSettings,
+    seed: u64,
+) -> anyhow::Result<SimulatedRun> {
+    let sides: Vec<SimulatedParty> = (0..2)
         .filter(|half| {
             matches!(
                 (model, half),
                 (Model::Federation | Model::Joined, _) | (Model::Left, 0) | (Model::Right, 1)
             )
         })
-        .map(|half| Side {
+        .map(|half| SimulatedParty {
             columns: &digits.halves[half],
             image: None,
             preprocessing: (Preprocessing::default(), None),

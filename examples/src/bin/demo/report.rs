@@ -50,6 +50,9 @@ impl Report {
         bar("left half alone", accuracy(&self.baselines.left_alone));
         bar("right half alone", accuracy(&self.baselines.right_alone));
         bar("both halves in one place", accuracy(&self.baselines.joined_without_hashing));
+        let area = self.federation.test.map_or_else(|| "undefined".to_string(), |test| test.area_text());
+        let joined = self.baselines.joined_without_hashing.area_text();
+        say!("  macro AUC: federation {area}, both halves in one place {joined}");
     }
 
     /// Writes the JSON.
